@@ -1,0 +1,1 @@
+"""Monomer dictionaries, topology and rotamers."""

@@ -1,0 +1,139 @@
+"""Commands made from options models: flags and help come from the fields, errors are one line, exit code 2."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_args
+
+from cyclopts import Parameter
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticUndefined
+
+from burnish.cli.table import COMMANDS, Command
+from burnish.cli.terminal import Terminal
+from burnish.core.errors import BurnishError
+from burnish.jobs.folder import Job
+
+
+def __getattr__(name: str) -> Callable[..., int]:
+    """Build the command of that name on first use."""
+    for command in COMMANDS:
+        if command.name.replace("-", "_") == name:
+            return _build(command)
+    raise AttributeError(name)
+
+
+def _load(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _build(command: Command) -> Callable[..., int]:
+    options_model: type[BaseModel] = _load(command.options)
+
+    def run(*positional: Any, **given: Any) -> int:
+        as_json = given.pop("json", False)
+        bound = run.__signature__.bind(*positional, **given).arguments  # type: ignore[attr-defined]
+        bound.pop("json", None)
+        return _run(command, options_model, bound, as_json=as_json)
+
+    run.__signature__ = _signature(command, options_model)  # type: ignore[attr-defined]
+    run.__doc__ = options_model.__doc__
+    run.__name__ = command.name
+    return run
+
+
+def _signature(command: Command, options_model: type[BaseModel]) -> inspect.Signature:
+    """Positional options first, required before optional; all others by name only."""
+    positional: list[inspect.Parameter] = []
+    by_name: list[inspect.Parameter] = []
+    names = [*command.positional, *(n for n in options_model.model_fields if n not in command.positional)]
+    for name in names:
+        field = options_model.model_fields[name]
+        annotation = field.annotation
+        default = field.get_default(call_default_factory=True)
+        empty: tuple[str, ...] | None = () if _is_sequence(annotation) or isinstance(default, bool | tuple) else None
+        # None means: not given, so that the model's own default (and its validators) decide
+        parameter = inspect.Parameter(
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD if name in command.positional else inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if default is PydanticUndefined else default,
+            annotation=Annotated[
+                annotation,
+                Parameter(
+                    help=field.description,
+                    negative=f"--no-{name.replace('_', '-')}" if isinstance(default, bool) else empty,
+                    show_default=not (default in (None, (), False) or default is PydanticUndefined),
+                ),
+            ],
+        )
+        (positional if name in command.positional else by_name).append(parameter)
+    by_name.append(
+        inspect.Parameter(
+            "json",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False,
+            annotation=Annotated[bool, Parameter(help="Print the summary as JSON.", negative=(), show_default=False)],
+        )
+    )
+    positional.sort(key=lambda p: p.default is not inspect.Parameter.empty)
+    return inspect.Signature([*positional, *by_name])
+
+
+def _is_sequence(annotation: Any) -> bool:
+    kinds = {getattr(a, "__origin__", a) for a in (annotation, *get_args(annotation)) if a is not NoneType}
+    return bool(kinds & {tuple, list})
+
+
+def _run(command: Command, options_model: type[BaseModel], given: dict[str, Any], *, as_json: bool) -> int:
+    terminal = Terminal(command.name, quiet=as_json)
+    try:
+        options = options_model(**given)
+    except ValidationError as error:
+        terminal.error("; ".join(_explain(e) for e in error.errors()))
+        return 2
+    out: Path = given["out"]
+    job = Job(
+        command.name,
+        out if command.keeps_record else out.parent,
+        options.model_dump(mode="json"),
+        terminal,
+        keeps_record=command.keeps_record,
+    )
+    try:
+        workflow = _load(command.workflow)
+        with terminal:
+            summary = workflow(options, job)
+            job.finish(summary)
+    except BurnishError as error:
+        job.fail(error)
+        terminal.error(str(error))
+        return 2
+    except KeyboardInterrupt as error:
+        job.fail(error, interrupted=True)
+        terminal.error("interrupted; what was complete has been kept")
+        return 130
+    except BaseException as error:
+        job.fail(error)
+        raise
+    if as_json:
+        sys.stdout.write(json.dumps(summary) + "\n")
+    else:
+        terminal.summary(summary)
+    return 0
+
+
+def _explain(error: Any) -> str:
+    """Say a validation error of pydantic as: option, what was found, what was expected."""
+    where = "--" + ".".join(str(p) for p in error["loc"]).replace("_", "-") if error["loc"] else "options"
+    expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    found = "" if not error["loc"] or error["type"] == "missing" else f" {error['input']!s}"
+    return (
+        f"{where}{found}: expected {expected}" if "Input should be" in error["msg"] else f"{where}{found}: {expected}"
+    )

@@ -1,0 +1,37 @@
+"""The `burnish` command: one table of commands, each loaded only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Group
+
+from burnish import __version__
+from burnish.cli.table import COMMANDS
+
+
+def build_app() -> App:
+    """Return the command line with every command registered by name, none imported."""
+    app = App(name="burnish", version=__version__, help="Refine structures: cryo-EM maps and atomic models.")
+    groups: dict[str, Group] = {}
+    for order, command in enumerate(COMMANDS):
+        group = groups.setdefault(command.group, Group(command.group, sort_key=order))
+        attribute = command.name.replace("-", "_")
+        app.command(f"burnish.cli.commands:{attribute}", name=command.name, help=command.summary, group=group)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with 0, 2 for input that cannot be used, 130 for Ctrl-C."""
+    given = list(arguments) if arguments is not None else sys.argv[1:]
+    try:
+        status = build_app()(given, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        sys.stderr.write(f"burnish {given[0] if given else ''}: {' '.join(str(error).split())}\n")
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Errors, units, constants and progress events. Imports nothing heavy."""

@@ -1,0 +1,1 @@
+"""Frozen records of tensors that the engines pass to each other."""

@@ -1,0 +1,1 @@
+"""Transforms, shells, filters and correlation per shell."""

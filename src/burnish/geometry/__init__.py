@@ -1,0 +1,1 @@
+"""Rotations, orientation sampling and internal coordinates."""

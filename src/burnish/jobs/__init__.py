@@ -1,0 +1,1 @@
+"""Job folders, records and their life."""

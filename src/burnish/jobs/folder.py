@@ -1,0 +1,106 @@
+"""A job's folder from its first file to its last: `job.json`, `run.log`, results."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from burnish.core.events import Event, Listener, Message, Metrics, Progress, ignore
+from burnish.jobs.record import JobRecord, State, hash_file
+
+
+class Job:
+    """One run of one job type in its folder.
+
+    Nothing is written before `begin`: a workflow calls it when its inputs have been read and found good, so that bad
+    input leaves no folder behind. Events go to the listener (terminal, web page) and, as text, into `run.log`.
+    """
+
+    def __init__(
+        self,
+        job_type: str,
+        folder: Path,
+        options: dict[str, Any],
+        listener: Listener = ignore,
+        *,
+        keeps_record: bool = True,
+    ) -> None:
+        self.folder = Path(folder)
+        self.listener = listener
+        self.keeps_record = keeps_record  # False for commands whose output is one file: no job.json, no run.log
+        self.record = JobRecord(job_type=job_type, options=options)
+        self.begun = False
+        self._waiting: list[str] = []  # lines told before the folder exists
+
+    def begin(self, inputs: Iterable[Path] = (), *, seed: int | None = None, device: str = "cpu") -> None:
+        """Make the folder and write the first record: the inputs are good."""
+        if not self.keeps_record:
+            return
+        hashed = [hash_file(p) for p in inputs]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.record = self.record.model_copy(update={"inputs": hashed, "seed": seed, "device": device})
+        self.begun = True
+        self._write_record()
+        with self._log_path.open("a", encoding="utf-8") as log:
+            log.writelines(line + "\n" for line in self._waiting)
+        self._waiting.clear()
+
+    def notify(self, event: Event) -> None:
+        """Tell the listener and the log."""
+        self.listener(event)
+        line = _as_text(event)
+        if line is None or not self.keeps_record:
+            return
+        stamped = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}"
+        if not self.begun:
+            self._waiting.append(stamped)
+            return
+        with self._log_path.open("a", encoding="utf-8") as log:
+            log.write(stamped + "\n")
+
+    def path(self, name: str) -> Path:
+        """Where the result `name` of this job goes."""
+        return self.folder / name
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Record success."""
+        if self.begun:
+            self._end("finished", summary=summary)
+
+    def fail(self, error: BaseException, *, interrupted: bool = False) -> None:
+        """Record failure, if there is a folder to record it in."""
+        if self.begun:
+            self._end(
+                "interrupted" if interrupted else "failed",
+                error=f"{type(error).__name__}: {error}",
+                traceback="".join(traceback.format_exception(error)),
+            )
+
+    @property
+    def _log_path(self) -> Path:
+        return self.folder / "run.log"
+
+    def _end(self, state: State, **changes: Any) -> None:
+        self.record = self.record.model_copy(update={"state": state, "ended": datetime.now(UTC), **changes})
+        self._write_record()
+
+    def _write_record(self) -> None:
+        target = self.folder / "job.json"
+        aside = self.folder / ".partial-job.json"  # not io.write_aside: rooms on one line do not import each other
+        aside.write_text(self.record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        aside.replace(target)
+
+
+def _as_text(event: Event) -> str | None:
+    match event:
+        case Message(text, "warning"):
+            return f"WARNING {text}"
+        case Message(text):
+            return text
+        case Metrics(series, step, values):
+            return f"{series} {step}: " + " ".join(f"{k}={v:.5g}" for k, v in values.items())
+        case Progress():
+            return None

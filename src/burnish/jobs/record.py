@@ -1,0 +1,52 @@
+"""The record of a job, `job.json`: what was asked, with which inputs, by which version, and how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from burnish import __version__
+
+State = Literal["running", "finished", "failed", "interrupted"]
+
+
+class InputFile(BaseModel, frozen=True):
+    """A file that a job read."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class JobRecord(BaseModel, frozen=True):
+    """What `job.json` holds."""
+
+    job_type: str
+    options: dict[str, Any]
+    inputs: list[InputFile] = Field(default_factory=list)
+    version: str = __version__
+    python: str = sys.version.split()[0]
+    machine: str = platform.machine()
+    seed: int | None = None
+    device: str = "cpu"
+    state: State = "running"
+    started: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    ended: datetime | None = None
+    error: str | None = None
+    traceback: str | None = None
+    summary: dict[str, Any] | None = None
+
+
+def hash_file(path: Path) -> InputFile:
+    """Size and SHA-256 of a file, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return InputFile(path=str(path), size=Path(path).stat().st_size, sha256=digest.hexdigest())

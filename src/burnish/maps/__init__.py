@@ -1,0 +1,1 @@
+"""Density grids, masks, peaks, sampling and sharpening."""

@@ -1,0 +1,1 @@
+"""Atoms against data."""

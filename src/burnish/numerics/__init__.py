@@ -1,0 +1,1 @@
+"""Minimisers, sparse solvers and quadrature."""

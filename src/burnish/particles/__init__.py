@@ -1,0 +1,1 @@
+"""From particle images to a map."""

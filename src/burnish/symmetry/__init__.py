@@ -1,0 +1,1 @@
+"""Point groups, and what the engines need of space groups."""

@@ -1,0 +1,1 @@
+"""Geometry of a model and its fit to the data."""

@@ -1,0 +1,1 @@
+"""One file a job type: read, call the engine, write."""
