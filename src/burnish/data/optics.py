@@ -21,8 +21,8 @@ class OpticsGroup:
     pixel_size : of the particle images, Å.
     box_size : of the particle images, pixels.
     beam_tilt : (x, y), rad.
-    odd_zernike, even_zernike : coefficients of the antisymmetric and symmetric phase aberrations, rad, in RELION's order
-        of the polynomials over (n, m) with frequencies in Å⁻¹; None where the file has none.
+    odd_zernike, even_zernike : coefficients of the antisymmetric and symmetric aberrations of the phase, rad, in
+        RELION's order of the polynomials over (n, m) with frequencies in Å⁻¹; None where the file has none.
     magnification : 2 × 2 matrix of anisotropic magnification, RELION's `rlnMagMat`.
     """
 

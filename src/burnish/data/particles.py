@@ -16,7 +16,7 @@ class Poses:
     Attributes
     ----------
     rotation : matrices A with x_image = A · x_reference, vectors (x, y, z); row 2 is the viewing direction. (n, 3, 3)
-    shift : displacement that brings the image's particle to the image centre, (x, y), Å; RELION's `rlnOriginXAngst`. (n, 2)
+    shift : displacement that brings the particle to the image centre, (x, y), Å; RELION's `rlnOriginXAngst`. (n, 2)
     """
 
     rotation: Tensor
