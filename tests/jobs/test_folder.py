@@ -1,0 +1,58 @@
+"""The life of a job folder."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from burnish.core.events import Event, Message, Metrics, Progress
+from burnish.jobs.folder import Job
+
+
+def test_nothing_is_written_before_the_inputs_are_good(tmp_path: Path) -> None:
+    job = Job("refine", tmp_path / "job", {})
+    job.notify(Message("reading"))
+    job.fail(ValueError("bad input"))
+    assert not (tmp_path / "job").exists()
+
+
+def test_record_log_and_listener_tell_the_same_story(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    given = tmp_path / "data.mtz"
+    given.write_bytes(b"reflections")
+    job = Job("refine", tmp_path / "job", {"cycles": 10}, heard.append)
+    job.notify(Message("told before the folder exists"))
+    job.begin([given], seed=3)
+    job.notify(Message("one amplitude is absurd", "warning"))
+    job.notify(Progress("cycles", 1, 10))
+    job.notify(Metrics("cycle", 1, {"r_free": 0.25}))
+    job.finish({"r_free": 0.25})
+
+    record = json.loads((tmp_path / "job" / "job.json").read_text())
+    assert record["state"] == "finished"
+    assert record["seed"] == 3
+    assert record["summary"] == {"r_free": 0.25}
+    assert record["inputs"][0]["sha256"] == hashlib.sha256(b"reflections").hexdigest()
+    log = (tmp_path / "job" / "run.log").read_text()
+    assert "told before the folder exists" in log
+    assert "WARNING one amplitude is absurd" in log
+    assert "cycle 1: r_free=0.25" in log
+    assert len(heard) == 4
+
+
+def test_failure_and_interruption_are_told_apart(tmp_path: Path) -> None:
+    for name, interrupted, state in (("a", False, "failed"), ("b", True, "interrupted")):
+        job = Job("refine", tmp_path / name, {})
+        job.begin()
+        job.fail(RuntimeError("lost the disk"), interrupted=interrupted)
+        record = json.loads((tmp_path / name / "job.json").read_text())
+        assert record["state"] == state
+        assert record["error"] == "RuntimeError: lost the disk"
+        assert "Traceback" in record["traceback"] or "RuntimeError" in record["traceback"]
+
+
+def test_a_command_without_a_folder_leaves_no_record(tmp_path: Path) -> None:
+    job = Job("mask", tmp_path, {}, keeps_record=False)
+    job.begin()
+    job.notify(Message("hello"))
+    job.finish({})
+    assert list(tmp_path.iterdir()) == []
