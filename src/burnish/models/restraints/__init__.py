@@ -1,0 +1,1 @@
+"""Prior knowledge of geometry and displacement as energies with gradients and Gauss–Newton curvature."""
