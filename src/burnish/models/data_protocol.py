@@ -1,7 +1,7 @@
 """What refinement asks of the data, whether reflections or maps.
 
-A data term is immutable. Structure factors are the costly part and are computed once for each set of atoms: `calculate` returns
-them, and everything else takes them.
+A data term is immutable. Structure factors are the costly part and are computed once for each set of atoms:
+`calculate` returns them, and everything else takes them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class DataTerm(Protocol):
         """Energy, gradient and Fisher blocks at the present scales."""
 
     def statistics(self, calculated: Any) -> Mapping[str, float]:
-        """Numbers for the table of cycles: `r_work`, `r_free` (NaN without a free set), `cc_work`, `cc_free`, `nll_work` and
+        """Numbers for the table of cycles: `r_work`, `r_free` (NaN without a free set), `cc_work`, `cc_free`,
+        `nll_work` and
         `nll_free` (mean −log likelihood per reflection) and what else the data have to say."""
 
     @property

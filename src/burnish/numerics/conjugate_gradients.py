@@ -45,8 +45,8 @@ def solve_normal_equations(
 
     Notes
     -----
-    H is scaled to unit diagonal first (Tronrud 1992, Acta Cryst. A48, 912): positions, B and occupancies have different units.
-    A parameter that neither data nor restraints determine has a zero diagonal and stays where it is.
+    H is scaled to unit diagonal first (Tronrud 1992, Acta Cryst. A48, 912): positions, B and occupancies have
+    different units. A parameter that neither data nor restraints determine has a zero diagonal and stays where it is.
     """
     diagonal = matrix.diagonal()
     largest = float(diagonal.max(initial=0.0))

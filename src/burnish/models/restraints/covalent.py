@@ -1,7 +1,7 @@
 """Residuals of bonds, angles, torsions and chiral volumes, all with analytic derivatives.
 
-Every function takes positions `xyz` (n_atoms, 3) in Å, the atoms of each restraint, the ideal values and σ; angles are in
-rad. None changes its inputs.
+Every function takes positions `xyz` (n_atoms, 3) in Å, the atoms of each restraint, the ideal values and σ; angles
+are in rad. None changes its inputs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def torsion_residuals(xyz: Array, atoms: Index, ideal: Array, sigma: Array, peri
 
     Notes
     -----
-    Derivatives after Blondel & Karplus (1996) J. Comput. Chem. 17, 1132, eq. 27: free of singularities but where three atoms are in line.
+    Derivatives after Blondel & Karplus (1996) J. Comput. Chem. 17, 1132, eq. 27: free of singularities but where
+    three atoms are in line.
     """
     a, b, c, d = (xyz[atoms[:, i]] for i in range(4))
     f, g, h = a - b, b - c, d - c

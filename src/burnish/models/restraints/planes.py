@@ -25,7 +25,8 @@ class PlaneBatch:
 
 
 def batch_planes(members: Index, plane: Index, sigma: Array) -> tuple[PlaneBatch, ...]:
-    """Group planes given as a list of (plane, atom, σ) by their number of atoms; those of three or fewer say nothing."""
+    """Group planes given as a list of (plane, atom, σ) by their number of atoms; those of three or fewer say
+    nothing."""
     if len(plane) == 0:
         return ()
     order = np.argsort(plane, kind="stable")
@@ -54,8 +55,9 @@ def plane_term(xyz: Array, batches: tuple[PlaneBatch, ...], weight: float = 1.0)
 
     Notes
     -----
-    At the best plane the energy is stationary in the plane, so that its gradient is that with the plane held. The curvature is not:
-    there the plane follows the atoms, and only what no plane can follow counts: z' = (I − A(AᵀA)⁻¹Aᵀ) n·δx / σ with A = [1, u, v]/σ.
+    At the best plane the energy is stationary in the plane, so that its gradient is that with the plane held. The
+    curvature is not: there the plane follows the atoms, and only what no plane can follow counts: z' = (I −
+    A(AᵀA)⁻¹Aᵀ) n·δx / σ with A = [1, u, v]/σ.
     """
     n_atoms = len(xyz)
     gradient = np.zeros((n_atoms, 3))

@@ -84,8 +84,8 @@ def robust_term(name: str, residuals: Residuals, n_atoms: int, alpha: float, wei
 
     Notes
     -----
-    ρ(z) = |α−2|/α ((z²/|α−2| + 1)^(α/2) − 1) (Barron 2019, CVPR, eq. 8), α not 0 or 2. The curvature is ρ'(z)/z, the weight of
-    iteratively reweighted least squares, which is never negative.
+    ρ(z) = |α−2|/α ((z²/|α−2| + 1)^(α/2) − 1) (Barron 2019, CVPR, eq. 8), α not 0 or 2. The curvature is ρ'(z)/z, the
+    weight of iteratively reweighted least squares, which is never negative.
     """
     b = abs(alpha - 2.0)
     inner = residuals.z**2 / b + 1.0
