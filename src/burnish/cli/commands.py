@@ -17,8 +17,9 @@ from pydantic_core import PydanticUndefined
 
 from burnish.cli.table import COMMANDS, Command
 from burnish.cli.terminal import Terminal
-from burnish.core.errors import BurnishError
+from burnish.core.errors import BurnishError, InputError
 from burnish.jobs.folder import Job
+from burnish.jobs.project import find_project
 
 
 def __getattr__(name: str) -> Callable[..., int]:
@@ -41,7 +42,7 @@ def _build(command: Command) -> Callable[..., int]:
         as_json = given.pop("json", False)
         bound = run.__signature__.bind(*positional, **given).arguments  # type: ignore[attr-defined]
         bound.pop("json", None)
-        return _run(command, options_model, bound, as_json=as_json)
+        return run_command(command, bound, as_json=as_json)
 
     run.__signature__ = _signature(command, options_model)  # type: ignore[attr-defined]
     run.__doc__ = options_model.__doc__
@@ -56,8 +57,10 @@ def _signature(command: Command, options_model: type[BaseModel]) -> inspect.Sign
     names = [*command.positional, *(n for n in options_model.model_fields if n not in command.positional)]
     for name in names:
         field = options_model.model_fields[name]
-        annotation = field.annotation
+        annotation: Any = field.annotation
         default = field.get_default(call_default_factory=True)
+        if name == "out" and command.project_folder:
+            annotation, default = annotation | None, None
         empty: tuple[str, ...] | None = () if _is_sequence(annotation) or isinstance(default, bool | tuple) else None
         # None means: not given, so that the model's own default (and its validators) decide
         parameter = inspect.Parameter(
@@ -91,20 +94,31 @@ def _is_sequence(annotation: Any) -> bool:
     return bool(kinds & {tuple, list})
 
 
-def _run(command: Command, options_model: type[BaseModel], given: dict[str, Any], *, as_json: bool) -> int:
+def run_command(command: Command, given: dict[str, Any], *, as_json: bool = False) -> int:
+    """Run a command with these options; return the exit code of the process."""
+    options_model: type[BaseModel] = _load(command.options)
     terminal = Terminal(command.name, quiet=as_json)
+    project = find_project(Path.cwd())
     try:
+        if given.get("out") is None and project is not None and command.project_folder:
+            given["out"] = Path(project.next_name(command.project_folder))
+        elif given.get("out") is None and command.project_folder:
+            raise InputError("--out: missing; name a folder, or run inside a project (`burnish project init`)")
         options = options_model(**given)
     except ValidationError as error:
         terminal.error("; ".join(_explain(e) for e in error.errors()))
         return 2
-    out: Path = given["out"]
+    except BurnishError as error:
+        terminal.error(str(error))
+        return 2
+    out: Path = given.get("out") or Path()
     job = Job(
         command.name,
         out if command.keeps_record else out.parent,
         options.model_dump(mode="json"),
         terminal,
         keeps_record=command.keeps_record,
+        project=project,
     )
     try:
         workflow = _load(command.workflow)

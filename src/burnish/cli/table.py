@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MAPS, MODELS = "Cryo-EM maps", "Atomic models"
+MAPS, MODELS, PROJECT = "Cryo-EM maps", "Atomic models", "Projects"
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,8 @@ class Command:
     """One command; `options` and `workflow` are import paths, so that the table costs nothing to read.
 
     `positional` names the options that may be given without their flag, in order. `keeps_record` is False for commands
-    whose `--out` is one file rather than a job folder: they leave no `job.json`.
+    whose `--out` is one file rather than a job folder: they leave no `job.json`. `project_folder` is where jobs of this
+    kind live in a project ("Refine3D"): there `--out` may be left out, and the job takes the next number.
     """
 
     name: str
@@ -22,6 +23,35 @@ class Command:
     workflow: str
     positional: tuple[str, ...] = ()
     keeps_record: bool = True
+    project_folder: str = ""
 
 
-COMMANDS: tuple[Command, ...] = ()
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "project",
+        "Make a project, list and show its jobs, name and clean them.",
+        PROJECT,
+        "burnish.options.project:ProjectOptions",
+        "burnish.workflows.project:run",
+        ("action", "job", "name"),
+        keeps_record=False,
+    ),
+    Command(
+        "rerun",
+        "Run a job of the project again, with the same options on its present inputs.",
+        PROJECT,
+        "burnish.options.project:RepeatOptions",
+        "burnish.cli.repeat:rerun",
+        ("job",),
+        keeps_record=False,
+    ),
+    Command(
+        "continue",
+        "Go on with a job that was stopped, in its folder.",
+        PROJECT,
+        "burnish.options.project:RepeatOptions",
+        "burnish.cli.repeat:resume",
+        ("job",),
+        keeps_record=False,
+    ),
+)

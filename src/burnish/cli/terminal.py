@@ -62,11 +62,21 @@ class Terminal:
         self._console.print(f"[red]burnish {self._name}:[/] {escape(text)}", soft_wrap=True)
 
     def summary(self, summary: Mapping[str, Any]) -> None:
-        """Print the numbers of a summary as a table on standard output; nested parts are left to the files."""
+        """Print a summary on standard output: single values as one table, lists of records as one table each.
+
+        Other nested parts are left to the files.
+        """
+        console = Console(highlight=False)
         table = Table(show_header=False, box=None, pad_edge=False)
         for name, value in summary.items():
             if isinstance(value, float):
                 table.add_row(name.replace("_", " "), f"{value:.5g}")
             elif isinstance(value, int | str | bool):
                 table.add_row(name.replace("_", " "), str(value))
-        Console(highlight=False).print(table)
+            elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+                records = Table(*(str(key).replace("_", " ") for key in value[0]), box=None, pad_edge=False)
+                for record in value:
+                    records.add_row(*(escape(str(v)) for v in record.values()))
+                console.print(records)
+        if table.row_count:
+            console.print(table)

@@ -6,9 +6,13 @@ import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from burnish.core.errors import JobError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress, ignore
+from burnish.jobs.liveness import hold
+from burnish.jobs.pipeline import Status
+from burnish.jobs.project import Project
 from burnish.jobs.record import JobRecord, State, hash_file
 
 
@@ -27,20 +31,31 @@ class Job:
         listener: Listener = ignore,
         *,
         keeps_record: bool = True,
+        project: Project | None = None,
     ) -> None:
         self.folder = Path(folder)
+        self.project = project
+        self.project_name = project.job_name(self.folder) if project is not None and keeps_record else None
         self.listener = listener
         self.keeps_record = keeps_record  # False for commands whose output is one file: no job.json, no run.log
         self.record = JobRecord(job_type=job_type, options=options)
         self.begun = False
         self._waiting: list[str] = []  # lines told before the folder exists
+        self._alive: IO[str] | None = None  # held open while the job runs, see burnish.jobs.liveness
 
     def begin(self, inputs: Iterable[Path] = (), *, seed: int | None = None, device: str = "cpu") -> None:
         """Make the folder and write the first record: the inputs are good."""
         if not self.keeps_record:
             return
+        inputs = list(inputs)
         hashed = [hash_file(p) for p in inputs]
         self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._alive = hold(self.folder)
+        except BlockingIOError:
+            raise JobError(f"{self.folder}: another process is running this job; give another --out or wait") from None
+        if self.project is not None and self.project_name is not None:
+            self.project.start(self.project_name, inputs)
         self.record = self.record.model_copy(update={"inputs": hashed, "seed": seed, "device": device})
         self.begun = True
         self._write_record()
@@ -86,6 +101,11 @@ class Job:
     def _end(self, state: State, **changes: Any) -> None:
         self.record = self.record.model_copy(update={"state": state, "ended": datetime.now(UTC), **changes})
         self._write_record()
+        if self.project is not None and self.project_name is not None:
+            statuses: dict[str, Status] = {"finished": "Succeeded", "failed": "Failed", "interrupted": "Aborted"}
+            self.project.end(self.project_name, statuses[state])
+        if self._alive is not None:
+            self._alive.close()
 
     def _write_record(self) -> None:
         target = self.folder / "job.json"

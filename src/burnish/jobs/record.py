@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from burnish import __version__
+from burnish.core.errors import DataError
 
 State = Literal["running", "finished", "failed", "interrupted"]
 
@@ -50,3 +51,35 @@ def hash_file(path: Path) -> InputFile:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return InputFile(path=str(path), size=Path(path).stat().st_size, sha256=digest.hexdigest())
+
+
+def read_record(folder: Path) -> JobRecord | None:
+    """The record in a job's folder, or None where there is none (a job of RELION's).
+
+    Raises
+    ------
+    DataError : there is one that cannot be read.
+    """
+    path = folder / "job.json"
+    if not path.is_file():
+        return None
+    try:
+        return JobRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(f"{path}: not a job record ({first['loc']}: {first['msg']}); remove it or run again") from None
+
+
+def stale_inputs(record: JobRecord, folder: Path) -> list[str]:
+    """Inputs of a job that are gone or no longer what they were when it ran.
+
+    Parameters
+    ----------
+    folder : what relative paths of the record are relative to.
+    """
+    changed = []
+    for seen in record.inputs:
+        path = folder / seen.path
+        if not path.is_file() or path.stat().st_size != seen.size or hash_file(path).sha256 != seen.sha256:
+            changed.append(seen.path)
+    return changed
