@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from burnish.cli import commands, main, table
+from burnish.cli import commands, main
 from burnish.core.errors import DataError
 from burnish.jobs.folder import Job
+from burnish.options import table
 from burnish.options.base import JobOptions
 
 

@@ -37,6 +37,9 @@ def test_record_log_and_listener_tell_the_same_story(tmp_path: Path) -> None:
     assert "WARNING one amplitude is absurd" in log
     assert "cycle 1: r_free=0.25" in log
     assert len(heard) == 4
+    events = [json.loads(line) for line in (tmp_path / "job" / "events.jsonl").read_text().splitlines()]
+    assert [e["event"] for e in events] == ["message", "progress", "metrics"]
+    assert events[2]["values"] == {"r_free": 0.25}
 
 
 def test_failure_and_interruption_are_told_apart(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from cyclopts import Parameter
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
-from burnish.cli.table import COMMANDS, Command
 from burnish.cli.terminal import Terminal
 from burnish.core.errors import BurnishError, InputError
 from burnish.jobs.folder import Job
 from burnish.jobs.project import find_project
+from burnish.options.table import COMMANDS, Command
 
 
 def __getattr__(name: str) -> Callable[..., int]:

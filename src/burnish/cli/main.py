@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Group
 
 from burnish import __version__
-from burnish.cli.table import COMMANDS
+from burnish.options.table import COMMANDS
 
 
 def build_app() -> App:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from burnish.cli import commands
-from burnish.cli.table import COMMANDS, Command
 from burnish.core.errors import InputError, JobError
 from burnish.jobs.folder import Job
 from burnish.jobs.liveness import is_running
 from burnish.jobs.project import Project, find_project
 from burnish.jobs.record import JobRecord, read_record
 from burnish.options.project import RepeatOptions
+from burnish.options.table import COMMANDS, Command
 
 
 def rerun(options: RepeatOptions, job: Job) -> dict[str, Any]:

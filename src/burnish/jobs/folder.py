@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import time
 import traceback
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -41,6 +44,7 @@ class Job:
         self.record = JobRecord(job_type=job_type, options=options)
         self.begun = False
         self._waiting: list[str] = []  # lines told before the folder exists
+        self._last_progress = 0.0
         self._alive: IO[str] | None = None  # held open while the job runs, see burnish.jobs.liveness
 
     def begin(self, inputs: Iterable[Path] = (), *, seed: int | None = None, device: str = "cpu") -> None:
@@ -66,6 +70,7 @@ class Job:
     def notify(self, event: Event) -> None:
         """Tell the listener and the log."""
         self.listener(event)
+        self._record_event(event)
         line = _as_text(event)
         if line is None or not self.keeps_record:
             return
@@ -75,6 +80,19 @@ class Job:
             return
         with self._log_path.open("a", encoding="utf-8") as log:
             log.write(stamped + "\n")
+
+    def _record_event(self, event: Event) -> None:
+        """Append to `events.jsonl`, which the web page follows; progress at most twice a second."""
+        if not self.begun:
+            return
+        now = time.monotonic()
+        if isinstance(event, Progress) and event.done != event.total and now - self._last_progress < 0.5:
+            return
+        if isinstance(event, Progress):
+            self._last_progress = now
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": type(event).__name__.lower()}
+        with self.path("events.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line | asdict(event), default=float) + "\n")
 
     def path(self, name: str) -> Path:
         """Where the result `name` of this job goes."""
