@@ -55,10 +55,10 @@ def make_riders(
             rows.append((hydrogen, parent, *ways, lengths[(min(hydrogen, parent), max(hydrogen, parent))]))
     if not rows:
         return _no_riders(xyz)
-    hydrogen, parent, tip, base, first, second, length = zip(*rows, strict=True)
+    hydrogens, on, tip, base, first, second, length = zip(*rows, strict=True)
     riders = Riders(
-        hydrogen=torch.tensor(hydrogen),
-        parent=torch.tensor(parent),
+        hydrogen=torch.tensor(hydrogens),
+        parent=torch.tensor(on),
         tip=torch.tensor(tip),
         base=torch.tensor(base),
         first=torch.tensor(first, dtype=torch.float64),
