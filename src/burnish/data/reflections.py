@@ -32,6 +32,19 @@ class Crystal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnomalousPairs:
+    """Amplitudes and intensities of h and −h apart; NaN where not measured, None where the file has none of that kind.
+
+    Each is (n, 2) float64 with the columns (+, −); + belongs to the listed index, which lies in the asymmetric unit.
+    """
+
+    f_obs: Tensor | None
+    sigma_f_obs: Tensor | None
+    i_obs: Tensor | None
+    sigma_i_obs: Tensor | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reflections:
     """Unique reflections in the asymmetric unit, sorted, with one measurement each.
 
@@ -45,6 +58,8 @@ class Reflections:
     centric : True for centric reflections. (n,) bool
     epsilon : multiplicity of systematic enhancement, without lattice centring. (n,) float64
     s2 : 1/d², Å⁻². (n,) float64
+    anomalous : ± pairs, or None when the file has none.
+    hl : Hendrickson–Lattman coefficients A B C D of experimental phases, NaN where unknown, or None. (n, 4) float64
     """
 
     crystal: Crystal
@@ -57,6 +72,8 @@ class Reflections:
     centric: Tensor
     epsilon: Tensor
     s2: Tensor
+    anomalous: AnomalousPairs | None = None
+    hl: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.s2)
