@@ -120,7 +120,8 @@ def interpret(source: Path, column: Column, measured: NDArray[np.bool_], free_va
     low, high = USUAL_FRACTION
     if not low <= fraction <= high:
         warnings = (
-            f"free flags {name}: {fraction:.2%} of the measured reflections are free, usual is 1.5–15 %: R-free is {'uncertain' if fraction < low else 'bought with many data'}",
+            f"free flags {name}: {fraction:.2%} of the data are free, usual is 1.5–15 %: "
+            f"R-free is {'uncertain' if fraction < low else 'bought with many data'}",
         )
     return FreeFlags(label=column.label, values=values, free_value=free_value, convention=convention, warnings=warnings)
 

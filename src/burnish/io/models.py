@@ -140,9 +140,7 @@ def _refuse_bad_pdb_numbers(path: Path, text: str) -> None:
 
 def _check_models(path: Path, structure: gemmi.Structure) -> None:
     if len(structure) > 1:
-        raise DataError(
-            f"{path}: {len(structure)} models in one file, expected one; keep the one to refine"
-        )
+        raise DataError(f"{path}: {len(structure)} models in one file, expected one; keep the one to refine")
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise DataError(f"{path}: the model is empty: no atom in it; give a model with atoms")
 

@@ -1,7 +1,8 @@
 """Which columns of a reflection file are the measured data.
 
 Conventions followed: MTZ column types (CCP4: F amplitude, J intensity, Q their sigma, G and K the amplitude and
-intensity of one sign of Bijvoet pairs with sigmas L and M); a measured column has a sigma of its own, a calculated one never has.
+intensity of one sign of Bijvoet pairs with sigmas L and M); a measured column has a sigma of its own, a calculated one
+never has.
 Labels of CCP4, phenix and the wwPDB differ only in what is left after the quantity's name, its sign and the word for
 "observed" are taken away: that remainder (and nothing else) tells one measurement from another.
 """

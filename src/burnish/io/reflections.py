@@ -222,7 +222,7 @@ def _flags(
         made = free_flags.generate(mapping.hkl, table.crystal, request.seed)
         replaced = "as asked" if request.new_free else "the file has no free flags"
         text = (
-            f"{table.source.name}: new free flags are made with seed {request.seed} ({replaced}): R-free starts from here"
+            f"{table.source.name}: new free flags made with seed {request.seed} ({replaced}): R-free starts from here"
         )
         return made, [Message(text, "warning")]
     rows_measured = measured[mapping.group]

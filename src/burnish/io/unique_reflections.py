@@ -59,11 +59,7 @@ def map_to_asu(table: ReflectionTable) -> tuple[Mapping, list[Message]]:
         raise DataError(f"{table.source}: every reflection is systematically absent in {crystal.space_group}")
     messages: list[Message] = []
     if absent.any():
-        messages.append(
-            Message(
-                f"{table.source.name}: {int(absent.sum())} rows are systematically absent: left out"
-            )
-        )
+        messages.append(Message(f"{table.source.name}: {int(absent.sum())} rows are systematically absent: left out"))
     moved, isym = to_asu(table.hkl, crystal)
     shift = np.zeros(len(table))
     for number in np.unique(isym[isym > 1]):
@@ -113,7 +109,7 @@ def merge(value: FloatArray, sigma: FloatArray, mapping: Mapping) -> tuple[Float
 
 
 def sign_pairs(value: FloatArray, sigma: FloatArray, mapping: Mapping) -> tuple[FloatArray, FloatArray]:
-    """Pairs (+, −) of the unique reflections from pairs of the rows: those of a Friedel mate change places. (m, 2) each"""
+    """Pairs (+, −) of the unique reflections from those of the rows; a Friedel mate's change places. (m, 2) each"""
     value, sigma = value.copy(), sigma.copy()
     value[mapping.friedel], sigma[mapping.friedel] = value[mapping.friedel, ::-1], sigma[mapping.friedel, ::-1]
     parts = [merge(value[:, sign], sigma[:, sign], mapping) for sign in (0, 1)]
