@@ -1,0 +1,86 @@
+"""House style of all figures: made with matplotlib's objects alone (no pyplot, no global state), rendered to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import matplotlib
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+INK, SOFT, LINE = "#1c2530", "#5b6875", "#dfe4e9"
+BLUE, ORANGE, GREEN, RED, VIOLET, GREY = "#1f6f8b", "#d97706", "#2b7a4b", "#c0392b", "#6b4ea0", "#8a96a3"
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "text.color": INK,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, RED, VIOLET, GREY]),
+    "image.cmap": "gray",
+    "image.interpolation": "nearest",
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Everything drawn inside has the house style; matplotlib's settings are put back after."""
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def new_figure(width: float = 8.0, height: float = 4.2, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure of that size in inches with a grid of axes, listed row by row; call inside `house_style`."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(axes.flat)
+
+
+def as_png(figure: Figure, dpi: int = 130) -> bytes:
+    """Render to PNG."""
+    out = BytesIO()
+    figure.savefig(out, format="png", dpi=dpi)
+    return out.getvalue()
+
+
+def as_pdf(figures: Sequence[Figure], title: str = "") -> bytes:
+    """Render to one PDF, a figure a page: `logfile.pdf`, without ghostscript."""
+    out = BytesIO()
+    with PdfPages(out, metadata={"Title": title, "Creator": "Burnish"}) as pages:
+        for figure in figures:
+            pages.savefig(figure)
+    return out.getvalue()
+
+
+def resolution_axis(axes: Axes, low: float = 0.0) -> None:
+    """Label an axis of s = 1/d (Å⁻¹) by d in Å."""
+    axes.set_xlabel("resolution, Å")
+    right = axes.get_xlim()[1]
+    ticks = [t for t in axes.get_xticks() if low < t <= right]
+    axes.set_xticks(ticks, [f"{1 / t:.3g}" for t in ticks])
+    axes.set_xlim(low, right)
