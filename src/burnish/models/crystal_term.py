@@ -1,0 +1,259 @@
+"""Diffraction data of one crystal as a data term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.core.events import Listener, Message, ignore
+from burnish.data.atoms import Atoms
+from burnish.data.reflections import Reflections
+from burnish.models.agreement import correlation, r_factor
+from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
+from burnish.models.fisher import fisher_blocks
+from burnish.models.gaussian_atoms import AtomGradient
+from burnish.models.outliers import wilson_outliers
+from burnish.models.resolution import shells_of_equal_number
+from burnish.models.scaling import Scaling, fit_scaling, flat_solvent, overall_b, quadratic_terms, scale_factors
+from burnish.models.solvent_mask import MaskSettings, solvent_mask
+from burnish.models.structure_factors import (
+    Accuracy,
+    miller_grid,
+    plan_structure_factors,
+    structure_factor_gradient,
+    structure_factors,
+    transform_at,
+)
+from burnish.models.targets import AmplitudeTarget, Target, TargetEvaluation
+from burnish.scattering.form_factors import FormFactors, Radiation, form_factors
+from burnish.symmetry.space_groups import SpecialPositions, special_positions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrystalSettings:
+    """How a crystal's data are modelled."""
+
+    radiation: Radiation = Radiation.XRAY
+    accuracy: Accuracy = field(default_factory=Accuracy)
+    mask: MaskSettings = field(default_factory=MaskSettings)
+    reject_outliers: bool = True
+    shells: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAmplitudes:
+    """F_calc and what it was scaled to; complex64, one value for every reflection of the list."""
+
+    f_calc: Tensor
+    f_model: Tensor
+
+
+class CrystalTerm(DataTerm):
+    """Crystal data with a target; see `DataTerm` for the order of calls."""
+
+    def __init__(
+        self,
+        reflections: Reflections,
+        target: Target | None = None,
+        settings: CrystalSettings | None = None,
+        listener: Listener = ignore,
+        device: str = "cpu",
+    ) -> None:
+        self.reflections = reflections
+        self.settings = settings or CrystalSettings()
+        self.target = target or AmplitudeTarget(reflections)
+        self.listener = listener
+        self.device = device
+        crystal, hkl = reflections.crystal, reflections.hkl
+        self._plan = plan_structure_factors(crystal, hkl, self.settings.accuracy, device)
+        self._hkl = hkl.cpu().numpy()
+        self._s2 = reflections.s2.cpu().numpy()
+        self._quadratic = quadratic_terms(crystal, self._hkl)
+        self._vectors = self._hkl.astype(float) @ self._plan.frac
+        self._mask_spacing = min(max(0.25 * reflections.d_min, 0.5), 0.45 * reflections.d_min)
+        measured = reflections.f_obs.isfinite() & reflections.sigma_f_obs.isfinite()
+        self._measured = measured
+        self._rejected = torch.zeros_like(measured)
+        if self.settings.reject_outliers and bool(measured.any()):
+            self._rejected = self._find_outliers(measured)
+        self._factors: FormFactors | None = None
+        self._special: SpecialPositions | None = None
+        self._share = np.ones(0)
+        self._f_mask = torch.zeros(0, dtype=torch.complex64)
+        self._scaling: Scaling | None = None
+        self._factor = torch.zeros(0)
+        self._k_mask = torch.zeros(0)
+        self._last: ModelAmplitudes | None = None
+
+    def _find_outliers(self, measured: Tensor) -> Tensor:
+        r = self.reflections
+        found = wilson_outliers(r.s2[measured], r.f_obs[measured], r.centric[measured], r.epsilon[measured])
+        rejected = torch.zeros_like(measured)
+        rejected[measured] = found
+        for index in torch.nonzero(rejected).flatten()[:5].tolist():
+            h, k, l = self._hkl[index]
+            self.listener(
+                Message(
+                    f"reflection {h} {k} {l}: amplitude {float(r.f_obs[index]):.4g} is improbably large; left out",
+                    "warning",
+                )
+            )
+        return rejected
+
+    @property
+    def work(self) -> Tensor:
+        """Reflections that are refined against. (n,) bool"""
+        return self._measured & ~self._rejected & ~self.reflections.free
+
+    @property
+    def free(self) -> Tensor:
+        """Measured reflections of the free set that are in use. (n,) bool"""
+        return self._measured & ~self._rejected & self.reflections.free
+
+    def prepare(self, atoms: Atoms) -> None:
+        charges = [int(charge) for charge in atoms.charges]
+        self._factors = form_factors(atoms.elements, charges, self.settings.radiation)
+        self._special = special_positions(self.reflections.crystal, atoms.xyz.detach().cpu().numpy())
+        self._share = self._special.weight(atoms.occ.detach().cpu().numpy())
+        self.update_scaling(atoms)
+
+    def _occupancy(self, atoms: Atoms) -> np.ndarray:
+        return atoms.occ.detach().cpu().numpy() * self._share
+
+    def _calculated(self, atoms: Atoms) -> Tensor:
+        if self._factors is None or len(self._factors) != len(atoms):
+            raise RuntimeError("prepare() has not seen these atoms")
+        return structure_factors(atoms, self._factors, self._occupancy(atoms), self._plan).cpu()
+
+    def _scaled(self, f_calc: Tensor) -> Tensor:
+        return (self._factor * (f_calc + self._k_mask * self._f_mask)).to(torch.complex128)
+
+    def update_scaling(self, atoms: Atoms) -> None:
+        r, work = self.reflections, self.work
+        mask = solvent_mask(r.crystal, atoms, self._mask_spacing, self.settings.mask)
+        shape = (mask.shape[0], mask.shape[1], mask.shape[2])
+        volume = float(np.linalg.det(self._plan.orth)) / mask.numel()
+        self._f_mask = transform_at(mask, miller_grid(r.crystal, r.hkl, shape, expand=False)) * volume
+        f_calc = self._calculated(atoms)
+        use = work.numpy()
+        self._scaling = fit_scaling(
+            r.crystal,
+            self._hkl[use],
+            self._s2[use],
+            r.f_obs[work].numpy(),
+            f_calc[work].numpy(),
+            self._f_mask[work].numpy(),
+            self._scaling,
+        )
+        factor, k_mask = scale_factors(self._scaling, self._s2, self._quadratic)
+        self._factor, self._k_mask = torch.from_numpy(factor), torch.from_numpy(k_mask)
+        f_model = self._scaled(f_calc)
+        self.target.fit(f_model, work, self.free)
+        self._last = ModelAmplitudes(f_calc=f_calc, f_model=f_model.to(torch.complex64))
+
+    def _target(self, atoms: Atoms) -> TargetEvaluation:
+        f_calc = self._calculated(atoms)
+        f_model = self._scaled(f_calc)
+        return self.target.evaluate(f_model, self.work, self.free)
+
+    def value(self, atoms: Atoms) -> float:
+        return self._target(atoms).work
+
+    def evaluate(self, atoms: Atoms) -> DataEvaluation:
+        result = self._target(atoms)
+        if self._factors is None or self._special is None:
+            raise RuntimeError("prepare() comes first")
+        occ = self._occupancy(atoms)
+        coefficient = (self._factor * result.coefficient).to(torch.complex64).to(self.device)
+        gradient = structure_factor_gradient(atoms, self._factors, occ, self._plan, coefficient)
+        r = self.reflections
+        coherence = torch.where(r.centric, 1.0, 0.5) * r.epsilon
+        weight = result.curvature * self._factor.square() * coherence
+        use = (weight > 0).numpy()
+        share = torch.from_numpy(self._share)
+        blocks = fisher_blocks(
+            atoms, self._factors, occ, weight.numpy()[use], r.crystal, self._vectors[use], self._special.multiplicity
+        )
+        return DataEvaluation(
+            value=result.work,
+            gradient=AtomGradient(
+                xyz=gradient.xyz, b_iso=gradient.b_iso, u_aniso=gradient.u_aniso, occ=gradient.occ * share
+            ),
+            fisher=type(blocks)(
+                xyz=blocks.xyz,
+                b_iso=blocks.b_iso,
+                u_aniso=blocks.u_aniso,
+                occ=blocks.occ * share.square(),
+                b_occ=blocks.b_occ * share,
+            ),
+        )
+
+    @property
+    def amplitudes(self) -> ModelAmplitudes:
+        """F_calc and F_model at the last `update_scaling`."""
+        if self._last is None:
+            raise RuntimeError("update_scaling() comes first")
+        return self._last
+
+    def statistics(self) -> DataStatistics:
+        if self._scaling is None:
+            raise RuntimeError("update_scaling() comes first")
+        model = self.amplitudes.f_model.to(torch.complex128)
+        result = self.target.evaluate(model, self.work, self.free)
+        shells = self._shell_statistics(model)
+        k_sol, b_sol = flat_solvent(self._scaling)
+        f_obs, f_model = self.reflections.f_obs, model.abs()
+        work, free = self.work, self.free
+        return DataStatistics(
+            r_work=r_factor(f_obs[work], f_model[work]),
+            r_free=r_factor(f_obs[free], f_model[free]),
+            cc_work=_mean_over_shells([(s.measured - s.free, s.cc_work) for s in shells]),
+            cc_free=_mean_over_shells([(s.free, s.cc_free) for s in shells]),
+            free_value=result.free / max(int(free.sum()), 1),
+            work_value=result.work / max(int(work.sum()), 1),
+            outliers=int(self._rejected.sum()),
+            k_sol=k_sol,
+            b_sol=b_sol,
+            overall_b=overall_b(self._scaling),
+            anisotropy=tuple(float(x) for x in self._scaling.anisotropy),
+            twin_fractions=(1.0,),
+            shells=tuple(shells),
+        )
+
+    def _shell_statistics(self, f_model: Tensor) -> list[ShellStatistics]:
+        r, amplitude = self.reflections, f_model.abs()
+        factors = self.target.map_factors(f_model)
+        work, free = self.work, self.free
+        count = max(1, min(self.settings.shells, int(self._measured.sum()) // 100))
+        shell = torch.from_numpy(shells_of_equal_number(self._s2, count))
+        out = []
+        for number in range(count):
+            here = shell == number
+            w, f = here & work, here & free
+            used = w | f
+            out.append(
+                ShellStatistics(
+                    d_max=float(r.s2[here].min() ** -0.5),
+                    d_min=float(r.s2[here].max() ** -0.5),
+                    measured=int(used.sum()),
+                    free=int(f.sum()),
+                    completeness=float(used.sum()) / float(here.sum()),
+                    r_work=r_factor(r.f_obs[w], amplitude[w]),
+                    r_free=r_factor(r.f_obs[f], amplitude[f]),
+                    cc_work=correlation(r.f_obs[w], amplitude[w]),
+                    cc_free=correlation(r.f_obs[f], amplitude[f]),
+                    d_scale=float(factors.d[here].mean()),
+                    fom=float(factors.fom[used].mean()) if bool(used.any()) else float("nan"),
+                )
+            )
+        return out
+
+
+def _mean_over_shells(values: list[tuple[int, float]]) -> float:
+    """Mean weighted by number, without shells that have no value."""
+    known = [(number, value) for number, value in values if number > 0 and value == value]
+    total = sum(number for number, _ in known)
+    return sum(number * value for number, value in known) / total if total else float("nan")

@@ -1,0 +1,111 @@
+"""D and S of the likelihood along the resolution, from the free set.
+
+D(s) is the part of the scaled F_model that is right, S(s) the variance of what is missing, per unit of epsilon. Both
+are piecewise linear in s² (S by its logarithm) on knots that hold enough free reflections, found by maximum likelihood
+with a weak prior on second differences; σ_A by independent shells needs far more free reflections for the same noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from burnish.models.likelihood import amplitude_likelihood
+from burnish.models.resolution import Knots, knots_by_number
+
+FREE_PER_KNOT = 60
+MOST_KNOTS = 20
+MAX_D = 1.2
+SMOOTH_D, SMOOTH_LOG_S = 0.1, 0.3  # standard deviations of second differences over knots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigmaA:
+    """D and log S at knots along s².
+
+    Attributes
+    ----------
+    knots : positions.
+    d : (k,)
+    log_s : (k,)
+    """
+
+    knots: Knots
+    d: np.ndarray
+    log_s: np.ndarray
+
+    def at(self, s2: Tensor) -> tuple[Tensor, Tensor]:
+        """D and S of each reflection. (n,), (n,) float64"""
+        position = s2.cpu().numpy()
+        d = np.interp(position, self.knots.position, self.d)
+        log_s = np.interp(position, self.knots.position, self.log_s)
+        return torch.as_tensor(d, device=s2.device), torch.as_tensor(np.exp(log_s), device=s2.device)
+
+
+def fit_sigma_a(
+    s2: Tensor,
+    f_obs: Tensor,
+    sigma_f: Tensor,
+    f_model: Tensor,
+    centric: Tensor,
+    epsilon: Tensor,
+    start: SigmaA | None = None,
+) -> SigmaA:
+    """Maximum-likelihood D and S.
+
+    Parameters
+    ----------
+    s2, f_obs, sigma_f, f_model, centric, epsilon : of the free set; f_model are scaled amplitudes. (n,)
+    start : values to begin with, on the same knots.
+    """
+    position = s2.cpu().numpy()
+    if start is None:
+        knots = knots_by_number(position, first=FREE_PER_KNOT, most=MOST_KNOTS)
+        start = _first_values(knots, position, f_obs, f_model, epsilon)
+    knots, size = start.knots, len(start.knots)
+    basis = torch.as_tensor(knots.basis(position), device=f_obs.device)
+    second = np.diff(np.eye(size), 2, axis=0) if size > 2 else np.zeros((0, size))
+    measurement = torch.where(centric, 1.0, 2.0) * sigma_f.square()
+
+    def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        d = basis @ torch.as_tensor(parameters[:size], device=f_obs.device)
+        s = torch.exp(basis @ torch.as_tensor(parameters[size:], device=f_obs.device))
+        result = amplitude_likelihood(f_obs, d * f_model, measurement + epsilon * s, centric)
+        bend_d, bend_s = second @ parameters[:size] / SMOOTH_D, second @ parameters[size:] / SMOOTH_LOG_S
+        gradient = np.concatenate(
+            [
+                (basis.T @ (result.wrt_model * f_model)).cpu().numpy() + second.T @ bend_d / SMOOTH_D,
+                (basis.T @ (result.wrt_variance * epsilon * s)).cpu().numpy() + second.T @ bend_s / SMOOTH_LOG_S,
+            ]
+        )
+        return float(result.value.sum()) + 0.5 * float(bend_d @ bend_d + bend_s @ bend_s), gradient
+
+    limits = [(0.0, MAX_D)] * size + [(x - 8.0, x + 8.0) for x in start.log_s]
+    found = minimize(
+        objective,
+        np.concatenate([start.d, start.log_s]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=limits,
+        options={"maxiter": 60, "ftol": 1e-7},
+    )
+    return SigmaA(knots=knots, d=found.x[:size], log_s=found.x[size:])
+
+
+def _first_values(knots: Knots, position: np.ndarray, f_obs: Tensor, f_model: Tensor, epsilon: Tensor) -> SigmaA:
+    """D from the correlation of squared amplitudes, S from what it leaves."""
+    basis = knots.basis(position)
+    count = np.maximum(basis.sum(axis=0), 1e-9)
+    io, ic = (f_obs.square() / epsilon).cpu().numpy(), (f_model.square() / epsilon).cpu().numpy()
+    mean_o, mean_c = basis.T @ io / count, basis.T @ ic / count
+    covariance = basis.T @ (io * ic) / count - mean_o * mean_c
+    spread = (basis.T @ io**2 / count - mean_o**2) * (basis.T @ ic**2 / count - mean_c**2)
+    correlation = np.clip(covariance / np.sqrt(np.maximum(spread, 1e-30)), 0.01, 0.999)
+    sigma_a = np.sqrt(correlation)  # the correlation of squared amplitudes is σ_A²
+    d = np.clip(sigma_a * np.sqrt(mean_o / np.maximum(mean_c, 1e-30)), 0.05, MAX_D)
+    s = np.maximum(mean_o * (1.0 - sigma_a**2), 1e-3 * mean_o)
+    return SigmaA(knots=knots, d=d, log_s=np.log(np.maximum(s, 1e-12)))

@@ -1,0 +1,257 @@
+"""Structure factors of a model by FFT, and the gradient of any function of them by the adjoint.
+
+The atoms of the asymmetric unit are spread, blurred, on a grid over the whole cell; one real FFT gives their transform;
+the operations of the space group are summed in reciprocal space,
+
+    F(h) = Σ_g exp(2πi h·t_g) F_asu(R_gᵀ h),
+
+so that the grid needs no symmetry and no copy of an atom is ever made. The gradient runs the same steps backward
+(Agarwal 1978): coefficients are scattered to the mates, one inverse FFT makes a map, and every atom integrates it over
+its own density.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.core.units import EIGHT_PI_SQUARED
+from burnish.data.atoms import Atoms
+from burnish.data.reflections import Crystal
+from burnish.models import splat_cpu, splat_reference
+from burnish.models.gaussian_atoms import AtomGradient, atom_gradient, gaussian_atoms
+from burnish.scattering.form_factors import FormFactors
+from burnish.symmetry.space_groups import fractionalisation, operations, orthogonalisation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """How finely the density is sampled.
+
+    Attributes
+    ----------
+    rate : grid points per half d_min; 1.5 gives a spacing of d_min / 3.
+    cutoff : fraction of its peak at which the density of an atom is cut.
+    """
+
+    rate: float = 1.5
+    cutoff: float = 1e-5
+
+
+def fft_size(least: float) -> int:
+    """Smallest even number not below `least` whose prime factors are 2, 3 and 5."""
+    n = max(2, math.ceil(least))
+    while True:
+        rest = n
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1 and n % 2 == 0:
+            return n
+        n += 1
+
+
+def grid_shape(crystal: Crystal, spacing: float) -> tuple[int, int, int]:
+    """Grid over the cell whose planes are not further apart than `spacing`, Å."""
+    frac = fractionalisation(crystal)
+    nu, nv, nw = (fft_size(1.0 / (spacing * float(np.linalg.norm(row)))) for row in frac)
+    return nu, nv, nw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MillerGrid:
+    """Where the reflections and their mates lie in the half-complex transform of a real grid.
+
+    Attributes
+    ----------
+    shape : of the real grid.
+    index : flat index of R_gᵀh or its Friedel mate. (g, n) int64
+    is_friedel : whether the mate was taken. (g, n) bool
+    phase : exp(2πi h·t_g). (g, n) complex64
+    centring : how many lattice points the cell holds; F of the whole cell is that many times the sum.
+    """
+
+    shape: tuple[int, int, int]
+    index: Tensor
+    is_friedel: Tensor
+    phase: Tensor
+    centring: int
+
+
+def miller_grid(
+    crystal: Crystal, hkl: Tensor, shape: tuple[int, int, int], *, expand: bool = True, device: str = "cpu"
+) -> MillerGrid:
+    """Look up reflections in a transform.
+
+    Parameters
+    ----------
+    hkl : Miller indices; systematic absences of the centring must not be among them. (n, 3)
+    shape : of the real grid; large enough for all of hkl.
+    expand : sum the operations; False for a grid that has the symmetry already.
+    """
+    group = operations(crystal)
+    indices = hkl.cpu().numpy().astype(np.int64)
+    rotations, translations = group.rotation, group.translation
+    if not expand:
+        rotations, translations = rotations[:1], translations[:1]
+    mates = np.einsum("nj,gjk->gnk", indices, rotations)
+    friedel = mates[..., 2] < 0
+    mates = np.where(friedel[..., None], -mates, mates) % np.array(shape)
+    flat = (mates[..., 0] * shape[1] + mates[..., 1]) * (shape[2] // 2 + 1) + mates[..., 2]
+    phase = np.exp(2j * np.pi * np.einsum("nj,gj->gn", indices.astype(float), translations))
+    return MillerGrid(
+        shape=shape,
+        index=torch.as_tensor(flat, device=device),
+        is_friedel=torch.as_tensor(friedel, device=device),
+        phase=torch.as_tensor(phase, dtype=torch.complex64, device=device),
+        centring=len(group.centring) if expand else 1,
+    )
+
+
+def transform_at(grid: Tensor, lookup: MillerGrid) -> Tensor:
+    """Sum over a real grid ρ(x) exp(+2πi h·x), with the operations of the lookup summed. (n,) complex"""
+    half = torch.fft.rfftn(grid).reshape(-1)  # exp(−2πi …): the conjugate of what is wanted
+    total = torch.zeros(lookup.index.shape[1], dtype=half.dtype, device=half.device)
+    for index, friedel, phase in zip(lookup.index, lookup.is_friedel, lookup.phase, strict=True):
+        value = half[index]
+        total += phase * torch.where(friedel, value, value.conj())
+    return total * lookup.centring
+
+
+def adjoint_map(coefficient: Tensor, lookup: MillerGrid) -> Tensor:
+    """Gradient of Σ Re(conj(coefficient) · transform_at(grid)) with respect to the grid. (nu, nv, nw) real"""
+    nu, nv, nw = lookup.shape
+    half = torch.zeros(nu * nv * (nw // 2 + 1), dtype=coefficient.dtype, device=coefficient.device)
+    for index, friedel, phase in zip(lookup.index, lookup.is_friedel, lookup.phase, strict=True):
+        value = coefficient * phase.conj()
+        _scatter_add(half, index, torch.where(friedel, value.conj(), value))
+    half = half.reshape(nu, nv, nw // 2 + 1)
+    # The grid is Σ Re(c exp(−2πi k·x)); in a half transform interior planes count twice by themselves, planes
+    # kw = 0 and nw/2 must be made Hermitian.
+    half *= 0.5 * lookup.centring
+    for plane in (0, nw // 2):
+        layer = half[:, :, plane]
+        mirrored = torch.roll(torch.flip(layer, (0, 1)), (1, 1), (0, 1))
+        half[:, :, plane] = layer + mirrored.conj()
+    return torch.fft.irfftn(half.conj_physical_(), s=lookup.shape, norm="forward")
+
+
+def _scatter_add(target: Tensor, index: Tensor, value: Tensor) -> None:
+    """target[index] += value, also where an index comes twice; complex index_add_ is slow on a CPU."""
+    real = torch.view_as_real(target)
+    real.index_add_(0, index, torch.view_as_real(value.resolve_conj()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructureFactorPlan:
+    """All that stays the same while a model moves.
+
+    Attributes
+    ----------
+    crystal : cell and space group.
+    accuracy : of sampling.
+    lookup : of the reflections on the grid.
+    s2 : 1/d² of the reflections, Å⁻². (n,) float32
+    frac, orth : matrices from Cartesian to fractional coordinates and back. (3, 3)
+    spacing : of the grid, Å.
+    """
+
+    crystal: Crystal
+    accuracy: Accuracy
+    lookup: MillerGrid
+    s2: Tensor
+    frac: np.ndarray
+    orth: np.ndarray
+    spacing: float
+
+    @property
+    def density_scale(self) -> float:
+        """Volume of a grid point, Å³: turns a sum over the grid into an integral."""
+        return float(np.linalg.det(self.orth)) / math.prod(self.lookup.shape)
+
+
+def plan_structure_factors(
+    crystal: Crystal, hkl: Tensor, accuracy: Accuracy | None = None, device: str = "cpu"
+) -> StructureFactorPlan:
+    """Prepare for structure factors of these reflections."""
+    accuracy = accuracy or Accuracy()
+    frac = fractionalisation(crystal)
+    s2 = np.sum((hkl.cpu().numpy().astype(float) @ frac) ** 2, axis=1)
+    spacing = 0.5 / accuracy.rate / math.sqrt(s2.max())
+    return StructureFactorPlan(
+        crystal=crystal,
+        accuracy=accuracy,
+        lookup=miller_grid(crystal, hkl, grid_shape(crystal, spacing), device=device),
+        s2=torch.as_tensor(s2, dtype=torch.float32, device=device),
+        frac=frac,
+        orth=orthogonalisation(crystal),
+        spacing=spacing,
+    )
+
+
+def choose_blur(atoms: Atoms, spacing: float) -> float:
+    """B that widens the sharpest atoms until the grid can hold them, Å² (as REFMAC does: 1/(1.1 Δ²) of variance)."""
+    if len(atoms) == 0:
+        return 0.0
+    smallest = float(torch.where(atoms.is_aniso, _smallest_eigenvalue(atoms) * EIGHT_PI_SQUARED, atoms.b_iso).min())
+    return max(0.0, EIGHT_PI_SQUARED / 1.1 * spacing**2 - smallest)
+
+
+def _smallest_eigenvalue(atoms: Atoms) -> Tensor:
+    """Lower bound (Gershgorin) of the smallest eigenvalue of U. (n,)"""
+    u = atoms.u_aniso
+    off = u[:, 3:].abs()
+    return (u[:, :3] - torch.stack([off[:, 0] + off[:, 1], off[:, 0] + off[:, 2], off[:, 1] + off[:, 2]], 1)).amin(1)
+
+
+def structure_factors(atoms: Atoms, factors: FormFactors, occ: np.ndarray, plan: StructureFactorPlan) -> Tensor:
+    """Structure factors of a model on the absolute scale.
+
+    Parameters
+    ----------
+    atoms : the model.
+    factors : form factors of its atoms.
+    occ : occupancy of each atom with its share of a special position. (n,)
+    plan : from `plan_structure_factors`.
+
+    Returns
+    -------
+    F with exp(+2πi h·x), e⁻. (reflections,) complex64, on the device of the plan
+    """
+    blur = choose_blur(atoms, plan.spacing)
+    grid = torch.zeros(plan.lookup.shape, dtype=torch.float32, device=plan.s2.device)
+    spots = gaussian_atoms(atoms, factors, occ, blur, plan.accuracy.cutoff)
+    if grid.device.type == "cpu":
+        splat_cpu.spread(grid.numpy(), spots, plan.frac, plan.orth)
+    else:
+        splat_reference.spread(grid, spots, plan.frac, plan.orth)
+    total = transform_at(grid, plan.lookup)
+    return total * (plan.density_scale * torch.exp(0.25 * blur * plan.s2))
+
+
+def structure_factor_gradient(
+    atoms: Atoms, factors: FormFactors, occ: np.ndarray, plan: StructureFactorPlan, coefficient: Tensor
+) -> AtomGradient:
+    """Gradient of a real function of the structure factors with respect to the parameters of the atoms.
+
+    Parameters
+    ----------
+    coefficient : ∂T/∂Re F + i ∂T/∂Im F of each reflection. (reflections,) complex64
+
+    Notes
+    -----
+    The derivative with respect to occupancy is that of `occ` as given: the share of a special position is left to the
+    caller.
+    """
+    blur = choose_blur(atoms, plan.spacing)
+    spots = gaussian_atoms(atoms, factors, occ, blur, plan.accuracy.cutoff)
+    grid = adjoint_map(coefficient * (plan.density_scale * torch.exp(0.25 * blur * plan.s2)), plan.lookup)
+    if grid.device.type == "cpu":
+        derivatives = splat_cpu.gather(grid.numpy(), spots, plan.frac, plan.orth)
+    else:
+        derivatives = splat_reference.gather(grid, spots, plan.frac, plan.orth)
+    return atom_gradient(atoms, *derivatives)
