@@ -100,7 +100,7 @@ def write_model_cif(
     if uncertainties is not None:
         _add_uncertainties(block, structure, uncertainties)
     with write_aside(path) as aside:
-        document.write_file(str(aside), gemmi.cif.Style.Aligned)
+        document.write_file(str(aside), gemmi.cif.WriteOptions(gemmi.cif.Style.Aligned))
 
 
 def why_not_pdb(structure: gemmi.Structure) -> str | None:
