@@ -124,10 +124,42 @@ def why_not_pdb(structure: gemmi.Structure) -> str | None:
 def write_model_pdb(path: Path, refined: gemmi.Structure, numbers: RefinementNumbers) -> None:
     """Write the refined model as PDB; the caller has asked `why_not_pdb`."""
     structure = _with_header(refined, numbers)
-    # remarks of the input describe another refinement; those that are still true come from the structure itself
-    structure.raw_remarks = []
+    structure.raw_remarks = _remarks(numbers)  # those of the input describe another refinement
     with write_aside(path) as aside:
         structure.write_pdb(str(aside))
+
+
+def _remarks(numbers: RefinementNumbers) -> list[str]:
+    """REMARK 2 and 3 of the PDB format; gemmi writes none of its own."""
+
+    def shown(value: float, form: str) -> str:
+        return format(value, form) if np.isfinite(value) else "NULL"
+
+    free_share = 100.0 * numbers.n_free / max(1, numbers.n_work + numbers.n_free)
+    three = [
+        "",
+        " REFINEMENT.",
+        f"   PROGRAM     : BURNISH {__version__}",
+        "",
+        "  DATA USED IN REFINEMENT.",
+        f"   RESOLUTION RANGE HIGH (ANGSTROMS) : {shown(numbers.d_min, '.2f')}",
+        f"   RESOLUTION RANGE LOW  (ANGSTROMS) : {shown(numbers.d_max, '.2f')}",
+        f"   COMPLETENESS FOR RANGE        (%) : {shown(100.0 * numbers.completeness, '.2f')}",
+        f"   NUMBER OF REFLECTIONS             : {numbers.n_work + numbers.n_free}",
+        "",
+        "  FIT TO DATA USED IN REFINEMENT.",
+        f"   CROSS-VALIDATION METHOD          : {'THROUGHOUT' if numbers.n_free else 'NONE'}",
+        f"   R VALUE     (WORKING + TEST SET) : {shown(_r_all(numbers), '.4f')}",
+        f"   R VALUE            (WORKING SET) : {shown(numbers.r_work, '.4f')}",
+        f"   FREE R VALUE                     : {shown(numbers.r_free, '.4f')}",
+        f"   FREE R VALUE TEST SET SIZE   (%) : {free_share:.2f}",
+        f"   FREE R VALUE TEST SET COUNT      : {numbers.n_free}",
+        "",
+        "  RMS DEVIATIONS FROM IDEAL VALUES        COUNT    RMS   WEIGHT",
+        *(f"   {line.name:<35s} : {line.count:6d} ; {line.rms:.3f} ; {line.target:.3f}" for line in numbers.restraints),
+    ]
+    two = ["", f" RESOLUTION. {numbers.d_min:7.2f} ANGSTROMS."]
+    return [f"REMARK   2{line}".ljust(80) for line in two] + [f"REMARK   3{line}".ljust(80) for line in three]
 
 
 def _with_header(refined: gemmi.Structure, numbers: RefinementNumbers) -> gemmi.Structure:
