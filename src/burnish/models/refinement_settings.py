@@ -29,6 +29,7 @@ class RefinementSettings:
     hydrogens : ride on their atoms ("ride") or are refined as the others ("free").
     adp_weight : factor on the restraints of B.
     geometry : factors on the kinds of geometrical restraints.
+    ridge : first damping of the normal equations, relative to their diagonal.
     seed : of everything random.
     """
 
@@ -46,4 +47,5 @@ class RefinementSettings:
     hydrogens: Literal["ride", "free"] = "ride"
     adp_weight: float = 1.0
     geometry: GeometryWeights = field(default_factory=GeometryWeights)
+    ridge: float = 0.0
     seed: int = 0

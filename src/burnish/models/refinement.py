@@ -1,0 +1,328 @@
+"""Refinement of atoms against data and geometry: Gauss–Newton cycles with a trust region and an automatic weight.
+
+    system = make_system(model, settings, d_min=…, n_observations=…)
+    state = initial_state(system, data)
+    while isinstance(plan := plan_next(state, system), CyclePlan):
+        state = refinement_step(state, system, data, plan)
+
+`refine` is that loop with events. A `RefinementState` holds all that changes; `state_arrays` and `state_from_arrays`
+turn it into named arrays and back, so that a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from burnish.core.events import Listener, Message, Metrics, Progress, ignore
+from burnish.core.units import EIGHT_PI_SQUARED
+from burnish.data.atoms import Atoms
+from burnish.models.data_term import DataEvaluation, DataTerm
+from burnish.models.parameters import Parametrisation, moved_atoms
+from burnish.models.refinement_system import RefinementSystem, parametrise, prior_energy, prior_terms
+from burnish.models.restraints.nonbonded import Contacts, find_contacts
+from burnish.models.restraints.stereochemistry import geometry_statistics
+from burnish.models.restraints.term import Array, Term, total
+from burnish.models.weight import CycleQuality, first_weight, plan_weight
+from burnish.numerics.conjugate_gradients import NormalMatrix, solve_normal_equations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleRecord:
+    """What one cycle ended with; cycle 0 is the start.
+
+    Attributes
+    ----------
+    cycle : number.
+    weight : of the data.
+    step : fraction of the Gauss–Newton step that was taken; 0 where none made the target smaller.
+    data : statistics of the data, by name.
+    geometry : statistics of the geometry, by name.
+    """
+
+    cycle: int
+    weight: float
+    step: float
+    data: Mapping[str, float]
+    geometry: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinementState:
+    """All that changes from cycle to cycle.
+
+    Attributes
+    ----------
+    atoms : present model.
+    ridge : damping of the normal equations.
+    weight : of the data in the next cycle.
+    history : one record for each cycle, the start first.
+    """
+
+    atoms: Atoms
+    ridge: float
+    weight: float
+    history: tuple[CycleRecord, ...]
+
+    @property
+    def cycle(self) -> int:
+        return self.history[-1].cycle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CyclePlan:
+    """What the next cycle does."""
+
+    weight: float
+
+
+class Stop(Enum):
+    """Why refinement ends."""
+
+    OUT_OF_CYCLES = "all cycles done"
+    CONVERGED = "no step makes the target smaller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """A step with its target and how far along the Gauss–Newton step it is."""
+
+    atoms: Atoms
+    target: float
+    fraction: float
+
+
+_NUMBERS = (
+    "r_work",
+    "r_free",
+    "cc_work",
+    "cc_free",
+    "free_value",
+    "work_value",
+    "k_sol",
+    "b_sol",
+    "overall_b",
+    "outliers",
+)
+
+
+def data_numbers(data: DataTerm) -> dict[str, float]:
+    """Overall statistics of the data as name → value."""
+    found = data.statistics()
+    numbers = {name: float(getattr(found, name)) for name in _NUMBERS}
+    for k, fraction in enumerate(found.twin_fractions[1:], start=1):
+        numbers[f"twin_fraction_{k}"] = float(fraction)
+    return numbers
+
+
+def _contacts(atoms: Atoms, system: RefinementSystem) -> Contacts:
+    s = system.stereochemistry
+    return find_contacts(atoms.xyz.numpy(), s.source.contacts, system.model.crystal, atoms.occ.numpy(), s.bonded_images)
+
+
+def _record(
+    cycle: int, weight: float, step: float, atoms: Atoms, contacts: Contacts, system: RefinementSystem, data: DataTerm
+) -> CycleRecord:
+    geometry = geometry_statistics(atoms.xyz.numpy(), system.stereochemistry, contacts)
+    return CycleRecord(cycle=cycle, weight=weight, step=step, data=data_numbers(data), geometry=geometry)
+
+
+def _scaled(atoms: Atoms, system: RefinementSystem, data: DataTerm) -> Atoms:
+    """Fit the scales; B that the scale gives to all atoms alike goes into the atoms, where it belongs."""
+    data.update_scaling(atoms)
+    missing = data.statistics().overall_b
+    if system.settings.adp == "fixed" or abs(missing) < _NOTICEABLE_B:
+        return atoms
+    n = len(atoms)
+    shift = np.concatenate([np.full(n, missing), np.zeros(6 * n)])
+    shift[n:].reshape(n, 6)[:, :3] = missing / EIGHT_PI_SQUARED
+    atoms = moved_atoms(atoms, (np.zeros(3 * n), shift, np.zeros(n)), system.model.riders, system.parent)
+    data.update_scaling(atoms)
+    return atoms
+
+
+def initial_state(system: RefinementSystem, data: DataTerm) -> RefinementState:
+    """Scale the data to the starting model and score it; the B that all atoms lack goes into the atoms."""
+    data.prepare(system.model.atoms)
+    atoms = system.model.atoms if system.settings.cycles == 0 else _scaled(system.model.atoms, system, data)
+    weight = system.settings.weight if system.settings.weight is not None else first_weight(system.d_min)
+    record = _record(0, weight, 0.0, atoms, _contacts(atoms, system), system, data)
+    return RefinementState(atoms=atoms, ridge=system.settings.ridge, weight=weight, history=(record,))
+
+
+def plan_next(state: RefinementState, system: RefinementSystem) -> CyclePlan | Stop:
+    """Weight of the next cycle, or the reason to end."""
+    if state.cycle >= system.settings.cycles:
+        return Stop.OUT_OF_CYCLES
+    recent = state.history[-2:]
+    if len(recent) == 2 and all(record.step == 0.0 and record.cycle > 0 for record in recent):
+        return Stop.CONVERGED
+    return CyclePlan(weight=state.weight)
+
+
+def refinement_step(
+    state: RefinementState, system: RefinementSystem, data: DataTerm, plan: CyclePlan
+) -> RefinementState:
+    """One cycle: derivatives, Gauss–Newton step, shorter steps until the target falls, new scales, new weight."""
+    atoms = state.atoms
+    contacts = _contacts(atoms, system)
+    evaluation = data.evaluate(atoms)
+    terms = prior_terms(atoms, system, contacts)
+    parameters = parametrise(atoms, system)
+    gradient, matrix = normal_equations(evaluation, terms, parameters, plan.weight, state.ridge)
+    step, _ = solve_normal_equations(matrix, -gradient)
+    start = plan.weight * evaluation.value + sum(t.energy for pair in terms for t in pair)
+    trial = _line_search(atoms, step, start, system, data, contacts, parameters, plan.weight)
+    predicted = -(gradient @ step) - 0.5 * float(step @ _curvature(matrix, step))
+    ridge = _next_ridge(state.ridge, start - trial.target, predicted, trial.fraction)
+    moved = _scaled(trial.atoms, system, data)
+    record = _record(state.cycle + 1, plan.weight, trial.fraction, moved, _contacts(moved, system), system, data)
+    history = (*state.history, record)
+    weight = plan.weight if system.settings.weight is not None else plan_weight(qualities(history), system.limits)
+    return RefinementState(atoms=moved, ridge=ridge, weight=weight, history=history)
+
+
+def qualities(history: tuple[CycleRecord, ...]) -> list[CycleQuality]:
+    """What the controller of the weight sees."""
+    return [
+        CycleQuality(
+            weight=r.weight,
+            bond_z=r.geometry["bond_rmsz"],
+            angle_z=r.geometry["angle_rmsz"],
+            free_value=r.data["free_value"],
+        )
+        for r in history
+    ]
+
+
+def _blocks(values: Array) -> sp.csr_matrix:
+    """Block-diagonal sparse matrix of (n, d, d)."""
+    n, d = values.shape[:2]
+    return sp.bsr_matrix((values, np.arange(n), np.arange(n + 1)), shape=(n * d, n * d)).tocsr()
+
+
+def normal_equations(
+    evaluation: DataEvaluation,
+    terms: tuple[list[Term], list[Term]],
+    parameters: Parametrisation,
+    weight: float,
+    ridge: float,
+) -> tuple[Array, NormalMatrix]:
+    """Gradient and curvature of weight · data + restraints with respect to the parameters.
+
+    Parameters
+    ----------
+    terms : restraints of positions and of displacements.
+    """
+    fisher, slope = evaluation.fisher, evaluation.gradient
+    n = len(fisher.b_iso)
+    xyz, adp = total(terms[0], 3 * n), total(terms[1], 7 * n)
+    full = (
+        weight * slope.xyz.numpy().reshape(-1) + xyz.gradient,
+        weight * np.concatenate([slope.b_iso.numpy(), slope.u_aniso.numpy().reshape(-1)]) + adp.gradient,
+        weight * slope.occ.numpy(),
+    )
+    curvature = (
+        _blocks(fisher.xyz.numpy()),
+        sp.block_diag([sp.diags_array(fisher.b_iso.numpy()), _blocks(fisher.u_aniso.numpy())], format="csr"),
+        sp.diags_array(fisher.occ.numpy()).tocsr(),
+    )
+    maps = (parameters.xyz, parameters.adp, parameters.occ)
+    factors = (xyz.factor @ maps[0], adp.factor @ maps[1], sp.csr_matrix((0, maps[2].shape[1])))
+    blocks = [(m.T @ (weight * c) @ m).tocsr() for m, c in zip(maps, curvature, strict=True)]
+    gradient = np.concatenate([m.T @ g for m, g in zip(maps, full, strict=True)])
+    return gradient, NormalMatrix(
+        factor=sp.block_diag(factors, format="csr"), blocks=sp.block_diag(blocks, format="csr"), ridge=ridge
+    )
+
+
+def _curvature(matrix: NormalMatrix, step: Array) -> Array:
+    return np.asarray(matrix.factor.T @ (matrix.factor @ step) + matrix.blocks @ step)
+
+
+def _line_search(
+    atoms: Atoms,
+    step: Array,
+    start: float,
+    system: RefinementSystem,
+    data: DataTerm,
+    contacts: Contacts,
+    parameters: Parametrisation,
+    weight: float,
+) -> _Trial:
+    """The whole step, a half, or a quarter: the first that makes the target smaller; none leaves the atoms where
+    they are."""
+    ends = np.cumsum([parameters.xyz.shape[1], parameters.adp.shape[1]])
+    p_xyz, p_adp, p_occ = np.split(step, ends)
+    full = (parameters.xyz @ p_xyz, parameters.adp @ p_adp, parameters.occ @ p_occ)
+    for fraction in (1.0, 0.5, 0.25):
+        moved = moved_atoms(
+            atoms, (fraction * full[0], fraction * full[1], fraction * full[2]), system.model.riders, system.parent
+        )
+        target = weight * data.value(moved) + prior_energy(moved, system, contacts)
+        if target < start:
+            return _Trial(atoms=moved, target=target, fraction=fraction)
+    return _Trial(atoms=atoms, target=start, fraction=0.0)
+
+
+def _next_ridge(ridge: float, gained: float, predicted: float, fraction: float) -> float:
+    """Marquardt's damping by how well the quadratic model foresaw the gain."""
+    if fraction < 1.0:
+        return min(1.0, max(4.0 * ridge, 0.01))
+    ratio = gained / predicted if predicted > 0 else 0.0
+    if ratio < 0.25:
+        return min(1.0, max(2.0 * ridge, 0.01))
+    return ridge / 3.0 if ratio > 0.6 else ridge
+
+
+def iterate(state: RefinementState, system: RefinementSystem, data: DataTerm) -> Iterator[RefinementState]:
+    """States after each further cycle, until there is a reason to end."""
+    while isinstance(plan := plan_next(state, system), CyclePlan):
+        state = refinement_step(state, system, data, plan)
+        yield state
+
+
+def report_cycle(state: RefinementState, system: RefinementSystem, listener: Listener) -> None:
+    """Tell a listener about the last cycle."""
+    record = state.history[-1]
+    values = {"weight": record.weight, "step": record.step, **record.data, **record.geometry}
+    listener(Metrics(series="cycles", step=record.cycle, values=values))
+    listener(Progress(stage="refinement", done=record.cycle, total=system.settings.cycles))
+
+
+def refine(system: RefinementSystem, data: DataTerm, listener: Listener = ignore) -> RefinementState:
+    """Refine from the start to the last cycle."""
+    state = initial_state(system, data)
+    report_cycle(state, system, listener)
+    for later in iterate(state, system, data):
+        state = later
+        report_cycle(state, system, listener)
+    reason = plan_next(state, system)
+    if reason is Stop.CONVERGED:
+        listener(Message(f"refinement ended after cycle {state.cycle}: {reason.value}"))
+    return state
+
+
+_NOTICEABLE_B = 0.3  # Å²; smaller shifts of the overall B are not worth new structure factors
+_TENSORS = ("xyz", "b_iso", "u_aniso", "is_aniso", "occ")
+
+
+def state_arrays(state: RefinementState) -> dict[str, np.ndarray]:
+    """All of a state as named arrays, for `numpy.savez`."""
+    arrays = {name: getattr(state.atoms, name).numpy() for name in _TENSORS}
+    text = json.dumps({"ridge": state.ridge, "weight": state.weight, "history": [asdict(r) for r in state.history]})
+    return {**arrays, "rest": np.frombuffer(text.encode(), dtype=np.uint8)}
+
+
+def state_from_arrays(arrays: Mapping[str, np.ndarray], system: RefinementSystem) -> RefinementState:
+    """The state that `state_arrays` was given, for the same model."""
+    rest = json.loads(bytes(arrays["rest"]).decode())
+    atoms = replace(system.model.atoms, **{name: torch.as_tensor(np.array(arrays[name])) for name in _TENSORS})
+    history = tuple(CycleRecord(**record) for record in rest["history"])
+    return RefinementState(atoms=atoms, ridge=rest["ridge"], weight=rest["weight"], history=history)

@@ -1,0 +1,209 @@
+"""What a refinement starts from and what stays the same through its cycles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from burnish.core.units import EIGHT_PI_SQUARED
+from burnish.data.atoms import Atoms
+from burnish.data.hydrogens import Riders
+from burnish.data.reflections import Crystal
+from burnish.data.restraints import Restraints
+from burnish.models.parameters import (
+    OccupancyGroups,
+    Parametrisation,
+    displacement_parameters,
+    find_occupancy_groups,
+    normalised_occupancies,
+    occupancy_parameters,
+    position_parameters,
+)
+from burnish.models.refinement_settings import RefinementSettings
+from burnish.models.restraints.displacement import SimilarPairs, similar_pairs, similarity_term, sphericity_term
+from burnish.models.restraints.nonbonded import Contacts, find_mates, find_pairs
+from burnish.models.restraints.stereochemistry import Stereochemistry, geometry_energy, geometry_terms, stereochemistry
+from burnish.models.restraints.term import Array, Index, Term
+from burnish.models.special_positions import SpecialPositions, find_special_positions
+from burnish.models.weight import WeightLimits
+
+ANISOTROPIC_D_MIN = 1.3  # Å; beyond it data rarely pay for six parameters an atom
+ANISOTROPIC_RATIO = 1.8  # measured values for each parameter of an anisotropic model
+_B_SIGMA = {1: 0.15, 2: 0.22, 3: 0.4}  # relative difference of B over one bond, two bonds, and in contact
+_SPHERICITY = 0.4  # σ of U against its mean, relative
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinableModel:
+    """A model with all that is known of it beforehand.
+
+    Attributes
+    ----------
+    atoms : in the order of the restraints, hydrogens among them.
+    restraints : of the same atoms.
+    riders : hydrogens that ride.
+    crystal : for symmetry mates; None without symmetry.
+    """
+
+    atoms: Atoms
+    restraints: Restraints
+    riders: Riders
+    crystal: Crystal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinementSystem:
+    """What stays the same through the cycles.
+
+    Attributes
+    ----------
+    model : with the kinds of displacement and the occupancies that are refined.
+    settings : what is refined.
+    stereochemistry : restraints as arrays.
+    special : atoms on special positions.
+    groups : of occupancies.
+    parent : heavy atom of each riding hydrogen, the atom itself for others. (n,)
+    shape_held : anisotropic atoms whose tensors keep their shape and move by an isotropic part only. (n,) bool
+    d_min : resolution of the data, Å.
+    limits : where the weight should bring geometry.
+    """
+
+    model: RefinableModel
+    settings: RefinementSettings
+    stereochemistry: Stereochemistry
+    special: SpecialPositions
+    groups: OccupancyGroups
+    parent: Index
+    shape_held: Array
+    d_min: float
+    limits: WeightLimits
+
+
+def wants_anisotropic(settings: RefinementSettings, d_min: float, n_observations: int, n_heavy: int) -> bool:
+    """Whether the data pay for anisotropic displacement: nine parameters an atom, at better than 1.3 Å."""
+    if settings.adp != "auto":
+        return settings.adp == "aniso"
+    return d_min < ANISOTROPIC_D_MIN and n_observations > ANISOTROPIC_RATIO * 9 * n_heavy
+
+
+def make_system(
+    model: RefinableModel, settings: RefinementSettings, *, d_min: float, n_observations: int
+) -> RefinementSystem:
+    """Prepare a refinement.
+
+    Parameters
+    ----------
+    d_min : resolution of the data, Å.
+    n_observations : measured values in the working set.
+    """
+    contacts = model.restraints.contacts
+    hydrogen = contacts.is_hydrogen
+    atoms = model.atoms
+    special = find_special_positions(atoms.xyz.numpy(), model.crystal)
+    if len(special.atom):
+        xyz = atoms.xyz.clone()
+        xyz[torch.as_tensor(special.atom)] = torch.as_tensor(special.position)
+        atoms = replace(atoms, xyz=xyz)
+    groups = find_occupancy_groups(atoms, model.restraints)
+    if settings.occupancies:
+        atoms = replace(atoms, occ=torch.as_tensor(normalised_occupancies(atoms.occ.numpy(), groups)))
+    aniso = wants_anisotropic(settings, d_min, n_observations, int((~hydrogen).sum()))
+    if settings.adp == "iso":
+        atoms = isotropic(atoms)
+    elif aniso:
+        atoms = anisotropic(atoms, ~hydrogen)
+    held = atoms.is_aniso.numpy() & (not aniso)
+    return RefinementSystem(
+        model=replace(model, atoms=atoms),
+        settings=settings,
+        stereochemistry=stereochemistry(model.restraints),
+        special=special,
+        groups=groups,
+        parent=_ridden(model),
+        shape_held=held,
+        d_min=d_min,
+        limits=WeightLimits(),
+    )
+
+
+def _ridden(model: RefinableModel) -> Index:
+    """Parent of every hydrogen that has one; the atom itself for others."""
+    contacts = model.restraints.contacts
+    own = np.arange(len(contacts))
+    return np.where(contacts.is_hydrogen.numpy(), contacts.parent.numpy(), own)
+
+
+def isotropic(atoms: Atoms) -> Atoms:
+    """Atoms with the equivalent isotropic B in place of tensors."""
+    return replace(atoms, is_aniso=torch.zeros_like(atoms.is_aniso), u_aniso=torch.zeros_like(atoms.u_aniso))
+
+
+def anisotropic(atoms: Atoms, chosen: torch.Tensor) -> Atoms:
+    """Atoms with spherical tensors where the chosen ones had none."""
+    u = atoms.u_aniso.clone()
+    new = chosen & ~atoms.is_aniso
+    u[new] = 0.0
+    u[new, :3] = (atoms.b_iso[new] / EIGHT_PI_SQUARED)[:, None]
+    return replace(atoms, u_aniso=u, is_aniso=atoms.is_aniso | chosen)
+
+
+def parametrise(atoms: Atoms, system: RefinementSystem) -> Parametrisation:
+    """Maps from parameters to atoms at the present positions."""
+    n = len(atoms)
+    settings = system.settings
+    xyz = position_parameters(atoms.xyz.numpy(), system.model.riders, system.special)
+    adp = displacement_parameters(atoms.is_aniso.numpy(), system.parent, system.special, system.shape_held)
+    occ = occupancy_parameters(system.groups)
+    return Parametrisation(
+        xyz=xyz if settings.xyz else sp.csr_matrix((3 * n, 0)),
+        adp=adp if settings.adp != "fixed" else sp.csr_matrix((7 * n, 0)),
+        occ=occ if settings.occupancies else sp.csr_matrix((n, 0)),
+    )
+
+
+def displacement_pairs(atoms: Atoms, system: RefinementSystem) -> SimilarPairs:
+    """Heavy atoms whose displacements are alike: bonded, two bonds apart, or within 4 Å, symmetry mates among them."""
+    contacts = system.stereochemistry.source.contacts
+    heavy = np.flatnonzero(system.stereochemistry.heavy)
+    xyz = atoms.xyz.numpy()
+    conformer = contacts.conformer.numpy()
+    mates = find_mates(xyz[heavy], system.model.crystal, 4.0)
+    pairs, _, distance = find_pairs(xyz[heavy], mates, 4.0)
+    pairs = heavy[pairs]
+    a, b = conformer[pairs[:, 0]], conformer[pairs[:, 1]]
+    keep = (pairs[:, 0] != pairs[:, 1]) & ((a == b) | (a == 0) | (b == 0))
+    pairs, distance = pairs[keep], distance[keep]
+    near = contacts.near.numpy()
+    n = len(xyz)
+    code = near[:, 0] * n + near[:, 1]
+    wanted = pairs.min(axis=1) * n + pairs.max(axis=1)
+    place = np.minimum(np.searchsorted(code, wanted), max(len(code) - 1, 0))
+    bonds = np.where(code[place] == wanted, contacts.near_bonds.numpy()[place], 9)
+    sigma = np.where(bonds == 1, _B_SIGMA[1], np.where(bonds == 2, _B_SIGMA[2], _B_SIGMA[3]))
+    return similar_pairs(pairs, sigma, distance)
+
+
+def prior_terms(atoms: Atoms, system: RefinementSystem, contacts: Contacts) -> tuple[list[Term], list[Term]]:
+    """Restraints of positions and of displacements."""
+    xyz = geometry_terms(atoms.xyz.numpy(), system.stereochemistry, contacts, system.settings.geometry)
+    return xyz, _displacement_terms(atoms, system)
+
+
+def _displacement_terms(atoms: Atoms, system: RefinementSystem) -> list[Term]:
+    if system.settings.adp == "fixed":
+        return []
+    b, u, aniso = atoms.b_iso.numpy(), atoms.u_aniso.numpy(), atoms.is_aniso.numpy()
+    pairs = displacement_pairs(atoms, system)
+    terms = [similarity_term(b, u, aniso, pairs, system.settings.adp_weight)]
+    if aniso.any() and not system.shape_held.any():
+        terms.append(sphericity_term(u, aniso, _SPHERICITY, system.settings.adp_weight))
+    return terms
+
+
+def prior_energy(atoms: Atoms, system: RefinementSystem, contacts: Contacts) -> float:
+    """Energy of all restraints, for trial steps; the list of contacts is that of the start of the cycle."""
+    geometry = geometry_energy(atoms.xyz.numpy(), system.stereochemistry, contacts, system.settings.geometry)
+    return geometry + sum(term.energy for term in _displacement_terms(atoms, system))

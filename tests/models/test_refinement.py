@@ -1,0 +1,203 @@
+"""The loop of refinement on a small peptide whose data are known exactly."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from burnish.chemistry.hydrogens import make_riders
+from burnish.core.events import Metrics
+from burnish.data.atoms import Atoms
+from burnish.data.restraints import (
+    Angles,
+    Bonds,
+    Chirals,
+    ContactTypes,
+    Images,
+    Planes,
+    Restraints,
+    Torsions,
+)
+from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, FisherBlocks
+from burnish.models.gaussian_atoms import AtomGradient
+from burnish.models.refinement import (
+    CyclePlan,
+    Stop,
+    initial_state,
+    iterate,
+    plan_next,
+    refine,
+    refinement_step,
+    state_arrays,
+    state_from_arrays,
+)
+from burnish.models.refinement_settings import RefinementSettings
+from burnish.models.refinement_system import RefinableModel, make_system
+
+N = 12
+
+
+class Springs(DataTerm):
+    """Data that know where the atoms are, with a quartic part so that one step is not enough."""
+
+    def __init__(self, atoms: Atoms, stiffness: float = 50.0) -> None:
+        self.truth, self.k = atoms, stiffness
+
+    def prepare(self, atoms: Atoms) -> None:
+        self.update_scaling(atoms)
+
+    def update_scaling(self, atoms: Atoms) -> None:
+        self.last = atoms
+
+    def value(self, atoms: Atoms) -> float:
+        d = atoms.xyz - self.truth.xyz
+        b = atoms.b_iso - self.truth.b_iso
+        return float(self.k * (0.5 * d.square() + 0.25 * d**4).sum() + 0.005 * b.square().sum())
+
+    def evaluate(self, atoms: Atoms) -> DataEvaluation:
+        n = len(atoms)
+        d, b = atoms.xyz - self.truth.xyz, atoms.b_iso - self.truth.b_iso
+        zero = torch.zeros(n, dtype=torch.float64)
+        gradient = AtomGradient(
+            xyz=self.k * (d + d**3), b_iso=0.01 * b, u_aniso=torch.zeros(n, 6, dtype=torch.float64), occ=zero
+        )
+        fisher = FisherBlocks(
+            xyz=self.k * torch.eye(3, dtype=torch.float64).expand(n, 3, 3).clone(),
+            b_iso=zero + 0.01,
+            u_aniso=torch.zeros(n, 6, 6, dtype=torch.float64),
+            occ=zero,
+            b_occ=zero,
+        )
+        return DataEvaluation(value=self.value(atoms), gradient=gradient, fisher=fisher)
+
+    def statistics(self) -> DataStatistics:
+        rms = float((self.last.xyz - self.truth.xyz).square().mean().sqrt())
+        return DataStatistics(
+            r_work=rms, r_free=rms, cc_work=1.0, cc_free=1.0, free_value=rms, work_value=rms, outliers=0, k_sol=0.35,
+            b_sol=46.0, overall_b=0.0, anisotropy=(0.0,) * 6, twin_fractions=(1.0,), shells=(),
+        )  # fmt: skip
+
+
+def _chain() -> tuple[Atoms, Restraints]:
+    """A zigzag of carbon atoms in a plane, 1.53 Å and 112° apart."""
+    half = 1.53 * np.sin(np.radians(56.0))
+    up = 1.53 * np.cos(np.radians(56.0))
+    xyz = torch.tensor([[i * half, up * (i % 2), 0.0] for i in range(N)], dtype=torch.float64)
+    f = {"dtype": torch.float64}
+    i2 = torch.tensor([[i, i + 1] for i in range(N - 1)])
+    i3 = torch.tensor([[i, i + 1, i + 2] for i in range(N - 2)])
+    near = sorted([(i, j) for i in range(N) for j in range(i + 1, min(i + 4, N))])
+    none = torch.zeros(0, dtype=torch.int64)
+    nothing = torch.zeros(0, **f)
+    zero = torch.zeros(N - 1, dtype=torch.int64)
+    bond = {"target": torch.full((N - 1,), 1.53, **f), "sigma": torch.full((N - 1,), 0.02, **f)}
+    restraints = Restraints(
+        n_atoms=N,
+        bonds=Bonds(atoms=i2, target_nucleus=bond["target"], sigma_nucleus=bond["sigma"], image=zero,
+            origin=zero, **bond),
+        angles=Angles(
+            atoms=i3, target=torch.full((N - 2,), np.radians(112.0), **f), sigma=torch.full((N - 2,), 0.04, **f),
+            origin=zero[1:]
+        ),
+        torsions=Torsions(
+            atoms=torch.zeros((0, 4), dtype=torch.int64), target=nothing, sigma=nothing, period=none,
+            restrained=none.bool(), origin=none, names=(),
+        ),
+        planes=Planes(atoms=none, plane=none, sigma=nothing, origin=none),
+        chirals=Chirals(
+            atoms=torch.zeros((0, 4), dtype=torch.int64), target=nothing, sigma=nothing, either=none.bool(), origin=none
+        ),
+        images=Images(rotation=torch.eye(3, **f)[None], shift=torch.zeros(1, 3, **f)),
+        contacts=ContactTypes(
+            radius=torch.full((N,), 1.7, **f), united_radius=torch.full((N,), 1.9, **f),
+            ion_radius=torch.full((N,), float("nan"), **f), role=torch.zeros(N, dtype=torch.int64),
+            is_hydrogen=torch.zeros(N, dtype=torch.bool), is_metal=torch.zeros(N, dtype=torch.bool),
+            conformer=torch.zeros(N, dtype=torch.int64), parent=torch.arange(N), near=torch.tensor(near),
+            near_bonds=torch.tensor([j - i for i, j in near]),
+        ),
+    )  # fmt: skip
+    atoms = Atoms(
+        xyz=xyz,
+        b_iso=torch.full((N,), 20.0, **f),
+        u_aniso=torch.zeros(N, 6, **f),
+        is_aniso=torch.zeros(N, dtype=torch.bool),
+        occ=torch.ones(N, **f),
+        elements=("C",) * N,
+        charges=torch.zeros(N, dtype=torch.int64),
+        altloc=("",) * N,
+        residue=torch.arange(N),
+    )
+    return atoms, restraints
+
+
+@pytest.fixture
+def problem():
+    truth, restraints = _chain()
+    generator = torch.Generator().manual_seed(3)
+    start = replace(
+        truth,
+        xyz=truth.xyz + 0.3 * torch.randn(N, 3, generator=generator, dtype=torch.float64),
+        b_iso=truth.b_iso + 5.0 * torch.randn(N, generator=generator, dtype=torch.float64),
+    )
+    model = RefinableModel(atoms=start, restraints=restraints, riders=make_riders(restraints, start.xyz), crystal=None)
+    system = make_system(model, RefinementSettings(cycles=8, weight=1.0), d_min=2.0, n_observations=1000)
+    return system, Springs(truth), start, truth
+
+
+def test_truth_comes_back_and_the_start_is_unchanged(problem):
+    system, data, start, truth = problem
+    before = start.xyz.clone()
+    events = []
+    state = refine(system, data, events.append)
+    assert torch.equal(start.xyz, before)
+    assert float((state.atoms.xyz - truth.xyz).abs().max()) < 2e-3
+    assert float((state.atoms.b_iso - truth.b_iso).abs().max()) < 0.5
+    assert state.history[-1].geometry["bond_rmsz"] < 0.1
+    assert [e.step for e in events if isinstance(e, Metrics)] == [r.cycle for r in state.history]
+
+
+def test_the_target_falls_in_every_cycle(problem):
+    system, data, *_ = problem
+    state = initial_state(system, data)
+    r = [state.history[-1].data["r_work"]]
+    for later in iterate(state, system, data):
+        r.append(later.history[-1].data["r_work"])
+    assert r[1] < 0.5 * r[0]
+    assert all(b <= a + 1e-6 for a, b in itertools.pairwise(r))
+
+
+def test_a_state_that_was_saved_goes_on_the_same_way(problem):
+    system, data, *_ = problem
+    state = initial_state(system, data)
+    state = refinement_step(state, system, data, CyclePlan(weight=1.0))
+    loaded = state_from_arrays(state_arrays(state), system)
+    assert loaded.history == state.history
+    one = refinement_step(state, system, data, CyclePlan(weight=1.0))
+    other = refinement_step(loaded, system, data, CyclePlan(weight=1.0))
+    assert torch.equal(one.atoms.xyz, other.atoms.xyz)
+
+
+def test_it_stops_when_cycles_are_done_or_nothing_helps(problem):
+    system, data, *_ = problem
+    state = initial_state(system, data)
+    assert isinstance(plan_next(state, system), CyclePlan)
+    assert plan_next(state, replace(system, settings=RefinementSettings(cycles=0))) is Stop.OUT_OF_CYCLES
+    stuck = replace(state.history[0], cycle=1, step=0.0)
+    assert plan_next(replace(state, history=(stuck, replace(stuck, cycle=2))), system) is Stop.CONVERGED
+
+
+def test_fixed_displacement_stays(problem):
+    system, data, start, _ = problem
+    fixed = replace(system, settings=RefinementSettings(cycles=2, weight=1.0, adp="fixed"))
+    state = refine(fixed, data)
+    assert torch.equal(state.atoms.b_iso, start.b_iso)
+    assert not torch.equal(state.atoms.xyz, start.xyz)
+
+
+def test_no_cycles_only_scores(problem):
+    system, data, start, _ = problem
+    state = refine(replace(system, settings=RefinementSettings(cycles=0)), data)
+    assert torch.equal(state.atoms.xyz, start.xyz)
+    assert len(state.history) == 1
