@@ -28,6 +28,15 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command(
+        "mask",
+        "Make a soft solvent mask from a map or a model.",
+        MAPS,
+        "burnish.options.mask:MaskOptions",
+        "burnish.workflows.mask:run",
+        ("map",),
+        keeps_record=False,
+    ),
+    Command(
         "project",
         "Make a project, list and show its jobs, name and clean them.",
         PROJECT,

@@ -1,0 +1,128 @@
+"""Masks: distances, edges, thresholds."""
+
+import math
+import shutil
+import subprocess
+
+import pytest
+import torch
+from scipy import ndimage
+
+from burnish.data.density import DensityMap
+from burnish.fourier.filters import low_pass
+from burnish.io.mrc import read_map, write_map
+from burnish.maps.mask import (
+    MaskShape,
+    automatic_threshold,
+    describe_mask,
+    largest_part,
+    make_mask,
+    seed_from_atoms,
+    squared_distances,
+)
+
+
+def blobs(n=32, noise=0.05, seed=1):
+    """Two Gaussian blobs, a big one left and a small one right, in noise."""
+    g = torch.Generator().manual_seed(seed)
+    z, y, x = torch.meshgrid(*[torch.arange(n) - n // 2] * 3, indexing="ij")
+    big = torch.exp(-((x + 6) ** 2 + y**2 + z**2) / 18.0)
+    small = torch.exp(-((x - 9) ** 2 + y**2 + z**2) / 4.0)
+    return big + small + noise * torch.randn(n, n, n, generator=g)
+
+
+@pytest.mark.parametrize("reach", [1, 2.5, 7, 40])
+def test_distances_are_the_euclidean_ones_within_reach(reach):
+    seed = torch.rand(11, 13, 17, generator=torch.Generator().manual_seed(2)) > 0.995
+    before = seed.clone()
+    exact = torch.from_numpy(ndimage.distance_transform_edt(~seed.numpy())).square().round()
+    found = squared_distances(seed, reach)
+    near = exact <= reach**2
+    assert torch.equal(found[near].double(), exact[near])
+    assert (found[~near] >= reach**2).all()
+    assert torch.equal(seed, before)
+
+
+def test_too_far_a_reach_is_refused():
+    with pytest.raises(ValueError, match="at most 126"):
+        squared_distances(torch.zeros(3, 3, 3, dtype=torch.bool), 200)
+
+
+def test_edge_is_a_raised_cosine_of_the_distance():
+    seed = torch.zeros(1, 1, 21, dtype=torch.bool)
+    seed[0, 0, 10] = True
+    mask = make_mask(seed, MaskShape(extend=2.5, soft_edge=4))[0, 0]
+    expected = [0.5 + 0.5 * math.cos(math.pi * d / 4) for d in (1, 2, 3)]
+    assert mask[8:13].tolist() == [1] * 5  # nearer than 2.5
+    assert mask[13:16].tolist() == pytest.approx(expected)
+    assert mask[16:].tolist() == [0] * 5
+
+
+def test_shrinking_radius_and_helix():
+    seed = torch.ones(15, 15, 15, dtype=torch.bool)
+    ball = make_mask(seed, MaskShape(radius=5, soft_edge=0))
+    assert ball[7, 7, 12] == 1 and ball[7, 7, 13] == 0
+    smaller = make_mask(ball > 0, MaskShape(extend=-2, soft_edge=0))
+    assert smaller[7, 7, 10] == 1 and smaller[7, 7, 11] == 0
+    helix = make_mask(seed, MaskShape(helix_z_frac=0.4, soft_edge=2))
+    assert helix[7].min() == 1 and helix[7 - 3].min() == 1 and helix[7 - 4].max() == pytest.approx(0.5)
+    assert helix[0].max() == 0
+
+
+def test_empty_seed_gives_an_empty_mask():
+    assert make_mask(torch.zeros(4, 4, 4, dtype=torch.bool), MaskShape()).sum() == 0
+
+
+def test_largest_part_drops_the_small_blob():
+    density = blobs(noise=0.0)
+    seed = density > 0.5
+    part = largest_part(seed)
+    assert part[:, :, :16].sum() > 0 and part[:, :, 20:].sum() == 0
+    mask = make_mask(seed, MaskShape(largest_only=True, soft_edge=2))
+    assert mask[16, 16, 25] == 0
+    facts = describe_mask(mask, density, 0.3)
+    assert 0.02 < facts.density_outside < 0.3 and not facts.touches_edge
+
+
+def test_automatic_threshold_parts_particle_from_noise():
+    density = blobs()
+    threshold = automatic_threshold(density)
+    assert 0.15 < threshold < 0.6
+    assert automatic_threshold(3 * density) == pytest.approx(3 * threshold, rel=0.02)
+    assert automatic_threshold(torch.zeros(4, 4, 4)) == 0
+
+
+def test_facts_of_a_mask_that_reaches_the_edge():
+    density = blobs()
+    facts = describe_mask(torch.ones_like(density), density, 0.3)
+    assert facts.touches_edge and facts.fraction == 1 and facts.density_outside == 0
+
+
+def test_seed_of_atoms():
+    like = torch.zeros(8, 10, 12)
+    seed = seed_from_atoms(torch.tensor([[6.0, 4.0, 2.0], [100.0, 0, 0]]), like, (2.0, 2.0, 2.0), 2.0)
+    assert seed.sum() == 7 and seed[1, 2, 3] and seed[1, 2, 4] and seed[0, 2, 3]
+
+
+def test_relion_makes_the_same_mask(shared_data, tmp_path):
+    if shutil.which("relion_mask_create") is None:
+        pytest.skip("RELION is not installed")
+    folder = shared_data / "em/sets/bench_relion"
+    halves = [read_map(folder / f"run_half{i}_class001_unfil.mrc").values for i in (1, 2)]
+    mean = torch.nn.functional.avg_pool3d((halves[0] + halves[1])[None] / 2, 2)[0]
+    write_map(tmp_path / "mean.mrc", DensityMap(values=mean, voxel_size=(4.0, 4.0, 4.0)))
+    command = "relion_mask_create --i mean.mrc --o mask.mrc --lowpass 20 --ini_threshold 0.02 --extend_inimask 2.5"
+    subprocess.run([*command.split(), "--width_soft_edge", "4"], cwd=tmp_path, check=True, capture_output=True)
+    ours = make_mask(low_pass(mean, 20.0, 4.0) >= 0.02, MaskShape(extend=2.5, soft_edge=4))
+    theirs = read_map(tmp_path / "mask.mrc").values
+    assert (ours != theirs).float().mean() < 1e-4  # float32 against float64 on the threshold
+    assert torch.corrcoef(torch.stack([ours.flatten(), theirs.flatten()]))[0, 1] > 0.9999
+
+
+def test_stored_relion_mask(shared_data):
+    folder = shared_data / "em/sets/bench_relion"
+    halves = [read_map(folder / f"run_half{i}_class001_unfil.mrc").values for i in (1, 2)]
+    values = low_pass((halves[0] + halves[1]) / 2, 15.0, 2.0)
+    ours = make_mask(values >= 0.02, MaskShape(soft_edge=6))
+    theirs = read_map(folder / "mask.mrc").values
+    assert torch.corrcoef(torch.stack([ours.flatten(), theirs.flatten()]))[0, 1] > 0.999
