@@ -21,7 +21,7 @@ from burnish.data.atoms import Atoms
 from burnish.data.hydrogens import Riders
 from burnish.data.restraints import Restraints
 from burnish.models.restraints.riding import riding_jacobian
-from burnish.models.restraints.term import Array, Index
+from burnish.models.restraints.term import Array, Index, Mask
 from burnish.models.special_positions import SpecialPositions
 
 SMALLEST_B = 2.0  # Å²
@@ -84,7 +84,7 @@ def position_parameters(xyz: Array, riders: Riders, special: SpecialPositions) -
 
 
 def displacement_parameters(
-    is_aniso: Array, parent: Index, special: SpecialPositions, shape_held: Array, tls: sp.csr_matrix | None = None
+    is_aniso: Mask, parent: Index, special: SpecialPositions, shape_held: Mask, tls: sp.csr_matrix | None = None
 ) -> sp.csr_matrix:
     """B or U of each atom; a hydrogen's B is that of its parent.
 
@@ -127,9 +127,9 @@ def displacement_parameters(
         for atom, projector in chosen:
             start = n + 6 * atom
             blocks[start : start + 6, start : start + 6] = projector
-        matrix = matrix @ blocks.tocsr()
-    matrix = _columns(matrix.tocsr())
-    return matrix if tls is None else sp.hstack([matrix, tls], format="csr")
+        matrix = sp.csr_matrix(matrix @ blocks.tocsr())
+    matrix = _columns(sp.csr_matrix(matrix))
+    return matrix if tls is None else sp.csr_matrix(sp.hstack([matrix, tls]))
 
 
 def find_occupancy_groups(atoms: Atoms, restraints: Restraints) -> OccupancyGroups:

@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -179,7 +180,7 @@ def refinement_step(
     step, _ = solve_normal_equations(matrix, -gradient)
     start = plan.weight * evaluation.value + sum(t.energy for pair in terms for t in pair)
     trial = _line_search(atoms, step, start, system, data, contacts, parameters, plan.weight)
-    predicted = -(gradient @ step) - 0.5 * float(step @ _curvature(matrix, step))
+    predicted = -float(gradient @ step) - 0.5 * float(step @ _curvature(matrix, step))
     ridge = _next_ridge(state.ridge, start - trial.target, predicted, trial.fraction)
     moved = _scaled(trial.atoms, system, data)
     record = _record(state.cycle + 1, plan.weight, trial.fraction, moved, _contacts(moved, system), system, data)
@@ -238,7 +239,7 @@ def normal_equations(
     blocks = [(m.T @ (weight * c) @ m).tocsr() for m, c in zip(maps, curvature, strict=True)]
     gradient = np.concatenate([m.T @ g for m, g in zip(maps, full, strict=True)])
     return gradient, NormalMatrix(
-        factor=sp.block_diag(factors, format="csr"), blocks=sp.block_diag(blocks, format="csr"), ridge=ridge
+        factor=sp.csr_matrix(sp.block_diag(factors)), blocks=sp.csr_matrix(sp.block_diag(blocks)), ridge=ridge
     )
 
 
@@ -323,6 +324,7 @@ def state_arrays(state: RefinementState) -> dict[str, np.ndarray]:
 def state_from_arrays(arrays: Mapping[str, np.ndarray], system: RefinementSystem) -> RefinementState:
     """The state that `state_arrays` was given, for the same model."""
     rest = json.loads(bytes(arrays["rest"]).decode())
-    atoms = replace(system.model.atoms, **{name: torch.as_tensor(np.array(arrays[name])) for name in _TENSORS})
+    tensors: dict[str, Any] = {name: torch.as_tensor(np.array(arrays[name])) for name in _TENSORS}
+    atoms = replace(system.model.atoms, **tensors)
     history = tuple(CycleRecord(**record) for record in rest["history"])
     return RefinementState(atoms=atoms, ridge=rest["ridge"], weight=rest["weight"], history=history)

@@ -26,7 +26,7 @@ from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.restraints.displacement import SimilarPairs, similar_pairs, similarity_term, sphericity_term
 from burnish.models.restraints.nonbonded import Contacts, find_mates, find_pairs
 from burnish.models.restraints.stereochemistry import Stereochemistry, geometry_energy, geometry_terms, stereochemistry
-from burnish.models.restraints.term import Array, Index, Term
+from burnish.models.restraints.term import Index, Mask, Term
 from burnish.models.special_positions import SpecialPositions, find_special_positions
 from burnish.models.weight import WeightLimits
 
@@ -77,7 +77,7 @@ class RefinementSystem:
     special: SpecialPositions
     groups: OccupancyGroups
     parent: Index
-    shape_held: Array
+    shape_held: Mask
     d_min: float
     limits: WeightLimits
 

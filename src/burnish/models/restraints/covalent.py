@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from burnish.models.restraints.term import Array, Index, Residuals
+from burnish.models.restraints.term import Array, Index, Mask, Residuals
 
 _SMALLEST_SINE = 1e-2  # below it (angles within 0.6° of straight) the derivative of an angle has no direction
 
@@ -72,7 +72,7 @@ def torsion_residuals(xyz: Array, atoms: Index, ideal: Array, sigma: Array, peri
     return Residuals(value=angle, deviation=deviation, z=deviation / sigma, atoms=atoms, jacobian=jacobian)
 
 
-def chiral_residuals(xyz: Array, atoms: Index, ideal: Array, sigma: Array, either: Array) -> Residuals:
+def chiral_residuals(xyz: Array, atoms: Index, ideal: Array, sigma: Array, either: Mask) -> Residuals:
     """Chiral volumes (a−c)·((b−c)×(d−c)) of a centre c and three neighbours, Å³; atoms are ordered c, a, b, d.
 
     `either` marks centres whose sign is free (a bool array): the present sign counts there.

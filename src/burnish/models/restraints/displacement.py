@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from burnish.core.units import EIGHT_PI_SQUARED
-from burnish.models.restraints.term import Array, Index, Term, sparse_rows
+from burnish.models.restraints.term import Array, Index, Mask, Term, sparse_rows
 
 # U11 U22 U33 U12 U13 U23 as places in a symmetric matrix
 _ROW, _COLUMN = np.array([0, 1, 2, 0, 0, 1]), np.array([0, 1, 2, 1, 2, 2])
@@ -39,7 +39,7 @@ def similar_pairs(atoms: Index, sigma: Array, distance: Array) -> SimilarPairs:
     return SimilarPairs(atoms=atoms, sigma=sigma * np.exp(0.5 * _RANGE * distance**4))
 
 
-def tensors(b_iso: Array, u_aniso: Array, is_aniso: Array) -> Array:
+def tensors(b_iso: Array, u_aniso: Array, is_aniso: Mask) -> Array:
     """Displacement tensors of all atoms, Å² (U). (n, 3, 3)"""
     matrix = np.zeros((len(b_iso), 3, 3))
     matrix[:, _ROW, _COLUMN] = u_aniso
@@ -48,7 +48,7 @@ def tensors(b_iso: Array, u_aniso: Array, is_aniso: Array) -> Array:
     return np.where(is_aniso[:, None, None], matrix, isotropic)
 
 
-def similarity_term(b_iso: Array, u_aniso: Array, is_aniso: Array, pairs: SimilarPairs, weight: float = 1.0) -> Term:
+def similarity_term(b_iso: Array, u_aniso: Array, is_aniso: Mask, pairs: SimilarPairs, weight: float = 1.0) -> Term:
     """Symmetric Kullback–Leibler divergence between the distributions of neighbours.
 
     Notes
@@ -75,15 +75,17 @@ def _isotropic(b: Array, atoms: Index, sigma: Array, weight: float) -> tuple[flo
     d_first = 0.5 * strength * (1.0 / second - second / first**2)
     d_second = 0.5 * strength * (1.0 / first - first / second**2)
     n = len(b)
-    gradient = np.bincount(atoms[:, 0], d_first, n) + np.bincount(atoms[:, 1], d_second, n)
+    gradient = np.zeros(n)
+    np.add.at(gradient, atoms[:, 0], d_first)
+    np.add.at(gradient, atoms[:, 1], d_second)
     root = np.sqrt(strength / (first * second))
     factor = sparse_rows(atoms, np.stack([root, -root], axis=1)[:, :, None], n)
-    factor.resize((len(atoms), 7 * n))
-    return energy, gradient, factor
+    wide = sp.csr_matrix((factor.data, factor.indices, factor.indptr), shape=(len(atoms), 7 * n))
+    return energy, gradient, wide
 
 
 def _anisotropic(
-    b: Array, u: Array, is_aniso: Array, atoms: Index, sigma: Array, weight: float
+    b: Array, u: Array, is_aniso: Mask, atoms: Index, sigma: Array, weight: float
 ) -> tuple[float, Array, sp.csr_matrix]:
     n, m = len(b), len(atoms)
     first, second = (tensors(b[a], u[a], is_aniso[a]) for a in (atoms[:, 0], atoms[:, 1]))
@@ -117,7 +119,7 @@ def _anisotropic(
     return energy, gradient, factor
 
 
-def sphericity_term(u_aniso: Array, is_aniso: Array, sigma: float, weight: float = 1.0) -> Term:
+def sphericity_term(u_aniso: Array, is_aniso: Mask, sigma: float, weight: float = 1.0) -> Term:
     """Anisotropic tensors near a sphere: ½ w Σ ‖U − tr(U)/3 I‖² / (σ tr(U)/3)², the trace in the denominator held
     for the curvature.
 

@@ -20,7 +20,7 @@ def riding_jacobian(xyz: Array, riders: Riders) -> sp.csr_matrix:
     """
     n = len(xyz)
     if len(riders) == 0:
-        return sp.eye_array(3 * n, format="csr")
+        return sp.csr_matrix(sp.eye_array(3 * n))
     sources, blocks = riding_jacobians(torch.as_tensor(xyz), riders)
     values = blocks.numpy().transpose(0, 2, 1, 3)  # hydrogen, its axis, source, axis of the source
     atom = riders.hydrogen.numpy()
@@ -29,6 +29,6 @@ def riding_jacobian(xyz: Array, riders: Riders) -> sp.csr_matrix:
     keep = np.ones(n)
     keep[atom] = 0.0
     by_parents = sp.csr_matrix((values.reshape(-1), (row.reshape(-1), column.reshape(-1))), shape=(3 * n, 3 * n))
-    matrix = (sp.diags_array(np.repeat(keep, 3)) + by_parents).tocsr()
+    matrix = sp.csr_matrix(sp.diags_array(np.repeat(keep, 3)) + by_parents)
     matrix.eliminate_zeros()
     return matrix

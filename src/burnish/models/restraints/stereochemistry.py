@@ -11,7 +11,7 @@ from burnish.data.restraints import Restraints
 from burnish.models.restraints.covalent import angle_residuals, bond_residuals, chiral_residuals, torsion_residuals
 from burnish.models.restraints.nonbonded import Contacts, contact_residuals
 from burnish.models.restraints.planes import PlaneBatch, batch_planes, plane_distances, plane_term
-from burnish.models.restraints.term import Array, Index, Residuals, Term, harmonic_term
+from burnish.models.restraints.term import Array, Index, Mask, Residuals, Term, harmonic_term
 from burnish.models.restraints.weights import GeometryWeights
 
 
@@ -41,9 +41,9 @@ class Stereochemistry:
     chiral_atoms: Index
     chiral_target: Array
     chiral_sigma: Array
-    chiral_either: Array
+    chiral_either: Mask
     planes: tuple[PlaneBatch, ...]
-    heavy: Array
+    heavy: Mask
 
     @property
     def bonded_images(self) -> Index:
