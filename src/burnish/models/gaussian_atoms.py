@@ -6,8 +6,7 @@ The density of an atom with displacement tensor U at distance d from its centre 
 
 the transform of q Σ a_g exp(−b_g s²/4) exp(−2π² hᵀUh) (Trueblood 1996), smeared by the blur that lets the grid be
 coarse (Ten Eyck 1977). Isotropic atoms are the case U = B/8π² · 1. Spreading and its adjoint need only S_g⁻¹ and the
-height
-of each term, so that one kernel serves both kinds.
+height of each term, so that one kernel serves both kinds.
 """
 
 from __future__ import annotations

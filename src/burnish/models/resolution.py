@@ -64,3 +64,11 @@ def knots_by_number(s2: np.ndarray, first: int, most: int) -> Knots:
     index = np.concatenate([[0], np.minimum(edges, n - 1)]).astype(np.int64)
     index[-1] = n - 1
     return Knots(position=np.unique(ordered[index]))
+
+
+def roughness(size: int) -> np.ndarray:
+    """Matrix of the sum of squared second differences. (size, size)"""
+    if size < 3:
+        return np.zeros((size, size))
+    second = np.diff(np.eye(size), 2, axis=0)
+    return second.T @ second

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from burnish.data.reflections import Crystal
-from burnish.models.resolution import Knots, knots_by_number
+from burnish.models.resolution import Knots, knots_by_number, roughness
 from burnish.symmetry.space_groups import fractionalisation, symmetric_tensors
 
 SOLVENT_D_MIN = 2.5  # where the solvent has faded (exp(−46/4/2.5²) = .16 of .35 e⁻/Å³), Å
@@ -112,7 +112,7 @@ def fit_scaling(
     log_k, k_mask = start.log_k.copy(), np.where(solvent, start.k_mask, 0.0)
     aniso = np.linalg.lstsq(tensors.T, start.anisotropy, rcond=None)[0] if len(tensors) else np.zeros(0)
     size = len(log_k)
-    smooth = _roughness(size)
+    smooth = roughness(size)
     for _ in range(12):
         k = basis @ k_mask
         factor = np.exp(basis @ log_k + direction @ aniso)
@@ -132,7 +132,7 @@ def fit_scaling(
         prior = np.zeros_like(normal)
         prior[:size, :size] = smooth / 0.1**2
         mask_part = slice(size, size + len(active))
-        prior[mask_part, mask_part] = _roughness(len(active)) / 0.2**2 + np.eye(len(active)) / 1.0
+        prior[mask_part, mask_part] = roughness(len(active)) / 0.2**2 + np.eye(len(active)) / 1.0
         current = np.concatenate([log_k, k_mask[solvent], aniso])
         right -= prior @ current
         normal += prior
@@ -152,14 +152,6 @@ def fit_scaling(
 def _shell_means(basis: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Mean of values around each knot. (k,)"""
     return (basis.T @ values) / np.maximum(basis.sum(axis=0), 1e-9)
-
-
-def _roughness(size: int) -> np.ndarray:
-    """Matrix of the sum of squared second differences. (size, size)"""
-    if size < 3:
-        return np.zeros((size, size))
-    second = np.diff(np.eye(size), 2, axis=0)
-    return second.T @ second
 
 
 def _first_scaling(knots: Knots, s2: np.ndarray, f_obs: np.ndarray, f_calc: np.ndarray, f_mask: np.ndarray) -> Scaling:
