@@ -25,9 +25,7 @@ def simulated(noise: float, seed: int = 1):
 
 
 def amplitudes(crystal, r, intensity, sigma):
-    return french_wilson(
-        crystal, r.hkl.numpy(), r.s2.numpy(), intensity, sigma, r.centric.numpy(), r.epsilon.numpy()
-    )
+    return french_wilson(crystal, r.hkl.numpy(), r.s2.numpy(), intensity, sigma, r.centric.numpy(), r.epsilon.numpy())
 
 
 def test_mean_intensity_recovers_an_anisotropic_prior() -> None:

@@ -15,7 +15,7 @@ from burnish.models.agreement import correlation, r_factor
 from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
 from burnish.models.fisher import fisher_blocks
 from burnish.models.gaussian_atoms import AtomGradient
-from burnish.models.outliers import wilson_outliers
+from burnish.models.outliers import impossible_intensities
 from burnish.models.resolution import shells_of_equal_number
 from burnish.models.scaling import Scaling, fit_scaling, flat_solvent, overall_b, quadratic_terms, scale_factors
 from burnish.models.solvent_mask import MaskSettings, solvent_mask
@@ -29,7 +29,7 @@ from burnish.models.structure_factors import (
 )
 from burnish.models.targets import AmplitudeTarget, Target, TargetEvaluation
 from burnish.scattering.form_factors import FormFactors, Radiation, form_factors
-from burnish.symmetry.space_groups import SpecialPositions, special_positions
+from burnish.symmetry.space_groups import SpecialPositions, reflection_properties, special_positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +67,19 @@ class CrystalTerm(DataTerm):
         self.target = target or AmplitudeTarget(reflections)
         self.listener = listener
         self.device = device
-        crystal, hkl = reflections.crystal, reflections.hkl
+        crystal, hkl = reflections.crystal, self.target.model_hkl
         self._plan = plan_structure_factors(crystal, hkl, self.settings.accuracy, device)
         self._hkl = hkl.cpu().numpy()
-        self._s2 = reflections.s2.cpu().numpy()
+        centric, epsilon, self._s2 = reflection_properties(crystal, self._hkl)
+        self._coherence = torch.from_numpy(np.where(centric, 1.0, 0.5) * epsilon)
         self._quadratic = quadratic_terms(crystal, self._hkl)
         self._vectors = self._hkl.astype(float) @ self._plan.frac
         self._mask_spacing = min(max(0.25 * reflections.d_min, 0.5), 0.45 * reflections.d_min)
-        measured = reflections.f_obs.isfinite() & reflections.sigma_f_obs.isfinite()
-        self._measured = measured
-        self._rejected = torch.zeros_like(measured)
-        if self.settings.reject_outliers and bool(measured.any()):
-            self._rejected = self._find_outliers(measured)
+        self._measured = self.target.measured
+        self._impossible = torch.zeros_like(self._measured)
+        if self.settings.reject_outliers:
+            self._impossible = self._find_impossible()
+        self._improbable = torch.zeros_like(self._measured)
         self._factors: FormFactors | None = None
         self._special: SpecialPositions | None = None
         self._share = np.ones(0)
@@ -87,12 +88,25 @@ class CrystalTerm(DataTerm):
         self._factor = torch.zeros(0)
         self._k_mask = torch.zeros(0)
         self._last: ModelAmplitudes | None = None
+        self._known: tuple[Atoms, Tensor] | None = None
 
-    def _find_outliers(self, measured: Tensor) -> Tensor:
+    def _find_impossible(self) -> Tensor:
         r = self.reflections
-        found = wilson_outliers(r.s2[measured], r.f_obs[measured], r.centric[measured], r.epsilon[measured])
+        measured = self._measured & r.f_obs.isfinite()
+        use = measured.numpy()
+        if not use.any():
+            return torch.zeros_like(measured)
+        f_obs, sigma = r.f_obs.numpy()[use], r.sigma_f_obs.numpy()[use]
+        found = impossible_intensities(
+            r.crystal,
+            self._hkl[: len(r)][use],
+            r.s2.numpy()[use],
+            f_obs**2,
+            2.0 * f_obs * sigma,
+            r.epsilon.numpy()[use],
+        )
         rejected = torch.zeros_like(measured)
-        rejected[measured] = found
+        rejected[measured] = torch.from_numpy(found)
         for index in torch.nonzero(rejected).flatten()[:5].tolist():
             h, k, l = self._hkl[index]
             self.listener(
@@ -106,12 +120,22 @@ class CrystalTerm(DataTerm):
     @property
     def work(self) -> Tensor:
         """Reflections that are refined against. (n,) bool"""
-        return self._measured & ~self._rejected & ~self.reflections.free
+        return self._measured & ~self.outliers & ~self.reflections.free
 
     @property
     def free(self) -> Tensor:
         """Measured reflections of the free set that are in use. (n,) bool"""
-        return self._measured & ~self._rejected & self.reflections.free
+        return self._measured & ~self.outliers & self.reflections.free
+
+    @property
+    def outliers(self) -> Tensor:
+        """Measured reflections that are left out. (n,) bool"""
+        return self._impossible | self._improbable
+
+    @property
+    def scale(self) -> Tensor:
+        """Factor between the absolute scale and F_model. (m,) float64"""
+        return self._factor
 
     def prepare(self, atoms: Atoms) -> None:
         charges = [int(charge) for charge in atoms.charges]
@@ -126,33 +150,52 @@ class CrystalTerm(DataTerm):
     def _calculated(self, atoms: Atoms) -> Tensor:
         if self._factors is None or len(self._factors) != len(atoms):
             raise RuntimeError("prepare() has not seen these atoms")
-        return structure_factors(atoms, self._factors, self._occupancy(atoms), self._plan).cpu()
+        if self._known is None or self._known[0] is not atoms:  # records are never changed: the same one, the same F
+            f_calc = structure_factors(atoms, self._factors, self._occupancy(atoms), self._plan).cpu()
+            self._known = (atoms, f_calc)
+        return self._known[1]
 
     def _scaled(self, f_calc: Tensor) -> Tensor:
         return (self._factor * (f_calc + self._k_mask * self._f_mask)).to(torch.complex128)
 
     def update_scaling(self, atoms: Atoms) -> None:
-        r, work = self.reflections, self.work
-        mask = solvent_mask(r.crystal, atoms, self._mask_spacing, self.settings.mask)
+        mask = solvent_mask(self.reflections.crystal, atoms, self._mask_spacing, self.settings.mask)
         shape = (mask.shape[0], mask.shape[1], mask.shape[2])
         volume = float(np.linalg.det(self._plan.orth)) / mask.numel()
-        self._f_mask = transform_at(mask, miller_grid(r.crystal, r.hkl, shape, expand=False)) * volume
+        lookup = miller_grid(self.reflections.crystal, self.target.model_hkl, shape, expand=False)
+        self._f_mask = transform_at(mask, lookup) * volume
         f_calc = self._calculated(atoms)
-        use = work.numpy()
+        f_model = self._fit(f_calc)
+        if self.settings.reject_outliers:
+            improbable = self.target.outliers(f_model)
+            if not torch.equal(improbable, self._improbable):
+                self._improbable = improbable
+                f_model = self._fit(f_calc)
+        self._last = ModelAmplitudes(f_calc=f_calc, f_model=f_model.to(torch.complex64))
+
+    def _fit(self, f_calc: Tensor) -> Tensor:
+        """Fit scales and error model; returns F_model."""
+        crystal, work = self.reflections.crystal, self.work
+        if self._scaling is None:
+            observed = self.reflections.f_obs
+        else:
+            observed = self.target.compare(self._scaled(f_calc)).single
+        n = len(self.reflections)
+        use = (work & observed.isfinite()).numpy()
         self._scaling = fit_scaling(
-            r.crystal,
-            self._hkl[use],
-            self._s2[use],
-            r.f_obs[work].numpy(),
-            f_calc[work].numpy(),
-            self._f_mask[work].numpy(),
+            crystal,
+            self._hkl[:n][use],
+            self._s2[:n][use],
+            observed.numpy()[use],
+            f_calc[:n].numpy()[use],
+            self._f_mask[:n].numpy()[use],
             self._scaling,
         )
         factor, k_mask = scale_factors(self._scaling, self._s2, self._quadratic)
         self._factor, self._k_mask = torch.from_numpy(factor), torch.from_numpy(k_mask)
         f_model = self._scaled(f_calc)
         self.target.fit(f_model, work, self.free)
-        self._last = ModelAmplitudes(f_calc=f_calc, f_model=f_model.to(torch.complex64))
+        return f_model
 
     def _target(self, atoms: Atoms) -> TargetEvaluation:
         f_calc = self._calculated(atoms)
@@ -169,13 +212,17 @@ class CrystalTerm(DataTerm):
         occ = self._occupancy(atoms)
         coefficient = (self._factor * result.coefficient).to(torch.complex64).to(self.device)
         gradient = structure_factor_gradient(atoms, self._factors, occ, self._plan, coefficient)
-        r = self.reflections
-        coherence = torch.where(r.centric, 1.0, 0.5) * r.epsilon
-        weight = result.curvature * self._factor.square() * coherence
+        weight = result.curvature * self._factor.square() * self._coherence
         use = (weight > 0).numpy()
         share = torch.from_numpy(self._share)
         blocks = fisher_blocks(
-            atoms, self._factors, occ, weight.numpy()[use], r.crystal, self._vectors[use], self._special.multiplicity
+            atoms,
+            self._factors,
+            occ,
+            weight.numpy()[use],
+            self.reflections.crystal,
+            self._vectors[use],
+            self._special.multiplicity,
         )
         return DataEvaluation(
             value=result.work,
@@ -205,7 +252,8 @@ class CrystalTerm(DataTerm):
         result = self.target.evaluate(model, self.work, self.free)
         shells = self._shell_statistics(model)
         k_sol, b_sol = flat_solvent(self._scaling)
-        f_obs, f_model = self.reflections.f_obs, model.abs()
+        compared = self.target.compare(model)
+        f_obs, f_model = compared.observed, compared.model
         work, free = self.work, self.free
         return DataStatistics(
             r_work=r_factor(f_obs[work], f_model[work]),
@@ -214,21 +262,22 @@ class CrystalTerm(DataTerm):
             cc_free=_mean_over_shells([(s.free, s.cc_free) for s in shells]),
             free_value=result.free / max(int(free.sum()), 1),
             work_value=result.work / max(int(work.sum()), 1),
-            outliers=int(self._rejected.sum()),
+            outliers=int(self.outliers.sum()),
             k_sol=k_sol,
             b_sol=b_sol,
             overall_b=overall_b(self._scaling),
             anisotropy=tuple(float(x) for x in self._scaling.anisotropy),
-            twin_fractions=(1.0,),
+            twin_fractions=self.target.twin_fractions,
             shells=tuple(shells),
         )
 
     def _shell_statistics(self, f_model: Tensor) -> list[ShellStatistics]:
-        r, amplitude = self.reflections, f_model.abs()
+        r, compared = self.reflections, self.target.compare(f_model)
+        observed, amplitude = compared.observed, compared.model
         factors = self.target.map_factors(f_model)
         work, free = self.work, self.free
         count = max(1, min(self.settings.shells, int(self._measured.sum()) // 100))
-        shell = torch.from_numpy(shells_of_equal_number(self._s2, count))
+        shell = torch.from_numpy(shells_of_equal_number(r.s2.numpy(), count))
         out = []
         for number in range(count):
             here = shell == number
@@ -241,10 +290,10 @@ class CrystalTerm(DataTerm):
                     measured=int(used.sum()),
                     free=int(f.sum()),
                     completeness=float(used.sum()) / float(here.sum()),
-                    r_work=r_factor(r.f_obs[w], amplitude[w]),
-                    r_free=r_factor(r.f_obs[f], amplitude[f]),
-                    cc_work=correlation(r.f_obs[w], amplitude[w]),
-                    cc_free=correlation(r.f_obs[f], amplitude[f]),
+                    r_work=r_factor(observed[w], amplitude[w]),
+                    r_free=r_factor(observed[f], amplitude[f]),
+                    cc_work=correlation(observed[w], amplitude[w]),
+                    cc_free=correlation(observed[f], amplitude[f]),
                     d_scale=float(factors.d[here].mean()),
                     fom=float(factors.fom[used].mean()) if bool(used.any()) else float("nan"),
                 )

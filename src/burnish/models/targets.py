@@ -17,6 +17,7 @@ from burnish.models.likelihood import amplitude_information, amplitude_likelihoo
 from burnish.models.sigma_a import SigmaA, fit_sigma_a
 
 LEAST_FREE = 100  # free reflections below which the error model is fitted to the working set
+IMPROBABLE_Z2 = 4.89**2  # square of the normal deviate of probability 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +27,8 @@ class TargetEvaluation:
     Attributes
     ----------
     work, free : value summed over the working and over the free reflections.
-    coefficient : ∂work/∂Re F + i ∂work/∂Im F of each reflection. (n,) complex128
-    curvature : expected ∂²work/∂|F|². (n,) float64
+    coefficient : ∂work/∂Re F + i ∂work/∂Im F of each reflection. (m,) complex128
+    curvature : expected ∂²work/∂|F|². (m,) float64
     """
 
     work: float
@@ -38,26 +39,79 @@ class TargetEvaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapFactors:
-    """What a map needs of the error model: D and figure of merit of each reflection; 1 and 1 for least squares."""
+    """What a map needs of the error model, for each reflection of the data. (n,)
+
+    Attributes
+    ----------
+    d : D of the model; 1 for least squares.
+    fom : figure of merit; 1 for least squares.
+    f_obs : amplitude to use, NaN where nothing was measured; for twins the detwinned one.
+    phase : of the density coefficient's observed part as a unit complex number; that of the model without other phases.
+    """
 
     d: Tensor
     fom: Tensor
+    f_obs: Tensor
+    phase: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Amplitudes that R factors and scales compare. (n,)
+
+    Attributes
+    ----------
+    observed : measured amplitudes.
+    model : amplitudes of the model that correspond to them; twin mates added up.
+    single : observed amplitude of the one reflection |F_model| stands for: detwinned for twins.
+    """
+
+    observed: Tensor
+    model: Tensor
+    single: Tensor
 
 
 class Target(ABC):
-    """A function of F_model; amplitudes are on the scale of the data."""
+    """A function of F_model, which is on the scale of the measured amplitudes.
+
+    F_model is wanted at `model_hkl`: the n reflections of the data, then what else the target needs (twin mates). The
+    masks `work` and `free` are measured reflections in use. (n,) bool
+    """
+
+    @property
+    @abstractmethod
+    def model_hkl(self) -> Tensor:
+        """Miller indices of F_model. (m, 3) int64"""
+
+    @property
+    @abstractmethod
+    def measured(self) -> Tensor:
+        """Reflections with a usable measurement. (n,) bool"""
+
+    @property
+    @abstractmethod
+    def twin_fractions(self) -> tuple[float, ...]:
+        """Fractions of the identity and of each twin law."""
 
     @abstractmethod
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
-        """Fit the error model; `work` and `free` are the measured reflections in use. (n,) complex, bool, bool"""
+        """Fit the error model."""
 
     @abstractmethod
     def evaluate(self, f_model: Tensor, work: Tensor, free: Tensor) -> TargetEvaluation:
         """Value and derivatives at fixed error model."""
 
     @abstractmethod
+    def compare(self, f_model: Tensor) -> Comparison:
+        """Amplitudes for R factors and scales."""
+
+    @abstractmethod
     def map_factors(self, f_model: Tensor) -> MapFactors:
-        """D and figure of merit of every reflection, measured or not."""
+        """D, figure of merit and amplitude for maps, at every reflection."""
+
+    @abstractmethod
+    def outliers(self, f_model: Tensor) -> Tensor:
+        """Measurements that the fitted error model finds less likely than 1e-6. (n,) bool"""
 
 
 def direction(f_model: Tensor) -> Tensor:
@@ -66,12 +120,30 @@ def direction(f_model: Tensor) -> Tensor:
     return torch.where(length > 0, f_model / length.clamp_min(1e-30), torch.ones_like(f_model))
 
 
+def measured_amplitudes(reflections: Reflections) -> Tensor:
+    """Reflections with an amplitude and a positive uncertainty. (n,) bool"""
+    return reflections.f_obs.isfinite() & reflections.sigma_f_obs.isfinite() & (reflections.sigma_f_obs > 0)
+
+
 class AmplitudeTarget(Target):
     """Maximum likelihood on amplitudes with their experimental uncertainties."""
 
     def __init__(self, reflections: Reflections) -> None:
         self.reflections = reflections
         self.sigma_a: SigmaA | None = None
+        self._measured = measured_amplitudes(reflections)
+
+    @property
+    def model_hkl(self) -> Tensor:
+        return self.reflections.hkl
+
+    @property
+    def measured(self) -> Tensor:
+        return self._measured
+
+    @property
+    def twin_fractions(self) -> tuple[float, ...]:
+        return (1.0,)
 
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
         use = free if int(free.sum()) >= LEAST_FREE else work | free
@@ -86,21 +158,20 @@ class AmplitudeTarget(Target):
             self.sigma_a,
         )
 
-    def _error_model(self) -> tuple[Tensor, Tensor]:
+    def error_model(self) -> tuple[Tensor, Tensor]:
         """D and Σ of every reflection; Σ without the measurement where nothing was measured."""
         r = self.reflections
         if self.sigma_a is None:
             raise RuntimeError("the error model was not fitted")
         d, s = self.sigma_a.at(r.s2)
         measurement = torch.where(r.centric, 1.0, 2.0) * r.sigma_f_obs.square()
-        return d, torch.where(measurement.isfinite(), measurement, 0.0) + r.epsilon * s
+        return d, torch.where(self._measured, measurement, 0.0) + r.epsilon * s
 
     def evaluate(self, f_model: Tensor, work: Tensor, free: Tensor) -> TargetEvaluation:
         r = self.reflections
-        d, variance = self._error_model()
+        d, variance = self.error_model()
         amplitude = f_model.abs()
-        use = work | free
-        f_obs = torch.where(use, r.f_obs, amplitude)
+        f_obs = torch.where(work | free, r.f_obs, amplitude)
         result = amplitude_likelihood(f_obs, d * amplitude, variance, r.centric)
         slope = torch.where(work, d * result.wrt_model, 0.0)
         information = d.square() * amplitude_information(d * amplitude, variance, r.centric)
@@ -111,11 +182,33 @@ class AmplitudeTarget(Target):
             curvature=torch.where(work, information, 0.0),
         )
 
+    def compare(self, f_model: Tensor) -> Comparison:
+        f_obs = self.reflections.f_obs
+        return Comparison(observed=f_obs, model=f_model.abs(), single=f_obs)
+
     def map_factors(self, f_model: Tensor) -> MapFactors:
-        d, variance = self._error_model()
+        d, variance = self.error_model()
         amplitude = f_model.abs()
-        f_obs = torch.where(self.reflections.f_obs.isfinite(), self.reflections.f_obs, amplitude)
-        return MapFactors(d=d, fom=amplitude_likelihood(f_obs, d * amplitude, variance, self.reflections.centric).fom)
+        f_obs = torch.where(self._measured, self.reflections.f_obs, amplitude)
+        fom = amplitude_likelihood(f_obs, d * amplitude, variance, self.reflections.centric).fom
+        return MapFactors(d=d, fom=fom, f_obs=self.reflections.f_obs, phase=direction(f_model))
+
+    def outliers(self, f_model: Tensor) -> Tensor:
+        d, variance = self.error_model()
+        return amplitude_outliers(self.reflections, d * f_model.abs(), variance) & self._measured
+
+
+def amplitude_outliers(reflections: Reflections, expected: Tensor, variance: Tensor) -> Tensor:
+    """Amplitudes further from D |F_model| than their likelihood allows with a probability of 1e-6. (n,) bool
+
+    Notes
+    -----
+    Rice and Woolfson amplitudes fall like a normal distribution of variance Σ/2 (acentric) or Σ about F' when F' is
+    large; half a Σ more makes the acentric limit that of Wilson (13.8 Σ) where F' vanishes.
+    """
+    half = torch.where(reflections.centric, 1.0, 0.5) * variance
+    extra = torch.where(reflections.centric, 0.0, variance)
+    return (reflections.f_obs - expected).square() > IMPROBABLE_Z2 * half + extra
 
 
 class LeastSquaresTarget(Target):
@@ -124,6 +217,19 @@ class LeastSquaresTarget(Target):
     def __init__(self, reflections: Reflections) -> None:
         self.reflections = reflections
         self.extra = 0.0
+        self._measured = measured_amplitudes(reflections)
+
+    @property
+    def model_hkl(self) -> Tensor:
+        return self.reflections.hkl
+
+    @property
+    def measured(self) -> Tensor:
+        return self._measured
+
+    @property
+    def twin_fractions(self) -> tuple[float, ...]:
+        return (1.0,)
 
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
         residual = self.reflections.f_obs[work] - f_model.abs()[work]
@@ -143,6 +249,15 @@ class LeastSquaresTarget(Target):
             curvature=torch.where(work, weight, 0.0),
         )
 
+    def compare(self, f_model: Tensor) -> Comparison:
+        f_obs = self.reflections.f_obs
+        return Comparison(observed=f_obs, model=f_model.abs(), single=f_obs)
+
     def map_factors(self, f_model: Tensor) -> MapFactors:
         one = torch.ones_like(self.reflections.s2)
-        return MapFactors(d=one, fom=one)
+        return MapFactors(d=one, fom=one, f_obs=self.reflections.f_obs, phase=direction(f_model))
+
+    def outliers(self, f_model: Tensor) -> Tensor:
+        r = self.reflections
+        limit = 2.0 * IMPROBABLE_Z2 * (r.sigma_f_obs.square() + self.extra)  # residuals are not quite normal: 6.9 σ
+        return ((f_model.abs() - r.f_obs).square() > limit) & self._measured

@@ -17,7 +17,9 @@ LARGEST_RATIO = 25.0  # of intensity to mean that a step listens to
 BEND = 0.7  # standard deviation of the second differences of p over knots
 
 
-def mean_intensity(crystal: Crystal, hkl: np.ndarray, s2: np.ndarray, intensity: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+def mean_intensity(
+    crystal: Crystal, hkl: np.ndarray, s2: np.ndarray, intensity: np.ndarray, sigma: np.ndarray
+) -> np.ndarray:
     """Expected intensity of each reflection per unit of epsilon.
 
     Parameters
