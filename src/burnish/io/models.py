@@ -69,6 +69,7 @@ def read_model(path: Path) -> ModelFile:
             structure = gemmi.make_structure_from_block(block)
             _refuse_text_numbers(path, block)
         else:
+            text = text.encode("ascii", errors="replace").decode("ascii")  # gemmi cuts columns by bytes
             _refuse_bad_pdb_numbers(path, text)
             structure = gemmi.read_pdb_string(text)
     except (RuntimeError, ValueError, IndexError) as error:

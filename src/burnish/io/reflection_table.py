@@ -153,7 +153,7 @@ def _quiet_gemmi(path: Path, kind: str) -> Iterator[None]:
     """Turn what gemmi raises about a broken file into one line."""
     try:
         yield
-    except (RuntimeError, ValueError, IndexError, OverflowError, MemoryError) as error:
+    except (RuntimeError, ValueError, IndexError, OverflowError, MemoryError) as error:  # UnicodeDecodeError too
         why = " ".join(str(error).split())
         raise DataError(f"{path}: damaged or incomplete {kind} file ({why}); copy or write it again") from None
 
@@ -164,36 +164,39 @@ def _read_mtz(path: Path, content: bytes) -> ReflectionTable:
             f"{path}: MTZ file without its end (no MTZENDOFHEADERS record in {len(content)} bytes): truncated; "
             "copy the file again"
         )
-    with _quiet_gemmi(path, "MTZ"):
+    with _quiet_gemmi(path, "MTZ"), np.errstate(invalid="ignore"):  # damaged files hold signalling NaN
         mtz = gemmi.read_mtz_file(str(path)) if path.read_bytes()[:3] == b"MTZ" else _read_unpacked_mtz(content)
-        labels = [c.label for c in mtz.columns]
+        columns = [(c.label, c.type, c.dataset_id) for c in mtz.columns]
+        datasets = [(d.id, d.dataset_name, d.cell, d.wavelength) for d in mtz.datasets]
         raw = np.array(mtz.array, dtype=np.float64)
-    if mtz.batches or "M/ISYM" in labels or "M_ISYM" in labels:
+        group, group_name = mtz.spacegroup, mtz.spacegroup_name
+        batches = len(mtz.batches)
+    if batches or any(label in ("M/ISYM", "M_ISYM") for label, _, _ in columns):
         raise DataError(
-            f"{path}: unmerged reflections ({len(mtz.batches)} batches, {mtz.nreflections} observations); merge them "
-            "first (aimless, dials.merge, xia2)"
+            f"{path}: unmerged reflections ({batches} batches, {len(raw)} observations); merge them first (aimless, "
+            "dials.merge, xia2)"
         )
-    if mtz.spacegroup is None:
-        raise DataError(f"{path}: unknown space group {mtz.spacegroup_name!r}; correct the header")
+    if group is None:
+        raise DataError(f"{path}: unknown space group {group_name!r}; correct the header")
     if raw.ndim != 2 or not len(raw) or raw.shape[1] < 3:
         raise DataError(f"{path}: no reflections in the file")
     if np.isfinite(mtz.valm):
         raw[raw == mtz.valm] = np.nan
-    if not (np.isfinite(raw[:, :3]).all() and (raw[:, :3] == np.round(raw[:, :3])).all()):
-        raise DataError(f"{path}: Miller indices that are not whole numbers; the file is damaged, write it again")
-    names = {d.id: d.dataset_name for d in mtz.datasets}
-    columns = tuple(
-        Column(label=c.label, kind=c.type, dataset=names.get(c.dataset_id, ""), values=raw[:, j])
-        for j, c in enumerate(mtz.columns)
-        if j > 2
-    )
-    wavelengths = {round(d.wavelength, 5) for d in mtz.datasets if 0.0 < d.wavelength < 5.0}  # 9.999 is a placeholder
-    cell = next((d.cell for d in mtz.datasets if d.cell.is_crystal() and d.dataset_name != "HKL_base"), mtz.cell)
+    indices = raw[:, :3]
+    if not (np.isfinite(indices).all() and (indices == np.round(indices)).all() and (np.abs(indices) < 1e4).all()):
+        raise DataError(f"{path}: Miller indices that are no whole numbers below 10,000; the file is damaged")
+    names = {number: name for number, name, _, _ in datasets}
+    wavelengths = {round(w, 5) for _, _, _, w in datasets if 0.0 < w < 5.0}  # 9.999 is a placeholder
+    cells = [cell for _, name, cell, _ in datasets if cell.is_crystal() and name != "HKL_base"]
     return ReflectionTable(
         source=path,
-        crystal=checked_crystal(cell if cell.is_crystal() else mtz.cell, mtz.spacegroup, path),
-        hkl=raw[:, :3].astype(np.int64),
-        columns=columns,
+        crystal=checked_crystal(cells[0] if cells else mtz.cell, group, path),
+        hkl=indices.astype(np.int64),
+        columns=tuple(
+            Column(label=label, kind=kind, dataset=names.get(number, ""), values=raw[:, j])
+            for j, (label, kind, number) in enumerate(columns)
+            if j > 2
+        ),
         wavelength=wavelengths.pop() if len(wavelengths) == 1 else None,
     )
 

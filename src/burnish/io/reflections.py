@@ -23,6 +23,7 @@ from burnish.io.reflection_table import Column, ReflectionTable, read_table
 from burnish.io.unique_reflections import Mapping, carried_columns, map_to_asu, merge, merge_pair, sign_pairs
 
 FloatArray = NDArray[np.float64]
+LEAST_COMPLETENESS = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,7 @@ def read_reflections(path: Path, request: DataRequest | None = None) -> Diffract
     messages += found
 
     crystal = table.crystal
+    _refuse_wrong_cell(table, int((measured & kept).sum()), limits)
     hkl = _complete_list(mapping.hkl[kept], crystal, limits)
     rows = _places(hkl, mapping.hkl)
     flags = replace(flags, values=_spread(flags.values, rows))
@@ -251,6 +253,19 @@ def _flag_of_group(flags: FreeFlags, mapping: Mapping) -> FloatArray:
     values[mapping.group[known]] = flags.values[known]
     values[mapping.group[np.flatnonzero(flags.free)]] = flags.free_value
     return values
+
+
+def _refuse_wrong_cell(table: ReflectionTable, n_measured: int, limits: tuple[float, float]) -> None:
+    """A crystal has (2π/3) V / (d³ · operations) unique reflections; far more than are measured means a wrong cell."""
+    d_min, d_max = limits
+    operations = table.crystal.group.operations()
+    volume = table.crystal.unit_cell.volume / len(operations.cen_ops)
+    possible = 2.0 * np.pi / 3.0 * volume * (d_min**-3 - (1.01 * d_max) ** -3) / len(operations.sym_ops)
+    if n_measured < LEAST_COMPLETENESS * possible:
+        raise DataError(
+            f"{table.source}: {n_measured} reflections measured of about {possible:.3g} that the cell allows to "
+            f"{d_min:.2f} Å; the cell or the indices are wrong"
+        )
 
 
 def _complete_list(hkl: NDArray[np.int64], crystal: Crystal, limits: tuple[float, float]) -> NDArray[np.int64]:

@@ -97,6 +97,12 @@ class Project:
             return None
         return f"{relative}/" if len(relative.parts) == 2 and relative.parts[1].startswith("job") else None
 
+    def schedule(self, name: str) -> None:
+        """List a job that is about to start, unless it has come further already."""
+        with self.changing() as held:
+            if held[0].process(name) is None:
+                held[0] = held[0].with_process(new_process(name, "Scheduled"))
+
     def start(self, name: str, inputs: Iterable[Path]) -> None:
         """Mark a job as running and link it to the files of this project that it reads."""
         used = [self._relative(path) for path in inputs]

@@ -46,6 +46,15 @@ COMMANDS: tuple[Command, ...] = (
         keeps_record=False,
     ),
     Command(
+        "serve",
+        "Show a project in the browser.",
+        PROJECT,
+        "burnish.options.serve:ServeOptions",
+        "burnish.web.serve:run",
+        ("project",),
+        keeps_record=False,
+    ),
+    Command(
         "rerun",
         "Run a job of the project again, with the same options on its present inputs.",
         PROJECT,

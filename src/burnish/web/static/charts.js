@@ -1,0 +1,42 @@
+// Charts of a job's numbers as they come: one line for each name, one chart for each group of like numbers.
+
+import { h } from "./dom.js";
+import { library } from "./server.js";
+
+export async function ready() {
+  return (await library("d3/d3.min.js")) && (await library("plot/plot.umd.min.js"));
+}
+
+// points: [{series, step, name, value}]
+export function lines(points, { title, x, y }) {
+  const { Plot } = window;
+  const chart = Plot.plot({
+    width: 520, height: 260, marginLeft: 56,
+    style: { background: "transparent", color: "currentColor" },
+    x: { label: x, tickFormat: (d) => (Number.isInteger(d) ? String(d) : "") },
+    y: { label: y, grid: true, nice: true },
+    color: { legend: true, scheme: "observable10" },
+    marks: [
+      Plot.lineY(points, { x: "step", y: "value", stroke: "name" }),
+      Plot.dot(points, { x: "step", y: "value", fill: "name", r: 2.5, tip: true }),
+    ],
+  });
+  return h("figure", { style: "margin: 0" }, h("h3", {}, title), chart);
+}
+
+// Put metrics of like size on one chart: R factors together, resolutions together, everything else by itself.
+export function groups(metrics) {
+  const kind = (name) => (/^r_|^r1|^cc_/.test(name) ? "R factors and correlation"
+    : /rmsz/.test(name) ? "rms Z" : /rmsd/.test(name) ? "rms deviation"
+    : /resolution|_d_min|d_min/.test(name) ? "Resolution (Å)" : name.replaceAll("_", " "));
+  const found = new Map();
+  for (const { series, step, values } of metrics) {
+    for (const [name, value] of Object.entries(values)) {
+      if (!Number.isFinite(value)) continue;
+      const title = kind(name);
+      if (!found.has(title)) found.set(title, { series, points: [] });
+      found.get(title).points.push({ step, name: name.replaceAll("_", " "), value });
+    }
+  }
+  return found;
+}

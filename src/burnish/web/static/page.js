@@ -1,0 +1,168 @@
+// The pages: jobs, graph, one job, a new job. The address after # says which.
+
+import { groups, lines, ready } from "./charts.js";
+import { h, number, present, svg, table } from "./dom.js";
+import { follow, post, read } from "./server.js";
+import { show } from "./viewer.js";
+
+const main = document.getElementById("main");
+let leave = () => {};
+
+function fill(...content) {
+  main.replaceChildren(...present(content));
+}
+
+function time(text) {
+  return text ? new Date(text).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) : "";
+}
+
+const link = (name) => h("a", { href: `#/job/${name}` }, name);
+const state = (status) => h("span", { class: `state-${status}` }, status);
+
+async function jobsPage() {
+  const jobs = await read("/api/jobs");
+  const rows = jobs.toReversed().map((j) => [link(j.name), j.alias, state(j.status), time(j.started), time(j.ended)]);
+  fill(h("h2", {}, "Jobs"),
+    rows.length ? table(["Job", "Alias", "State", "Started", "Ended"], rows)
+      : h("p", {}, "No jobs yet. ", h("a", { href: "#/new" }, "Start one"), ", or run a command in this folder."));
+}
+
+async function graphPage() {
+  const jobs = await read("/api/jobs");
+  const depth = new Map();
+  for (const j of jobs) depth.set(j.name, 1 + Math.max(-1, ...j.previous.map((p) => depth.get(p) ?? -1)));
+  const rows = new Map();
+  const place = new Map(jobs.map((j) => {
+    const column = depth.get(j.name);
+    const row = rows.get(column) ?? 0;
+    rows.set(column, row + 1);
+    return [j.name, { x: 10 + column * 190, y: 10 + row * 54 }];
+  }));
+  const width = 200 + 190 * Math.max(0, ...depth.values());
+  const height = 20 + 54 * Math.max(1, ...rows.values());
+  const edges = jobs.flatMap((j) => j.previous.filter((p) => place.has(p)).map((p) => {
+    const [a, b] = [place.get(p), place.get(j.name)];
+    return svg("path", { d: `M${a.x + 160},${a.y + 20} C${a.x + 180},${a.y + 20} ${b.x - 20},${b.y + 20} ${b.x},${b.y + 20}` });
+  }));
+  const boxes = jobs.map((j) => {
+    const { x, y } = place.get(j.name);
+    const text = svg("text", { x: x + 8, y: y + 17 }, j.name);
+    const under = svg("text", { x: x + 8, y: y + 33 }, j.alias ? `${j.alias} · ${j.status}` : j.status);
+    return svg("a", { href: `#/job/${j.name}` }, svg("rect", { x, y, width: 160, height: 40, rx: 5 }), text, under);
+  });
+  fill(h("h2", {}, "How the jobs follow from each other"),
+    h("div", { class: "scroll" }, svg("svg", { class: "graph", width, height, role: "img", "aria-label": "job graph" }, edges, boxes)));
+}
+
+async function jobPage(name) {
+  const job = await read(`/api/jobs/${name}`);
+  const record = job.record;
+  const live = { metrics: [], log: [] };
+  const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "progress" });
+  const charts = h("div", { class: "columns" });
+  const log = h("pre", { tabindex: 0, "aria-label": "log", hidden: true });
+  const viewer = h("div");
+  const withCharts = await ready();
+
+  const draw = () => {
+    if (!withCharts) return;
+    charts.replaceChildren(...[...groups(live.metrics)].map(([title, g]) => lines(g.points, { title, x: g.series, y: "" })));
+  };
+  leave = follow(name, (events) => {
+    for (const e of events) {
+      if (e.event === "metrics") live.metrics.push(e);
+      else if (e.event === "message") live.log.push(`${e.level === "warning" ? "warning: " : ""}${e.text}`);
+      else if (e.event === "progress" && e.total) Object.assign(bar, { hidden: false, value: e.done / e.total, title: e.stage });
+    }
+    log.hidden = live.log.length === 0;
+    log.textContent = live.log.join("\n");
+    draw();
+  });
+
+  const maps = job.files.filter((f) => f.viewable);
+  const report = job.files.find((f) => f.name.endsWith(".html"));
+  const single = Object.entries(record?.summary ?? {}).filter(([, v]) => typeof v !== "object");
+  fill(
+    h("h2", {}, name, job.alias ? ` (${job.alias})` : "", " — ", state(job.status)),
+    record?.error ? h("p", { class: "error" }, record.error) : null,
+    job.status === "Running" ? bar : null,
+    single.length ? table(["Result", ""], single.map(([k, v]) => [k.replaceAll("_", " "), v])) : null,
+    charts,
+    maps.length ? h("h3", {}, "Maps and models") : null,
+    maps.length ? h("p", {}, maps.map((f) => [h("button", { class: "plain", onclick: () => show(viewer, job, f) }, f.name), " "])) : null,
+    viewer,
+    report ? h("details", {}, h("summary", {}, "Report"), h("iframe", { class: "report", sandbox: "", src: `/files/${report.path}`, title: "report", loading: "lazy" })) : null,
+    h("h3", {}, "Log"), log,
+    h("div", { class: "columns" },
+      h("section", {}, h("h3", {}, "Before and after"),
+        h("p", {}, "from ", job.previous.length ? job.previous.flatMap((n) => [link(n), " "]) : "files outside the project"),
+        h("p", {}, "used by ", job.next.length ? job.next.flatMap((n) => [link(n), " "]) : "no job yet"),
+        h("h3", {}, "Files"),
+        table(["File", "Size"], job.files.map((f) => [h("a", { href: `/files/${f.path}`, target: "_blank", rel: "noopener" }, f.name), `${number(f.size / 1e6)} MB`]))),
+      record ? h("section", {}, h("h3", {}, "Options"),
+        table(["Option", "Value"], Object.entries(record.options).filter(([, v]) => v !== null && v !== "" && !(Array.isArray(v) && !v.length))
+          .map(([k, v]) => [k.replaceAll("_", "-"), String(v)]))) : null));
+}
+
+function field(f) {
+  const choices = f.enum ?? f.anyOf?.find((a) => a.enum)?.enum;
+  const types = f.type ? [f.type] : (f.anyOf ?? []).map((a) => a.type);
+  const attributes = { name: f.name, id: `field-${f.name}`, required: f.required };
+  const start = f.default ?? "";
+  let control;
+  if (types.includes("boolean")) control = h("input", { ...attributes, required: false, type: "checkbox", checked: start === true });
+  else if (choices) control = h("select", attributes, choices.map((c) => h("option", { selected: c === start }, c)));
+  else if (types.includes("number") || types.includes("integer")) {
+    control = h("input", { ...attributes, type: "number", step: types.includes("integer") ? 1 : "any", value: start });
+  } else control = h("input", { ...attributes, type: "text", value: Array.isArray(start) ? start.join(" ") : start });
+  control.dataset.kind = types.includes("array") ? "array" : types.includes("boolean") ? "boolean"
+    : types.includes("number") || types.includes("integer") ? "number" : "text";
+  return h("div", { class: "field" }, h("label", { for: `field-${f.name}` }, f.name.replaceAll("_", " ")), control, h("small", {}, f.description ?? ""));
+}
+
+async function newPage(chosen) {
+  const forms = await read("/api/forms");
+  const form = forms.find((f) => f.name === chosen);
+  const choice = h("p", {}, forms.map((f) => [h("a", { href: `#/new/${f.name}` }, f.folder), " "]));
+  if (!form) return fill(h("h2", {}, "New job"), table(["Job", ""], forms.map((f) => [h("a", { href: `#/new/${f.name}` }, f.folder), f.summary])));
+  const said = h("p", { class: "error", role: "alert" });
+  const submit = async (event) => {
+    event.preventDefault();
+    const given = {};
+    for (const control of event.target.querySelectorAll("[name]")) {
+      const { kind } = control.dataset;
+      if (kind === "boolean") given[control.name] = control.checked;
+      else if (control.value === "") continue;
+      else given[control.name] = kind === "number" ? Number(control.value) : kind === "array" ? control.value.split(/\s+/) : control.value;
+    }
+    try {
+      const { job } = await post(`/api/start/${form.name}`, given);
+      location.hash = `#/job/${job}`;
+    } catch (error) { said.textContent = error.message; }
+  };
+  const needed = form.fields.filter((f) => f.required);
+  const others = form.fields.filter((f) => !f.required);
+  fill(h("h2", {}, form.folder), choice, h("p", {}, form.summary),
+    h("form", { onsubmit: submit }, needed.map(field),
+      h("details", { open: needed.length < 2 }, h("summary", {}, `${others.length} more options`), others.map(field)),
+      said, h("p", {}, h("button", { type: "submit" }, "Start"))));
+}
+
+async function route() {
+  leave();
+  leave = () => {};
+  const [, page = "", ...rest] = location.hash.split("/");
+  try {
+    if (page === "job") await jobPage(rest.join("/"));
+    else if (page === "graph") await graphPage();
+    else if (page === "new") await newPage(rest[0]);
+    else await jobsPage();
+  } catch (error) {
+    fill(h("p", { class: "error", role: "alert" }, error.message));
+  }
+  main.focus({ preventScroll: true });
+}
+
+addEventListener("hashchange", route);
+read("/api/project").then((p) => { document.getElementById("project").textContent = p.name; document.title = `${p.name} — Burnish`; });
+route();

@@ -1,0 +1,126 @@
+"""The web server lets in the holder of the token, for this project's files, and nobody else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra burnish[web]")
+from fastapi.testclient import TestClient
+
+from burnish.core.events import Message, Metrics
+from burnish.jobs.folder import Job
+from burnish.jobs.project import Project, init_project
+from burnish.web.jobs_view import read_events
+from burnish.web.security import HEADER, MAX_BODY
+from burnish.web.server import create_app
+
+TOKEN = "a-token-of-the-tests"
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = init_project(tmp_path / "project")
+    (tmp_path / "secret.star").write_text("outside")
+    job = Job("refine3d", project.folder / project.next_name("Refine3D"), {"note": SCRIPT}, project=project)
+    job.begin()
+    job.notify(Message(SCRIPT))
+    job.notify(Metrics("iteration", 1, {"resolution": 8.0}))
+    job.path("run_data.star").write_text(SCRIPT)
+    job.path("report.html").write_text(f"<p>{SCRIPT}</p>")
+    job.finish({"resolution": 8.0})
+    (job.folder / "leak.star").symlink_to(tmp_path / "secret.star")
+    return project
+
+
+@pytest.fixture
+def anonymous(project: Project) -> TestClient:
+    app = create_app(project, TOKEN, frozenset({"127.0.0.1"}))
+    return TestClient(app, base_url="http://127.0.0.1:8377", follow_redirects=False)
+
+
+@pytest.fixture
+def client(anonymous: TestClient) -> TestClient:
+    signed_in = anonymous.get("/", params={"token": TOKEN})
+    assert signed_in.status_code == 303
+    assert "httponly" in signed_in.headers["set-cookie"].lower()
+    assert "samesite=strict" in signed_in.headers["set-cookie"].lower()
+    return anonymous
+
+
+@pytest.mark.parametrize("path", ["/", "/api/jobs", "/files/default_pipeline.star", "/static/page.js"])
+@pytest.mark.parametrize("token", [None, "", "wrong", TOKEN + "x"])
+def test_nothing_without_the_token(anonymous: TestClient, path: str, token: str | None) -> None:
+    response = anonymous.get(path, params={} if token is None else {"token": token})
+    assert response.status_code == 403
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+
+
+def test_other_hosts_are_refused(client: TestClient) -> None:
+    assert client.get("/api/jobs", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_changes_need_the_token_in_a_header(client: TestClient, project: Project) -> None:
+    body = json.dumps({})
+    assert client.post("/api/start/refine3d", content=body).status_code == 403
+    crossed = {HEADER: TOKEN, "sec-fetch-site": "cross-site"}
+    assert client.post("/api/start/refine3d", content=body, headers=crossed).status_code == 403
+    assert client.post("/api/start/no-such-job", content=body, headers={HEADER: TOKEN}).status_code == 404
+    assert project.read().job_counter == 2
+
+
+def test_oversized_bodies_are_refused(client: TestClient) -> None:
+    response = client.post("/api/start/refine3d", content=b" " * (MAX_BODY + 1), headers={HEADER: TOKEN})
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret.star",
+        "%2e%2e/secret.star",
+        "Refine3D/job001/../../../secret.star",
+        "Refine3D/job001/leak.star",
+        "/etc/passwd",
+        ".burnish_lock",
+        "Refine3D/job001/.running",
+        "Refine3D",
+        "none.star",
+        "a%00b",
+    ],
+)
+def test_no_file_outside_the_project(client: TestClient, path: str) -> None:
+    response = client.get(f"/files/{path}")
+    assert response.status_code in (404, 400)
+    assert "outside" not in response.text
+
+
+def test_script_in_files_is_text(client: TestClient) -> None:
+    star = client.get("/files/Refine3D/job001/run_data.star")
+    assert star.text == SCRIPT
+    assert star.headers["content-type"].startswith("text/plain")
+    assert star.headers["x-content-type-options"] == "nosniff"
+    report = client.get("/files/Refine3D/job001/report.html")
+    assert "sandbox" in report.headers["content-security-policy"]
+    assert "script-src" not in report.headers["content-security-policy"]
+
+
+def test_jobs_and_their_details(client: TestClient) -> None:
+    (job,) = client.get("/api/jobs").json()
+    assert (job["name"], job["status"]) == ("Refine3D/job001", "Succeeded")
+    details = client.get("/api/jobs/Refine3D/job001").json()
+    assert details["record"]["summary"] == {"resolution": 8.0}
+    assert {f["name"] for f in details["files"]} >= {"run_data.star", "report.html", "job.json"}
+    assert client.get("/api/jobs/Refine3D/job009").status_code == 400
+
+
+def test_events_are_read_from_where_one_left_off(project: Project) -> None:
+    folder = project.folder / "Refine3D/job001"
+    events, offset = read_events(folder, 0)
+    assert [e["event"] for e in events] == ["message", "metrics"]
+    with (folder / "events.jsonl").open("a") as file:
+        file.write('{"event": "message", "text": "whole"}\n{"event": "half')
+    more, further = read_events(folder, offset)
+    assert [e["text"] for e in more] == ["whole"]
+    assert read_events(folder, further) == ([], further)
