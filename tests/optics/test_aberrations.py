@@ -12,6 +12,8 @@ from burnish.data.optics import OpticsGroup
 from burnish.optics.aberrations import (
     even_phase,
     join_beam_tilt,
+    monomials,
+    monomials_to_zernike,
     odd_factor,
     odd_phase,
     split_beam_tilt,
@@ -131,3 +133,22 @@ def test_gradients_also_at_the_origin():
 def test_scale_of_a_tilt():
     """One mrad at 300 kV, Cs 2.7 mm turns the phase by 2.4 rad at 3 Å."""
     assert tilt_scale(300e3, 2.7e7) * 1e-3 / 3**3 == pytest.approx(2.435, abs=0.001)
+
+
+@pytest.mark.parametrize(("odd", "count"), [(True, 12), (False, 16)])
+def test_monomials_and_polynomials_write_the_same_phase(odd, count):
+    g = torch.Generator().manual_seed(1)
+    k = torch.randn(40, 2, generator=g, dtype=torch.float64)
+    coefficients = torch.randn(count, generator=g, dtype=torch.float64)
+    as_zernike = monomials_to_zernike(count, odd=odd) @ coefficients
+    torch.testing.assert_close(
+        zernike(k, count, odd=odd) @ as_zernike, monomials(k, count, odd=odd) @ coefficients, rtol=1e-9, atol=1e-9
+    )
+
+
+def test_monomials_are_single_terms():
+    k = torch.tensor([0.0, 0.5], dtype=torch.float64)  # θ = 90°
+    expected_odd = [0.5, 0.0, -0.125, 0.125, 0.0, 0.0]
+    expected_even = [1.0, 0.0, 0.25, -0.25, 0.0, 0.0, 0.0625, -0.0625, 0.0625]
+    torch.testing.assert_close(monomials(k, 6, odd=True), torch.tensor(expected_odd, dtype=torch.float64))
+    torch.testing.assert_close(monomials(k, 9, odd=False), torch.tensor(expected_even, dtype=torch.float64))

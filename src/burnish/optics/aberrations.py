@@ -72,13 +72,46 @@ def zernike(frequency: Tensor, count: int, *, odd: bool) -> Tensor:
         real, imaginary = _power(x, y, order)
         radial = torch.zeros_like(s2)
         for k in range((n - order) // 2, -1, -1):
-            coefficient = (-1) ** k * math.factorial(n - k)
-            coefficient //= (
-                math.factorial(k) * math.factorial((n + order) // 2 - k) * math.factorial((n - order) // 2 - k)
-            )
-            radial = radial + coefficient * s2 ** ((n - order) // 2 - k)
+            radial = radial + _radial_coefficient(n, order, k) * s2 ** ((n - order) // 2 - k)
         columns.append(radial * (imaginary if m < 0 else real))
     return torch.stack(columns, dim=-1) if columns else frequency.new_zeros((*frequency.shape[:-1], 0))
+
+
+def monomials(frequency: Tensor, count: int, *, odd: bool) -> Tensor:
+    """Leading term of each polynomial, sⁿ cos mθ or sⁿ sin |m|θ: what aberrations are known by (coma, trefoil, C_s).
+
+    Parameters
+    ----------
+    frequency : (x, y), Å⁻¹, in the particle's plane. (..., 2)
+
+    Returns
+    -------
+    Values in the order of `zernike`, Å⁻ⁿ. (..., count)
+    """
+    x, y = frequency[..., 0], frequency[..., 1]
+    s2 = x * x + y * y
+    columns = []
+    for n, m in zernike_orders(count, odd=odd):
+        real, imaginary = _power(x, y, abs(m))
+        columns.append(s2 ** ((n - abs(m)) // 2) * (imaginary if m < 0 else real))
+    return torch.stack(columns, dim=-1) if columns else frequency.new_zeros((*frequency.shape[:-1], 0))
+
+
+def monomials_to_zernike(count: int, *, odd: bool) -> Tensor:
+    """Matrix that turns coefficients of `monomials` into those of `zernike` for the same phase. (count, count) float64
+
+    Examples
+    --------
+    >>> (monomials_to_zernike(4, odd=False)[:, 2]).tolist()    # s² = ½ Z_2^0 + ½ Z_0^0
+    [0.5, 0.0, 0.5, 0.0]
+    """
+    orders = zernike_orders(count, odd=odd)
+    place = {order: i for i, order in enumerate(orders)}
+    forward = torch.zeros(count, count, dtype=torch.float64)  # monomial coefficients of each Zernike polynomial
+    for column, (n, m) in enumerate(orders):
+        for k in range((n - abs(m)) // 2 + 1):
+            forward[place[n - 2 * k, m], column] = _radial_coefficient(n, abs(m), k)
+    return torch.linalg.inv(forward)
 
 
 def even_phase(k: Tensor, coefficients: Sequence[float]) -> Tensor:
@@ -183,3 +216,9 @@ def _power(x: Tensor, y: Tensor, order: int) -> tuple[Tensor, Tensor]:
     for _ in range(order):
         real, imaginary = real * x - imaginary * y, real * y + imaginary * x
     return real, imaginary
+
+
+def _radial_coefficient(n: int, m: int, k: int) -> int:
+    """Factor of ρ^(n−2k) in R_n^m."""
+    numerator = (-1) ** k * math.factorial(n - k)
+    return numerator // (math.factorial(k) * math.factorial((n + m) // 2 - k) * math.factorial((n - m) // 2 - k))

@@ -1,0 +1,1 @@
+"""Optics measured from refined particles: defocus, astigmatism, aberrations, magnification."""
