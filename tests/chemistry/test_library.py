@@ -1,0 +1,215 @@
+"""Where dictionaries come from, which one wins, and what is said when none does."""
+
+from pathlib import Path
+
+import gemmi
+import pytest
+
+from burnish.chemistry.checks import check_atoms
+from burnish.chemistry.library import OWN_LIBRARY, monomer_path, read_library
+from burnish.core.errors import DataError, InputError
+from chemistry_models import component, peptide, residue, structure
+
+
+def distance(comp: gemmi.ChemComp, first: str, second: str) -> float:
+    return comp.rt.get_bond(first, second).value
+
+
+def angle(comp: gemmi.ChemComp, first: str, vertex: str, last: str) -> float:
+    for entry in comp.rt.angles:
+        if entry.id2.atom == vertex and {entry.id1.atom, entry.id3.atom} == {first, last}:
+            return entry.value
+    raise AssertionError(f"no angle {first}-{vertex}-{last} in {comp.name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "expected"),
+    [
+        ("ALA", "CA", "CB", 1.520),  # Engh & Huber 2001
+        ("ARG", "CZ", "NH1", 1.326),
+        ("PRO", "N", "CA", 1.468),
+        ("TRP", "CD2", "CE2", 1.409),
+        ("MSE", "CG", "SE", 1.950),
+        ("DG", "C6", "O6", 1.237),  # Parkinson 1996
+        ("U", "C4", "C5", 1.431),
+        ("A", "C2'", "O2'", 1.416),
+    ],
+)
+def test_published_bonds(name, first, second, expected):
+    assert distance(component(name), first, second) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "atoms", "expected"),
+    [("VAL", ("N", "CA", "C"), 111.0), ("GLY", ("N", "CA", "C"), 113.1), ("DA", ("N1", "C2", "N3"), 129.3)],
+)
+def test_published_angles(name, atoms, expected):
+    assert angle(component(name), *atoms) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["HIS", "PHE", "TRP", "TYR", "A", "C", "G", "U", "DT"])
+def test_angles_of_flat_rings_add_up(name):
+    comp = component(name)
+    heavy = [atom.id for atom in comp.atoms if not atom.is_hydrogen()]
+    bonded = {frozenset((bond.id1.atom, bond.id2.atom)) for bond in comp.rt.bonds}
+    around = {a: [b for b in heavy if frozenset((a, b)) in bonded] for a in heavy}
+
+    def rings(path):
+        for step in around[path[-1]]:
+            if step == path[0] and len(path) in (5, 6):
+                yield path
+            elif step not in path and len(path) < 6:
+                yield from rings([*path, step])
+
+    flat = [set(p) for p in ([m.atom for m in plane.ids] for plane in comp.rt.planes)]
+    seen = set()
+    for start in heavy:
+        for ring in rings([start]):
+            if frozenset(ring) in seen or not any(set(ring) <= plane for plane in flat):
+                continue
+            seen.add(frozenset(ring))
+            n = len(ring)
+            total = sum(angle(comp, ring[k - 1], ring[k], ring[(k + 1) % n]) for k in range(n))
+            assert total == pytest.approx(180.0 * (n - 2), abs=0.9), ring
+    assert seen
+
+
+def test_every_own_component_can_be_read_and_names_its_source():
+    names = sorted(path.stem for path in OWN_LIBRARY.glob("?/*.cif"))
+    assert len(names) > 150
+    library = read_library(names, environment={}, debian=None)
+    known_types = set(library.monlib.ener_lib.atoms)
+    for name in names:
+        comp = library.monlib.monomers[name]
+        assert {atom.chem_type for atom in comp.atoms} <= known_types, name
+        for bond in comp.rt.bonds:
+            assert 0.7 < bond.value < 2.6 and bond.esd > 0, (name, bond.id1.atom, bond.id2.atom)
+        text = monomer_path(OWN_LIBRARY, name).read_text()
+        assert "_burnish_source.details" in text
+
+
+def test_links_and_their_modifications_exist():
+    monlib = read_library(["ALA"], environment={}, debian=None).monlib
+    for link in monlib.links.values():
+        for side in (link.side1, link.side2):
+            assert not side.mod or side.mod in monlib.modifications, link.id
+
+
+def test_hands_of_anomers_follow_from_their_names():
+    # O1 axial in α, equatorial in β-D: mirror images at C1 but not at C5
+    def sign(name, centre):
+        (found,) = [c for c in component(name).rt.chirs if c.id_ctr.atom == centre]
+        return found.sign
+
+    assert sign("MAN", "C1") != sign("BMA", "C1")
+    assert sign("MAN", "C5") == sign("BMA", "C5")
+
+
+def test_user_dictionary_wins(tmp_path):
+    path = tmp_path / "mine.cif"
+    text = monomer_path(OWN_LIBRARY, "GOL").read_text()
+    document = gemmi.cif.read_string(text)
+    table = document["comp_GOL"].find("_chem_comp_bond.", ["atom_id_1", "atom_id_2", "value_dist"])
+    for row in table:
+        row[2] = "1.999"
+    document.write_file(str(path))
+    library = read_library(["GOL", "ALA"], ligands=[path], environment={}, debian=None)
+    assert library.sources["GOL"] == str(path)
+    assert {bond.value for bond in library.monlib.monomers["GOL"].rt.bonds} == {1.999}
+    assert library.sources["ALA"].startswith("own library")
+
+
+def test_full_library_goes_before_the_own_one(tmp_path):
+    for part in ("list/mon_lib_list.cif", "ener_lib.cif", "a/ALA.cif"):
+        (tmp_path / part).parent.mkdir(exist_ok=True)
+        (tmp_path / part).write_text((OWN_LIBRARY / part).read_text())
+    library = read_library(["ALA", "GLY"], environment={"CLIBD_MON": str(tmp_path)}, debian=None)
+    assert library.sources["ALA"].startswith("monomer library")
+    assert library.sources["GLY"].startswith("own library")
+
+
+def test_debian_serves_what_the_own_library_lacks(tmp_path):
+    (tmp_path / "z").mkdir()
+    text = monomer_path(OWN_LIBRARY, "GOL").read_text().replace("GOL", "ZZ1")
+    (tmp_path / "z" / "ZZ1.cif").write_text(text)
+    library = read_library(["ZZ1"], environment={}, debian=tmp_path)
+    assert library.sources["ZZ1"].startswith("Debian")
+
+
+def test_folder_that_is_no_library(tmp_path):
+    with pytest.raises(InputError, match=r"--monomers.*list/mon_lib_list\.cif"):
+        read_library(["ALA"], monomers=tmp_path, environment={})
+
+
+def test_missing_and_wrong_ligand_files(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_library(["ALA"], ligands=[tmp_path / "none.cif"], environment={})
+    bad = tmp_path / "bad.cif"
+    bad.write_text("data_x\nloop_\n_a.b\n")
+    with pytest.raises(InputError, match=r"bad\.cif"):
+        read_library(["ALA"], ligands=[bad], environment={})
+    plain = tmp_path / "plain.cif"
+    plain.write_text("data_x\n_cell.length_a 10\n")
+    with pytest.raises(InputError, match="no restraint dictionary"):
+        read_library(["ALA"], ligands=[plain], environment={})
+
+
+def test_component_that_nobody_knows():
+    pytest.importorskip("rdkit")
+    with pytest.raises(DataError, match=r"Q7\$.*--ligand"):
+        read_library(["ALA", "Q7$"], environment={}, debian=None)
+
+
+def test_component_from_the_chemical_component_dictionary():
+    pytest.importorskip("rdkit")
+    pytest.importorskip("biotite")
+    library = read_library(["NUT"], environment={}, debian=None)
+    assert "wide sigmas" in library.messages[0]
+    comp = library.monlib.monomers["NUT"]
+    assert all(bond.value == bond.value for bond in comp.rt.bonds)
+    assert len(comp.rt.planes) > 2
+
+
+def test_component_from_smiles():
+    pytest.importorskip("rdkit")
+    library = read_library(["LIG"], environment={}, debian=None, smiles={"LIG": "CC(=O)Nc1ccc(O)cc1"})
+    comp = library.monlib.monomers["LIG"]
+    assert distance(comp, "C2", "N1") == pytest.approx(1.334)
+    with pytest.raises(DataError, match="SMILES"):
+        read_library(["LIG"], environment={}, debian=None, smiles={"LIG": "not a molecule"})
+
+
+def test_misnamed_and_doubled_atoms_are_named():
+    model = peptide(["ALA", "SER"])
+    monlib = read_library(["ALA", "SER"], environment={}, debian=None).monlib
+    check_atoms(model, monlib)
+    model[0]["A"][1].find_atom("OG", "*").name = "OX9"
+    with pytest.raises(DataError, match=r"1 atom misnamed: A/SER 2/OX9; the dictionary of SER has"):
+        check_atoms(model, monlib)
+    model[0]["A"][1].find_atom("OX9", "*").name = "CB"
+    with pytest.raises(DataError, match=r"more than once: A/SER 2/CB"):
+        check_atoms(model, monlib)
+
+
+def test_water_and_ions_need_no_bonds():
+    model = structure({"W": [residue("HOH", 1), residue("ZN", 2, (9.0, 0.0, 0.0))]})
+    monlib = read_library(["HOH", "ZN"], environment={}, debian=None).monlib
+    check_atoms(model, monlib)
+
+
+@pytest.mark.shared
+def test_full_library_and_own_library_agree_on_real_models(shared_data):
+    import os
+
+    from burnish.chemistry.topology import build_topology
+
+    if not os.environ.get("CLIBD_MON"):
+        pytest.skip("CLIBD_MON names no monomer library")
+    model = gemmi.read_structure(str(Path(shared_data) / "mx" / "rnase_tutorial" / "model.cif"))
+    names = model[0].get_all_residue_names()
+    counts = []
+    for environment in ({}, dict(os.environ)):
+        restraints = build_topology(model, read_library(names, environment=environment).monlib).restraints
+        counts.append([len(restraints.bonds), len(restraints.angles), len(restraints.chirals), len(restraints.planes)])
+    assert counts[0] == counts[1]
+    assert counts[0][:2] == [2807, 5066]  # as Servalcat 0.4.142 counts: 1501 + 1306 bonds, 2053 + 3013 angles
