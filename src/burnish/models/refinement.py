@@ -61,7 +61,7 @@ class RefinementState:
     Attributes
     ----------
     atoms : present model.
-    ridge : damping of the normal equations.
+    ridge : damping of the data's part of the normal equations.
     weight : of the data in the next cycle.
     history : one record for each cycle, the start first.
     """
@@ -134,9 +134,8 @@ def _record(
     return CycleRecord(cycle=cycle, weight=weight, step=step, data=data_numbers(data), geometry=geometry)
 
 
-def _scaled(atoms: Atoms, system: RefinementSystem, data: DataTerm) -> Atoms:
-    """Fit the scales; B that the scale gives to all atoms alike goes into the atoms, where it belongs."""
-    data.update_scaling(atoms)
+def _with_overall_b(atoms: Atoms, system: RefinementSystem, data: DataTerm) -> Atoms:
+    """Atoms with the B that the last scaling gave to all of them alike, and scales fitted to them."""
     missing = data.statistics().overall_b
     if system.settings.adp == "fixed" or abs(missing) < _NOTICEABLE_B:
         return atoms
@@ -151,7 +150,7 @@ def _scaled(atoms: Atoms, system: RefinementSystem, data: DataTerm) -> Atoms:
 def initial_state(system: RefinementSystem, data: DataTerm) -> RefinementState:
     """Scale the data to the starting model and score it; the B that all atoms lack goes into the atoms."""
     data.prepare(system.model.atoms)
-    atoms = system.model.atoms if system.settings.cycles == 0 else _scaled(system.model.atoms, system, data)
+    atoms = system.model.atoms if system.settings.cycles == 0 else _with_overall_b(system.model.atoms, system, data)
     weight = system.settings.weight if system.settings.weight is not None else first_weight(system.d_min)
     record = _record(0, weight, 0.0, atoms, _contacts(atoms, system), system, data)
     return RefinementState(atoms=atoms, ridge=system.settings.ridge, weight=weight, history=(record,))
@@ -182,7 +181,8 @@ def refinement_step(
     trial = _line_search(atoms, step, start, system, data, contacts, parameters, plan.weight)
     predicted = -float(gradient @ step) - 0.5 * float(step @ _curvature(matrix, step))
     ridge = _next_ridge(state.ridge, start - trial.target, predicted, trial.fraction)
-    moved = _scaled(trial.atoms, system, data)
+    data.update_scaling(trial.atoms)
+    moved = _with_overall_b(trial.atoms, system, data)
     record = _record(state.cycle + 1, plan.weight, trial.fraction, moved, _contacts(moved, system), system, data)
     history = (*state.history, record)
     weight = plan.weight if system.settings.weight is not None else plan_weight(qualities(history), system.limits)
@@ -220,6 +220,7 @@ def normal_equations(
     Parameters
     ----------
     terms : restraints of positions and of displacements.
+    ridge : how much the curvature of the data is raised: blocks of single atoms miss what overlapping atoms share.
     """
     fisher, slope = evaluation.fisher, evaluation.gradient
     n = len(fisher.b_iso)
@@ -239,7 +240,7 @@ def normal_equations(
     blocks = [(m.T @ (weight * c) @ m).tocsr() for m, c in zip(maps, curvature, strict=True)]
     gradient = np.concatenate([m.T @ g for m, g in zip(maps, full, strict=True)])
     return gradient, NormalMatrix(
-        factor=sp.csr_matrix(sp.block_diag(factors)), blocks=sp.csr_matrix(sp.block_diag(blocks)), ridge=ridge
+        factor=sp.csr_matrix(sp.block_diag(factors)), blocks=sp.csr_matrix(sp.block_diag(blocks) * (1.0 + ridge))
     )
 
 
@@ -275,10 +276,10 @@ def _line_search(
 def _next_ridge(ridge: float, gained: float, predicted: float, fraction: float) -> float:
     """Marquardt's damping by how well the quadratic model foresaw the gain."""
     if fraction < 1.0:
-        return min(1.0, max(4.0 * ridge, 0.01))
+        return min(4.0, max(4.0 * ridge, 0.1))
     ratio = gained / predicted if predicted > 0 else 0.0
     if ratio < 0.25:
-        return min(1.0, max(2.0 * ridge, 0.01))
+        return min(4.0, max(2.0 * ridge, 0.1))
     return ridge / 3.0 if ratio > 0.6 else ridge
 
 

@@ -29,7 +29,7 @@ class RefinementSettings:
     hydrogens : ride on their atoms ("ride") or are refined as the others ("free").
     adp_weight : factor on the restraints of B.
     geometry : factors on the kinds of geometrical restraints.
-    ridge : first damping of the normal equations, relative to their diagonal.
+    ridge : first damping: how much the curvature of the data is raised, relative.
     seed : of everything random.
     """
 

@@ -32,7 +32,7 @@ from burnish.models.weight import WeightLimits
 
 ANISOTROPIC_D_MIN = 1.3  # Å; beyond it data rarely pay for six parameters an atom
 ANISOTROPIC_RATIO = 1.8  # measured values for each parameter of an anisotropic model
-_B_SIGMA = {1: 0.15, 2: 0.22, 3: 0.4}  # relative difference of B over one bond, two bonds, and in contact
+_B_SIGMA = {1: 0.09, 2: 0.13, 3: 0.23}  # relative difference of B over one bond, two bonds, and in contact
 _SPHERICITY = 0.4  # σ of U against its mean, relative
 
 
