@@ -37,6 +37,15 @@ COMMANDS: tuple[Command, ...] = (
         keeps_record=False,
     ),
     Command(
+        "refine",
+        "Refine an atomic model against diffraction data.",
+        MODELS,
+        "burnish.options.refine:RefineOptions",
+        "burnish.workflows.refine:run",
+        ("model", "data"),
+        project_folder="Refine",
+    ),
+    Command(
         "project",
         "Make a project, list and show its jobs, name and clean them.",
         PROJECT,

@@ -1,0 +1,195 @@
+"""The report of a refinement against diffraction data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from burnish.data.reflections import Crystal
+from burnish.models.data_term import DataStatistics
+from burnish.reports.figures import as_png, house_style
+from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table, Text
+from burnish.reports.refinement_figures import b_figure, cycles_figure, geometry_figure, shells_figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinementReport:
+    """What the report tells.
+
+    Attributes
+    ----------
+    model, data : file names.
+    labels, flags : columns of the data, and the convention of the free flags in words.
+    crystal : cell and space group.
+    cycles : numbers by name of every cycle, the start first.
+    statistics : agreement at the end.
+    n_work, n_free : reflections in use.
+    b_model, b_water : B of the atoms, Å².
+    warnings : in the order in which they came.
+    interrupted : whether the user ended the refinement.
+    dictionaries : where the restraints of each component come from.
+    """
+
+    model: str
+    data: str
+    labels: str
+    flags: str
+    crystal: Crystal
+    cycles: Sequence[Mapping[str, float]]
+    statistics: DataStatistics
+    n_work: int
+    n_free: int
+    b_model: Sequence[float]
+    b_water: Sequence[float]
+    warnings: Sequence[str]
+    interrupted: bool
+    dictionaries: Mapping[str, str]
+
+
+def refinement_page(report: RefinementReport) -> Page:
+    """The report as a page."""
+    return Page(
+        title=f"Refinement of {report.model}",
+        lead=_lead(report),
+        sections=[
+            Section("", [*_notes(report), _numbers(report)]),
+            Section("Course of the refinement", _course(report)),
+            Section("Agreement by resolution", _shells(report)),
+            Section("Geometry", _geometry(report)),
+            Section("Displacement", _displacement(report)),
+            Section("Data and restraints", _sources(report)),
+        ],
+    )
+
+
+def _lead(report: RefinementReport) -> str:
+    first, last = report.cycles[0], report.cycles[-1]
+    return (
+        f"R-work {first['r_work']:.3f} → {report.statistics.r_work:.3f}, R-free {first['r_free']:.3f} → "
+        f"{report.statistics.r_free:.3f} in {int(last['cycle'])} cycles against {report.data}."
+    )
+
+
+def _notes(report: RefinementReport) -> list[Block]:
+    notes: list[Block] = []
+    if report.interrupted:
+        notes.append(Note("Ended by the user: these are the results of the last complete cycle.", "warning"))
+    notes += [Note(text, "warning") for text in report.warnings[:12]]
+    if len(report.warnings) > 12:
+        notes.append(Note(f"{len(report.warnings) - 12} more warnings in run.log.", "warning"))
+    return notes
+
+
+def _numbers(report: RefinementReport) -> Numbers:
+    last, statistics = report.cycles[-1], report.statistics
+    items = [
+        ("R-work", f"{statistics.r_work:.4f}"),
+        ("R-free", f"{statistics.r_free:.4f}"),
+        ("bonds, rms Z", f"{last['bond_rmsz']:.2f}"),
+        ("angles, rms Z", f"{last['angle_rmsz']:.2f}"),
+        ("CC work / free", f"{statistics.cc_work:.3f} / {statistics.cc_free:.3f}"),
+    ]
+    if len(statistics.twin_fractions) > 1:
+        items.append(("twin fractions", " ".join(f"{f:.3f}" for f in statistics.twin_fractions)))
+    return Numbers(items)
+
+
+def _course(report: RefinementReport) -> list[Block]:
+    with house_style():
+        png = as_png(cycles_figure(report.cycles))
+    rows = [
+        [
+            f"{int(c['cycle'])}",
+            f"{c['r_work']:.4f}",
+            f"{c['r_free']:.4f}",
+            f"{c['bond_rmsd']:.4f}",
+            f"{c['bond_rmsz']:.2f}",
+            f"{c['angle_rmsd']:.2f}",
+            f"{c['angle_rmsz']:.2f}",
+            f"{c['weight']:.3g}",
+        ]
+        for c in report.cycles
+    ]
+    head = ["cycle", "R-work", "R-free", "bonds, Å", "rms Z", "angles, °", "rms Z", "weight"]
+    return [
+        Picture(png, "R factors, likelihood of the free set, and geometry by cycle; cycle 0 is the start."),
+        Table(head, rows, caption="Every cycle", more=True),
+    ]
+
+
+def _shells(report: RefinementReport) -> list[Block]:
+    with house_style():
+        png = as_png(shells_figure(report.statistics.shells))
+    rows = [
+        [
+            f"{s.d_max:.2f}–{s.d_min:.2f}",
+            f"{s.measured}",
+            f"{s.free}",
+            f"{100 * s.completeness:.1f}",
+            f"{s.r_work:.3f}",
+            f"{s.r_free:.3f}",
+            f"{s.cc_work:.3f}",
+            f"{s.cc_free:.3f}",
+            f"{s.fom:.2f}",
+        ]
+        for s in report.statistics.shells
+    ]
+    head = ["Å", "measured", "free", "complete, %", "R-work", "R-free", "CC work", "CC free", "FOM"]
+    return [
+        Picture(png, "R factors, correlation of amplitudes, and completeness with the figure of merit, by shell."),
+        Table(head, rows, caption="Every shell", more=True),
+    ]
+
+
+def _geometry(report: RefinementReport) -> list[Block]:
+    first, last = report.cycles[0], report.cycles[-1]
+    kinds = [
+        ("bonds", "bond", "Å", ".4f"),
+        ("angles", "angle", "°", ".2f"),
+        ("torsions", "torsion", "°", ".1f"),
+        ("chiral volumes", "chiral", "Å³", ".3f"),
+        ("planes", "plane", "Å", ".4f"),
+        ("contacts", "contact", "Å", ".3f"),
+    ]
+    rows = []
+    for label, kind, unit, form in kinds:
+        if f"{kind}_rmsz" not in last:
+            continue
+        deviation = f"{last[f'{kind}_rmsd']:{form}} {unit}" if f"{kind}_rmsd" in last else "–"
+        rows.append([label, f"{first[f'{kind}_rmsz']:.2f}", f"{last[f'{kind}_rmsz']:.2f}", deviation])
+    with house_style():
+        png = as_png(geometry_figure(report.cycles))
+    return [
+        Picture(png, "Root mean square Z of bonds and angles by cycle; the band is where they should end."),
+        Table(
+            ["restraints", "rms Z at the start", "rms Z at the end", "rms deviation"],
+            rows,
+            caption="Without hydrogens; everything that the topology lists counts, restrained or not.",
+        ),
+    ]
+
+
+def _displacement(report: RefinementReport) -> list[Block]:
+    with house_style():
+        png = as_png(b_figure(report.b_model, report.b_water))
+    return [Picture(png, "Distribution of B (equivalent B of anisotropic atoms).")]
+
+
+def _sources(report: RefinementReport) -> list[Block]:
+    cell = " ".join(f"{v:.4g}" for v in report.crystal.cell)
+    statistics = report.statistics
+    anisotropy = " ".join(f"{v:.2f}" for v in statistics.anisotropy)
+    rows = [
+        ["Data", f"{report.data}, {report.labels}"],
+        ["Free flags", report.flags],
+        ["Reflections", f"{report.n_work} work, {report.n_free} free, {statistics.outliers} outliers left out"],
+        ["Crystal", f"{cell} {report.crystal.space_group}"],
+        ["Bulk solvent", f"k {statistics.k_sol:.3f} e⁻/Å³, B {statistics.b_sol:.1f} Å²"],
+        ["Anisotropy of the scale", f"{anisotropy} Å² (11 22 33 12 13 23)"],
+    ]
+    made = [[name, source] for name, source in sorted(report.dictionaries.items())]
+    return [
+        Table(["", ""], rows),
+        Table(["component", "restraints from"], made, caption="Dictionaries", more=True),
+        Text("refined.mtz holds the maps (FWT PHWT, DELFWT PHDELWT), refined.json every number of this page."),
+    ]

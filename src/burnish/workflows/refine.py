@@ -1,0 +1,97 @@
+"""`burnish refine`: an atomic model against diffraction data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from burnish.core.events import Event, Listener, Message, Metrics, Progress
+from burnish.jobs.folder import Job
+from burnish.models.crystal_term import CrystalTerm
+from burnish.models.refinement import RefinementState, Stop, initial_state, iterate, plan_next
+from burnish.models.refinement_system import RefinementSystem, make_system
+from burnish.options.refine import RefineOptions
+from burnish.workflows.refine_inputs import (
+    chosen_device,
+    data_term,
+    read_inputs,
+    refinement_settings,
+    refuse_no_working_data,
+)
+from burnish.workflows.refine_outputs import Finished, write_outputs
+
+BAD_START = 0.5  # R: a model in its place with most of its atoms is below
+SHOWN = ("r_work", "r_free", "bond_rmsz", "angle_rmsz", "weight")
+
+
+def run(options: RefineOptions, job: Job) -> dict[str, Any]:
+    """Read, refine cycle by cycle, write; Ctrl-C writes what the last complete cycle reached."""
+    listener = _Recorder(job.notify)
+    inputs = read_inputs(options, listener)
+    refuse_no_working_data(inputs.data)
+    settings = refinement_settings(options)
+    device = chosen_device(options.device)
+    term = data_term(options, inputs.data.reflections, listener)
+    system = make_system(
+        inputs.refinable,
+        settings,
+        d_min=inputs.data.reflections.d_min,
+        n_observations=int(term.work.sum()),
+    )
+    job.begin(inputs.files, seed=options.seed, device=device)
+    state, interrupted = _refine(system, term, listener)
+    if interrupted:
+        term.update_scaling(state.atoms)  # the cycle that was cut off may have left scales of other atoms
+    done = Finished(inputs=inputs, term=term, state=state, interrupted=interrupted, warnings=listener.warnings)
+    summary = write_outputs(options, job, done)
+    if interrupted:
+        raise KeyboardInterrupt
+    return summary
+
+
+def _refine(system: RefinementSystem, term: CrystalTerm, listener: Listener) -> tuple[RefinementState, bool]:
+    """All cycles, or as many as the user lets pass; the second value says that Ctrl-C ended them."""
+    state = initial_state(system, term)
+    _tell(state, system, listener)
+    if state.history[0].data["r_work"] > BAD_START:
+        listener(Message(_why_bad(state), "warning"))
+    try:
+        for later in iterate(state, system, term):
+            state = later
+            _tell(state, system, listener)
+    except KeyboardInterrupt:
+        listener(Message(f"interrupted: cycle {state.cycle}, the last complete one, is written", "warning"))
+        return state, True
+    reason = plan_next(state, system)
+    if isinstance(reason, Stop) and reason is Stop.CONVERGED:
+        listener(Message(f"refinement ended after cycle {state.cycle}: {reason.value}"))
+    return state, False
+
+
+def _tell(state: RefinementState, system: RefinementSystem, listener: Listener) -> None:
+    """One line a cycle, and how far along it is."""
+    record = state.history[-1]
+    numbers = {**record.data, **record.geometry, "weight": record.weight}
+    listener(Metrics("cycle", record.cycle, {name: numbers[name] for name in SHOWN}))
+    listener(Progress("refinement", record.cycle, system.settings.cycles))
+
+
+def _why_bad(state: RefinementState) -> str:
+    data = state.history[0].data
+    return (
+        f"R = {data['r_work']:.3f} at the start (correlation of amplitudes {data['cc_work']:.2f}): the model hardly fits these "
+        "data. Is it placed in this crystal (molecular replacement), in this space group and hand, with this indexing? "
+        "Are the data those of this crystal?"
+    )
+
+
+class _Recorder:
+    """A listener that passes events on and keeps the warnings for the report."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.warnings: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Message) and event.level == "warning":
+            self.warnings.append(event.text)
+        self._listener(event)

@@ -1,0 +1,182 @@
+"""Inputs of `burnish refine`: read, checked against each other, and made ready for the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gemmi
+import torch
+
+from burnish.chemistry.checks import check_atoms
+from burnish.chemistry.hydrogens import make_riders
+from burnish.chemistry.library import Library, read_library
+from burnish.chemistry.topology import Topology, build_topology
+from burnish.core.errors import DataError, InputError, ResourceError
+from burnish.core.events import Listener, Message
+from burnish.data.reflections import Reflections
+from burnish.io.models import ModelFile, agree_on_crystal, atoms_of, read_model
+from burnish.io.reflections import DataRequest, DiffractionData, read_reflections
+from burnish.models.crystal_term import CrystalSettings, CrystalTerm
+from burnish.models.french_wilson import french_wilson
+from burnish.models.refinement_settings import RefinementSettings
+from burnish.models.refinement_system import RefinableModel
+from burnish.models.targets import AmplitudeTarget, LeastSquaresTarget, Target
+from burnish.options.refine import RefineOptions
+from burnish.scattering.form_factors import Radiation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefineInputs:
+    """Everything that a refinement against diffraction data starts from.
+
+    Attributes
+    ----------
+    model, data : the files as read; `data.reflections` has amplitudes.
+    library, topology : restraints and where they come from.
+    refinable : the model for the engine; its atoms are those of `topology.structure`.
+    files : every input file, for the record of the job.
+    """
+
+    model: ModelFile
+    data: DiffractionData
+    library: Library
+    topology: Topology
+    refinable: RefinableModel
+    files: tuple[Path, ...]
+
+
+def read_inputs(options: RefineOptions, listener: Listener) -> RefineInputs:
+    """Read and check all inputs, telling what was chosen and what is doubtful."""
+    data = read_reflections(options.data, data_request(options))
+    for message in data.messages:
+        listener(message)
+    data = with_amplitudes(data)
+    model = read_model(options.model)
+    for message in (*model.messages, *agree_on_crystal(model, data.reflections.crystal, data.source)):
+        listener(message)
+    structure = _in_crystal(model, data)
+    library = read_library(
+        sorted({residue.name for chain in structure[0] for residue in chain}),
+        ligands=options.ligand,
+        monomers=options.monomers,
+        smiles=dict(item.split("=", 1) for item in options.smiles),
+    )
+    check_atoms(structure, library.monlib)
+    topology = build_topology(structure, library.monlib, hydrogens=options.hydrogens)
+    for text in (*library.messages, *topology.messages):
+        listener(Message(text, "warning"))
+    atoms = atoms_of(topology.structure)
+    distance = "nucleus" if options.radiation == "neutron" else "electron"
+    riders = make_riders(topology.restraints, atoms.xyz, distance=distance)  # type: ignore[arg-type]
+    return RefineInputs(
+        model=model,
+        data=data,
+        library=library,
+        topology=topology,
+        refinable=RefinableModel(
+            atoms=atoms, restraints=topology.restraints, riders=riders, crystal=data.reflections.crystal
+        ),
+        files=(options.model, options.data, *options.ligand),
+    )
+
+
+def data_request(options: RefineOptions) -> DataRequest:
+    """What the options say about the data."""
+    labels = tuple(p.strip() for p in options.labels.split(",") if p.strip()) if options.labels else None
+    return DataRequest(
+        labels=labels,
+        free_label=options.free_label,
+        free_value=options.free_value,
+        new_free=options.new_free_flags,
+        require_free=options.require_free,
+        seed=options.seed,
+        d_min=options.d_min,
+        d_max=options.d_max or float("inf"),
+        block=options.data_block,
+    )
+
+
+def with_amplitudes(data: DiffractionData) -> DiffractionData:
+    """Data whose amplitudes come from the intensities by French and Wilson's method, where only those were measured."""
+    r = data.reflections
+    if not data.intensities_only or r.i_obs is None or r.sigma_i_obs is None:
+        return data
+    f_obs, sigma = french_wilson(
+        r.crystal,
+        r.hkl.numpy(),
+        r.s2.numpy(),
+        r.i_obs.numpy(),
+        r.sigma_i_obs.numpy(),
+        r.centric.numpy(),
+        r.epsilon.numpy(),
+    )
+    amplitudes = replace(r, f_obs=torch.from_numpy(f_obs), sigma_f_obs=torch.from_numpy(sigma))
+    return replace(data, reflections=amplitudes)
+
+
+def _in_crystal(model: ModelFile, data: DiffractionData) -> gemmi.Structure:
+    """The model's structure in the cell and space group of the data."""
+    structure = model.structure.clone()
+    structure.cell = data.reflections.crystal.unit_cell
+    structure.spacegroup_hm = data.reflections.crystal.space_group
+    structure.setup_cell_images()
+    return structure
+
+
+def refinement_settings(options: RefineOptions) -> RefinementSettings:
+    """The engine's settings."""
+    tls = "none" if options.tls == "none" else "chain" if options.tls == "auto" else "given"
+    if tls == "given":
+        raise InputError(f"--tls {options.tls}: TLS groups from a file are not read yet; give none or auto")
+    return RefinementSettings(
+        cycles=options.cycles,
+        weight=options.weight,
+        xyz=options.positions,
+        adp=options.adp,
+        occupancies=options.occupancies,
+        ncs={"auto": None, "on": True, "off": False}[options.ncs],
+        jelly_body=options.jelly_body,
+        tls=tls,
+        rigid_cycles=options.rigid_body,
+        seed=options.seed,
+    )
+
+
+def data_term(options: RefineOptions, reflections: Reflections, listener: Listener) -> CrystalTerm:
+    """The measured data as the engine sees them."""
+    return CrystalTerm(
+        reflections,
+        target=_target(options, reflections),
+        settings=CrystalSettings(radiation=Radiation(options.radiation)),
+        listener=listener,
+        device=chosen_device(options.device),
+    )
+
+
+def _target(options: RefineOptions, reflections: Reflections) -> Target:
+    if options.target == "ls":
+        return LeastSquaresTarget(reflections)
+    if options.target == "intensity":
+        raise InputError("--target intensity: not there yet; use ml")
+    return AmplitudeTarget(reflections)
+
+
+def chosen_device(name: str) -> str:
+    """The device by its name; `auto` is the first CUDA device if there is one."""
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if available else "cpu"
+    if name.startswith("cuda"):
+        count = torch.cuda.device_count() if available else 0
+        if not available or int(name.partition(":")[2] or 0) >= count:
+            raise ResourceError(f"--device {name}: {count} CUDA devices found; use --device cpu or auto")
+    return name
+
+
+def refuse_no_working_data(data: DiffractionData) -> None:
+    """At least a few reflections must be left for work."""
+    r = data.reflections
+    n_work = int((r.f_obs.isfinite() & ~r.free).sum())
+    if n_work < 50:
+        raise DataError(f"{data.source}: {n_work} reflections in the working set are too few to refine against")
