@@ -45,7 +45,9 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     target: Literal["ml", "intensity", "ls"] = Field(
         "ml", description="Maximum likelihood on amplitudes, on intensities, or least squares."
     )
-    weight: float | None = Field(None, gt=0.0, description="Weight of the data against geometry; automatic if not given.")
+    weight: float | None = Field(
+        None, gt=0.0, description="Weight of the data against geometry; automatic if not given."
+    )
     adp: Literal["auto", "iso", "aniso", "fixed"] = Field("auto", description="Displacement parameters to refine.")
     positions: bool = Field(True, description="Refine positions.")
     occupancies: bool = Field(True, description="Refine occupancies of alternate conformers.")

@@ -78,9 +78,9 @@ def _tell(state: RefinementState, system: RefinementSystem, listener: Listener) 
 def _why_bad(state: RefinementState) -> str:
     data = state.history[0].data
     return (
-        f"R = {data['r_work']:.3f} at the start (correlation of amplitudes {data['cc_work']:.2f}): the model hardly fits these "
-        "data. Is it placed in this crystal (molecular replacement), in this space group and hand, with this indexing? "
-        "Are the data those of this crystal?"
+        f"R = {data['r_work']:.3f} at the start (correlation {data['cc_work']:.2f}): the model hardly fits "
+        "these data. Is it placed in this crystal (molecular replacement), in this space group, hand and indexing? Are "
+        "the data those of this crystal?"
     )
 
 

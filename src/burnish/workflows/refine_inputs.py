@@ -126,8 +126,7 @@ def _in_crystal(model: ModelFile, data: DiffractionData) -> gemmi.Structure:
 
 def refinement_settings(options: RefineOptions) -> RefinementSettings:
     """The engine's settings."""
-    tls = "none" if options.tls == "none" else "chain" if options.tls == "auto" else "given"
-    if tls == "given":
+    if options.tls not in ("none", "auto"):
         raise InputError(f"--tls {options.tls}: TLS groups from a file are not read yet; give none or auto")
     return RefinementSettings(
         cycles=options.cycles,
@@ -137,7 +136,7 @@ def refinement_settings(options: RefineOptions) -> RefinementSettings:
         occupancies=options.occupancies,
         ncs={"auto": None, "on": True, "off": False}[options.ncs],
         jelly_body=options.jelly_body,
-        tls=tls,
+        tls="chain" if options.tls == "auto" else "none",
         rigid_cycles=options.rigid_body,
         seed=options.seed,
     )

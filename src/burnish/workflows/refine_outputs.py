@@ -119,9 +119,7 @@ def header_numbers(done: Finished, statistics: DataStatistics) -> RefinementNumb
         "plane": len(restraints.planes),
     }
     lines = [
-        RestraintLine(
-            name=name, count=counts[kind], rms=geometry[f"{kind}_rmsd"], target=_target_sigma(geometry, kind)
-        )
+        RestraintLine(name=name, count=counts[kind], rms=geometry[f"{kind}_rmsd"], target=_target_sigma(geometry, kind))
         for kind, name in RESTRAINT_NAMES.items()
         if f"{kind}_rmsd" in geometry
     ]
