@@ -54,6 +54,7 @@ def fit_sigma_a(
     centric: Tensor,
     epsilon: Tensor,
     start: SigmaA | None = None,
+    excess: Tensor | None = None,
 ) -> SigmaA:
     """Maximum-likelihood D and S.
 
@@ -61,6 +62,7 @@ def fit_sigma_a(
     ----------
     s2, f_obs, sigma_f, f_model, centric, epsilon : of the free set; f_model are scaled amplitudes. (n,)
     start : values to begin with, on the same knots.
+    excess : what the mean of F_o² has of S beyond ε S, not in the variance of F_o; none unless twinned. (n,)
     """
     position = s2.cpu().numpy()
     if start is None:
@@ -69,17 +71,21 @@ def fit_sigma_a(
     knots, size = start.knots, len(start.knots)
     basis = torch.as_tensor(knots.basis(position), device=f_obs.device)
     second = np.diff(np.eye(size), 2, axis=0) if size > 2 else np.zeros((0, size))
+    beyond = torch.zeros_like(f_model) if excess is None else excess
     measurement = torch.where(centric, 1.0, 2.0) * sigma_f.square()
 
     def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         d = basis @ torch.as_tensor(parameters[:size], device=f_obs.device)
         s = torch.exp(basis @ torch.as_tensor(parameters[size:], device=f_obs.device))
-        result = amplitude_likelihood(f_obs, d * f_model, measurement + epsilon * s, centric)
+        expected = torch.sqrt((d * f_model).square() + beyond * s).clamp_min(1e-20)
+        result = amplitude_likelihood(f_obs, expected, measurement + epsilon * s, centric)
+        by_d = result.wrt_model * d * f_model.square() / expected
+        by_log_s = (result.wrt_variance * epsilon + 0.5 * result.wrt_model * beyond / expected) * s
         bend_d, bend_s = second @ parameters[:size] / SMOOTH_D, second @ parameters[size:] / SMOOTH_LOG_S
         gradient = np.concatenate(
             [
-                (basis.T @ (result.wrt_model * f_model)).cpu().numpy() + second.T @ bend_d / SMOOTH_D,
-                (basis.T @ (result.wrt_variance * epsilon * s)).cpu().numpy() + second.T @ bend_s / SMOOTH_LOG_S,
+                (basis.T @ by_d).cpu().numpy() + second.T @ bend_d / SMOOTH_D,
+                (basis.T @ by_log_s).cpu().numpy() + second.T @ bend_s / SMOOTH_LOG_S,
             ]
         )
         return float(result.value.sum()) + 0.5 * float(bend_d @ bend_d + bend_s @ bend_s), gradient
