@@ -1,9 +1,9 @@
 """Maximum likelihood against a twinned crystal.
 
 A measurement is I(h) = Σ_k α_k |F(h_k)|² over the twin mates h_k. With F_t² = Σ_k α_k |F_k|² its mean is
-D² F_t² + ⟨ε⟩S, ⟨ε⟩ = Σ α_k ε_k. The amplitude √I scatters, to first order, as Σ_k α_k F_k δF_k / F_t: the errors of the mates are
-independent, so that S is reduced by w = Σ α_k² ε_k F_k² / Σ α_k F_k². The distribution of a twinned amplitude is
-therefore taken as Rice's (Woolfson's, where all mates are centric) with the variance w S and the expectation
+D² F_t² + ⟨ε⟩S, ⟨ε⟩ = Σ α_k ε_k. The amplitude √I scatters, to first order, as Σ_k α_k F_k δF_k / F_t: the errors of the
+mates are independent, so that S is reduced by w = Σ α_k² ε_k F_k² / Σ α_k F_k². The distribution of a twinned amplitude
+is therefore taken as Rice's (Woolfson's, where all mates are centric) with the variance w S and the expectation
 F'² = D² F_t² + (⟨ε⟩ − w) S, which keeps the mean of I; D, S and α are fitted by its likelihood. For α = (1, 0, …) it is
 the likelihood of an untwinned crystal.
 """
