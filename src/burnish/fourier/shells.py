@@ -99,13 +99,14 @@ def fsc(map1: Tensor, map2: Tensor) -> Tensor:
     return sum_shells(torch.fft.rfftn(map1), torch.fft.rfftn(map2), map1.shape).correlation
 
 
-def amplitudes(f: Tensor, shape: Sequence[int]) -> Tensor:
-    """Mean of |F| of each shell up to Nyquist, (shells,) float64."""
+def amplitudes(f: Tensor, shape: Sequence[int], weight: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    """Mean of |F|, times `weight(radius)` where one is given, of each shell up to Nyquist, (shells,) float64."""
     shells = shell_count(shape)
     sums = torch.zeros(2, shells, dtype=torch.float64, device=f.device)
     for planes, radius in radius_blocks(shape, f.device):
+        size = f[planes].abs() if weight is None else f[planes].abs() * weight(radius)
         index = radius.round_().clamp_max_(shells).long().reshape(-1)
-        sums[0] += torch.bincount(index, f[planes].abs().reshape(-1).double(), minlength=shells + 1)[:shells]
+        sums[0] += torch.bincount(index, size.reshape(-1).double(), minlength=shells + 1)[:shells]
         sums[1] += torch.bincount(index, minlength=shells + 1)[:shells]
     return sums[0] / sums[1].clamp_min(1)
 

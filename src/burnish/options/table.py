@@ -28,6 +28,15 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command(
+        "postprocess",
+        "Resolution and sharpened map from two half maps.",
+        MAPS,
+        "burnish.options.postprocess:PostprocessOptions",
+        "burnish.workflows.postprocess:run",
+        ("half1", "half2"),
+        project_folder="PostProcess",
+    ),
+    Command(
         "mask",
         "Make a soft solvent mask from a map or a model.",
         MAPS,
