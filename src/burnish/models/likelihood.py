@@ -74,7 +74,7 @@ def amplitude_likelihood(f_obs: Tensor, expected: Tensor, variance: Tensor, cent
 
 @cache
 def _information_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """E[(∂/∂f)²] of the likelihood against f = F'/√Σ on 0…6, acentric and centric, by quadrature over the amplitude."""
+    """E[(∂/∂f)²]/f² of the likelihood against f = F'/√Σ on 0…6, acentric and centric, by quadrature over F_o."""
     f = np.linspace(0.0, 6.0, 121)[:, None]
     o = np.linspace(0.0, 12.0, 2401)[None, :]
     step = float(o[0, 1] - o[0, 0])
@@ -86,7 +86,11 @@ def _information_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     weight = np.full(o.shape, step)
     weight[0, 0] = 0.5 * step  # the centric density does not vanish at zero
     centric = np.sum(woolfson * weight * (f - np.tanh(f * o) * o) ** 2, axis=1)
-    return f[:, 0], acentric, centric
+    # By f², so that interpolation is right where the information vanishes as 4f² (acentric) and 2f² (centric).
+    f2 = np.maximum(f[:, 0], 1e-12) ** 2
+    ratios = np.stack([acentric, centric]) / f2
+    ratios[:, 0] = 4.0, 2.0
+    return f[:, 0], ratios[0], ratios[1]
 
 
 def amplitude_information(expected: Tensor, variance: Tensor, centric: Tensor) -> Tensor:
@@ -97,5 +101,7 @@ def amplitude_information(expected: Tensor, variance: Tensor, centric: Tensor) -
     """
     table, acentric, centric_table = _information_table()
     f = (expected / variance.sqrt()).cpu().numpy()
-    unit = np.where(centric.cpu().numpy(), np.interp(f, table, centric_table), np.interp(f, table, acentric))
+    unit = np.where(f < table[-1], f, table[-1]) ** 2 * np.where(
+        centric.cpu().numpy(), np.interp(f, table, centric_table), np.interp(f, table, acentric)
+    )
     return torch.as_tensor(unit, dtype=expected.dtype, device=expected.device) / variance

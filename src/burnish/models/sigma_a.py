@@ -7,6 +7,7 @@ with a weak prior on second differences; σ_A by independent shells needs far mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,52 +47,76 @@ class SigmaA:
         return torch.as_tensor(d, device=s2.device), torch.as_tensor(np.exp(log_s), device=s2.device)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slopes:
+    """−log likelihood of the data used, and its derivatives by D and log S of each reflection. (n,)"""
+
+    value: float
+    by_d: Tensor
+    by_log_s: Tensor
+
+
+ErrorModel = Callable[[Tensor, Tensor], Slopes]  # of D and S at each reflection
+
+
+def amplitude_error_model(
+    f_obs: Tensor, sigma_f: Tensor, f_model: Tensor, centric: Tensor, epsilon: Tensor, excess: Tensor | None = None
+) -> ErrorModel:
+    """Likelihood of amplitudes as a function of D and S.
+
+    Parameters
+    ----------
+    excess : what the mean of F_o² has of S beyond ε S, not in the variance of F_o; none unless twinned. (n,)
+    """
+    beyond = torch.zeros_like(f_model) if excess is None else excess
+    measurement = torch.where(centric, 1.0, 2.0) * sigma_f.square()
+
+    def slopes(d: Tensor, s: Tensor) -> Slopes:
+        expected = torch.sqrt((d * f_model).square() + beyond * s).clamp_min(1e-20)
+        result = amplitude_likelihood(f_obs, expected, measurement + epsilon * s, centric)
+        return Slopes(
+            value=float(result.value.sum()),
+            by_d=result.wrt_model * d * f_model.square() / expected,
+            by_log_s=(result.wrt_variance * epsilon + 0.5 * result.wrt_model * beyond / expected) * s,
+        )
+
+    return slopes
+
+
 def fit_sigma_a(
-    s2: Tensor,
-    f_obs: Tensor,
-    sigma_f: Tensor,
-    f_model: Tensor,
-    centric: Tensor,
-    epsilon: Tensor,
-    start: SigmaA | None = None,
-    excess: Tensor | None = None,
+    error_model: ErrorModel, s2: Tensor, f_obs: Tensor, f_model: Tensor, epsilon: Tensor, start: SigmaA | None = None
 ) -> SigmaA:
     """Maximum-likelihood D and S.
 
     Parameters
     ----------
-    s2, f_obs, sigma_f, f_model, centric, epsilon : of the free set; f_model are scaled amplitudes. (n,)
+    error_model : likelihood of the reflections to use, the free set as a rule.
+    s2, f_obs, f_model, epsilon : of the same reflections, for the first values; f_model are scaled amplitudes. (n,)
     start : values to begin with, on the same knots.
-    excess : what the mean of F_o² has of S beyond ε S, not in the variance of F_o; none unless twinned. (n,)
     """
     position = s2.cpu().numpy()
     if start is None:
         knots = knots_by_number(position, first=FREE_PER_KNOT, most=MOST_KNOTS)
         start = _first_values(knots, position, f_obs, f_model, epsilon)
     knots, size = start.knots, len(start.knots)
-    basis = torch.as_tensor(knots.basis(position), device=f_obs.device)
+    basis = torch.as_tensor(knots.basis(position), device=s2.device)
     second = np.diff(np.eye(size), 2, axis=0) if size > 2 else np.zeros((0, size))
-    beyond = torch.zeros_like(f_model) if excess is None else excess
-    measurement = torch.where(centric, 1.0, 2.0) * sigma_f.square()
 
     def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        d = basis @ torch.as_tensor(parameters[:size], device=f_obs.device)
-        s = torch.exp(basis @ torch.as_tensor(parameters[size:], device=f_obs.device))
-        expected = torch.sqrt((d * f_model).square() + beyond * s).clamp_min(1e-20)
-        result = amplitude_likelihood(f_obs, expected, measurement + epsilon * s, centric)
-        by_d = result.wrt_model * d * f_model.square() / expected
-        by_log_s = (result.wrt_variance * epsilon + 0.5 * result.wrt_model * beyond / expected) * s
+        d = basis @ torch.as_tensor(parameters[:size], device=s2.device)
+        s = torch.exp(basis @ torch.as_tensor(parameters[size:], device=s2.device))
+        found = error_model(d, s)
         bend_d, bend_s = second @ parameters[:size] / SMOOTH_D, second @ parameters[size:] / SMOOTH_LOG_S
         gradient = np.concatenate(
             [
-                (basis.T @ by_d).cpu().numpy() + second.T @ bend_d / SMOOTH_D,
-                (basis.T @ by_log_s).cpu().numpy() + second.T @ bend_s / SMOOTH_LOG_S,
+                (basis.T @ found.by_d).cpu().numpy() + second.T @ bend_d / SMOOTH_D,
+                (basis.T @ found.by_log_s).cpu().numpy() + second.T @ bend_s / SMOOTH_LOG_S,
             ]
         )
-        return float(result.value.sum()) + 0.5 * float(bend_d @ bend_d + bend_s @ bend_s), gradient
+        return found.value + 0.5 * float(bend_d @ bend_d + bend_s @ bend_s), gradient
 
     limits = [(0.0, MAX_D)] * size + [(x - 8.0, x + 8.0) for x in start.log_s]
-    found = minimize(
+    best = minimize(
         objective,
         np.concatenate([start.d, start.log_s]),
         jac=True,
@@ -99,7 +124,7 @@ def fit_sigma_a(
         bounds=limits,
         options={"maxiter": 60, "ftol": 1e-7},
     )
-    return SigmaA(knots=knots, d=found.x[:size], log_s=found.x[size:])
+    return SigmaA(knots=knots, d=best.x[:size], log_s=best.x[size:])
 
 
 def _first_values(knots: Knots, position: np.ndarray, f_obs: Tensor, f_model: Tensor, epsilon: Tensor) -> SigmaA:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from burnish.data.reflections import Reflections
 from burnish.models.likelihood import amplitude_information, amplitude_likelihood
-from burnish.models.sigma_a import SigmaA, fit_sigma_a
+from burnish.models.sigma_a import SigmaA, amplitude_error_model, fit_sigma_a
 
 LEAST_FREE = 100  # free reflections below which the error model is fitted to the working set
 IMPROBABLE_Z2 = 4.89**2  # square of the normal deviate of probability 1e-6
@@ -148,15 +148,9 @@ class AmplitudeTarget(Target):
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
         use = free if int(free.sum()) >= LEAST_FREE else work | free
         r = self.reflections
-        self.sigma_a = fit_sigma_a(
-            r.s2[use],
-            r.f_obs[use],
-            r.sigma_f_obs[use],
-            f_model.abs()[use],
-            r.centric[use],
-            r.epsilon[use],
-            self.sigma_a,
-        )
+        f_obs, amplitude, epsilon = r.f_obs[use], f_model.abs()[use], r.epsilon[use]
+        error_model = amplitude_error_model(f_obs, r.sigma_f_obs[use], amplitude, r.centric[use], epsilon)
+        self.sigma_a = fit_sigma_a(error_model, r.s2[use], f_obs, amplitude, epsilon, self.sigma_a)
 
     def error_model(self) -> tuple[Tensor, Tensor]:
         """D and Σ of every reflection; Σ without the measurement where nothing was measured."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from burnish.data.reflections import Reflections
 from burnish.models.likelihood import amplitude_information, amplitude_likelihood
-from burnish.models.sigma_a import SigmaA, fit_sigma_a
+from burnish.models.sigma_a import SigmaA, amplitude_error_model, fit_sigma_a
 from burnish.models.targets import (
     LEAST_FREE,
     Comparison,
@@ -97,16 +97,11 @@ class TwinTarget(Target):
             self._fit_fractions(f_model, work)
         r = self.reflections
         twinned = self._twinned(f_model, self.fractions)
-        self.sigma_a = fit_sigma_a(
-            r.s2[use],
-            r.f_obs[use],
-            r.sigma_f_obs[use],
-            twinned.amplitude[use],
-            self._centric[use],
-            twinned.share[use],
-            self.sigma_a,
-            twinned.excess[use],
+        f_obs, amplitude, share = r.f_obs[use], twinned.amplitude[use], twinned.share[use]
+        error_model = amplitude_error_model(
+            f_obs, r.sigma_f_obs[use], amplitude, self._centric[use], share, twinned.excess[use]
         )
+        self.sigma_a = fit_sigma_a(error_model, r.s2[use], f_obs, amplitude, share, self.sigma_a)
 
     def _fit_fractions(self, f_model: Tensor, work: Tensor) -> None:
         """Least squares on amplitudes, fractions not negative; then by likelihood once there is an error model."""

@@ -90,6 +90,19 @@ def reflection_properties(crystal: Crystal, hkl: np.ndarray) -> tuple[np.ndarray
     return centric, epsilon, s2
 
 
+def restricted_phases(crystal: Crystal, hkl: np.ndarray) -> np.ndarray:
+    """One of the two phases, π apart, that a centric reflection may have, rad; NaN for acentric ones. (n,)
+
+    An operation with hR = −h makes F(h) = exp(2πi h·t) F(−h), so that φ = π h·t (mod π).
+    """
+    group = operations(crystal)
+    phase = np.full(len(hkl), np.nan)
+    for rotation, translation in zip(group.rotation, group.translation, strict=True):
+        inverted = np.all(hkl @ rotation == -hkl, axis=1)
+        phase = np.where(inverted & np.isnan(phase), np.pi * (hkl @ translation), phase)
+    return np.mod(phase, np.pi)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecialPositions:
     """Atoms that some operation maps onto themselves.
