@@ -1,7 +1,6 @@
 """Radii and hydrogen-bond roles of the energy types that dictionaries in CCP4's format name.
 
-Sources: van der Waals radii with explicit hydrogens from Bondi (1964), J. Phys. Chem. 68, 441-451, hydrogen from Rowland
-& Taylor (1996), J. Phys. Chem. 100, 7384-7391, metals from Alvarez (2013), Dalton Trans. 42, 8617-8636 (as gemmi tabulates
+Sources: van der Waals radii with explicit hydrogens from Bondi (1964), J. Phys. Chem. 68, 441-451, metals from Alvarez (2013), Dalton Trans. 42, 8617-8636 (as gemmi tabulates
 them); radii of groups with their hydrogens from Tsai et al. (1999), J. Mol. Biol. 290, 253-266; ionic radii from Shannon
 (1976), Acta Cryst. A32, 751-767, six-coordinate.
 """
@@ -9,7 +8,7 @@ them); radii of groups with their hydrogens from Tsai et al. (1999), J. Mol. Bio
 from __future__ import annotations
 
 VDW = {
-    "H": 1.10, "C": 1.70, "N": 1.55, "O": 1.52, "F": 1.47, "P": 1.80, "S": 1.80, "CL": 1.75, "SE": 1.90, "BR": 1.85,
+    "H": 1.20, "C": 1.70, "N": 1.55, "O": 1.52, "F": 1.47, "P": 1.80, "S": 1.80, "CL": 1.75, "SE": 1.90, "BR": 1.85,
     "I": 1.98, "AS": 1.85, "SI": 2.10, "TE": 2.06, "B": 1.92, "HE": 1.40, "NE": 1.54, "AR": 1.88, "KR": 2.02, "XE": 2.16,
 }  # fmt: skip
 

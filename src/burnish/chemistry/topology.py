@@ -7,7 +7,7 @@ decided in `chemistry.links`, because gemmi takes every peptide longer than 2 Å
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from burnish.chemistry.contacts import contact_types
 from burnish.chemistry.links import Linking, complete_links, link_origin
+from burnish.chemistry.metals import SIGMA as METAL_SIGMA
+from burnish.chemistry.metals import metal_distance
 from burnish.core.errors import DataError
 from burnish.data.restraints import Angles, Bonds, Chirals, Images, Origin, Planes, Restraints, Torsions
 
@@ -25,7 +27,7 @@ DEFAULT_BOND_SIGMA = 0.02  # Å, where a dictionary gives none
 DEFAULT_ANGLE_SIGMA_DEG = 3.0
 DEFAULT_TORSION_SIGMA_DEG = 10.0
 PLANE_SIGMA = 0.02  # Å
-CHIRAL_SIGMA = 0.2  # Å³
+CHIRAL_SIGMA = 0.13  # Å³; what sigmas of .012 Å and 1.8° make of a volume of 2.5 Å³
 
 HydrogenChoice = Literal["add", "keep", "remove"]
 
@@ -91,19 +93,21 @@ def build_topology(
         raise DataError(f"{structure.name}: the model has no atoms; expected at least one")
     model.setup_entities()
     model.setup_cell_images()
-    linked = complete_links(model, library, linking or Linking())
+    monlib = library.clone()  # gemmi adds a link to it for each record that no link of the library fits
+    linked = complete_links(model, monlib, linking or Linking())
     messages = _Messages()
     try:
         topology = gemmi.prepare_topology(
-            model, library, 0, HYDROGEN_CHANGES[hydrogens], reorder=False, warnings=messages, use_cispeps=False
+            model, monlib, 0, HYDROGEN_CHANGES[hydrogens], reorder=False, warnings=messages, use_cispeps=False
         )
     except (RuntimeError, ValueError) as error:
         raise DataError(f"{structure.name}: no restraints could be made: {error}") from error
     if _drop_failed_hydrogens(model):
-        topology = gemmi.prepare_topology(model, library, 0, gemmi.HydrogenChange.NoChange, warnings=messages)
+        topology = gemmi.prepare_topology(model, monlib, 0, gemmi.HydrogenChange.NoChange, warnings=messages)
     for index, site in enumerate(model[0].all()):
         site.atom.serial = index + 1
-    restraints = _collect(model, topology, library)
+    metals = _metal_targets(topology, library)
+    restraints = _collect(model, topology, monlib, metals)
     return Topology(structure=model, restraints=restraints, messages=(*linked.messages, *messages.lines))
 
 
@@ -121,10 +125,32 @@ def _drop_failed_hydrogens(model: gemmi.Structure) -> bool:
     return dropped
 
 
-def _collect(model: gemmi.Structure, topology: gemmi.Topo, library: gemmi.MonLib) -> Restraints:
+def _metal_targets(topology: gemmi.Topo, library: gemmi.MonLib) -> dict[int, float]:
+    """Target of each bond to a metal that the library has no link for, by the number of the bond, Å."""
+    targets = {}
+    for link in topology.extras:
+        if library.get_link(link.link_id) is not None:
+            continue
+        for rule in link.link_rules:
+            if rule.rkind != gemmi.RKind.Bond:
+                continue
+            first, second = topology.bonds[rule.index].atoms
+            if first.element.is_metal == second.element.is_metal:
+                continue
+            metal, ligand = (first, second) if first.element.is_metal else (second, first)
+            residue = link.res2 if any(atom.serial == ligand.serial for atom in link.res2) else link.res1
+            target = metal_distance(metal, residue, ligand)
+            if target is not None:
+                targets[rule.index] = target
+    return targets
+
+
+def _collect(
+    model: gemmi.Structure, topology: gemmi.Topo, library: gemmi.MonLib, metals: Mapping[int, float]
+) -> Restraints:
     """Turn gemmi's lists into tensors."""
     origins, images, images_of_bonds = _link_origins(model, topology)
-    bonds = _bonds(topology, origins[gemmi.RKind.Bond], images_of_bonds)
+    bonds = _bonds(topology, origins[gemmi.RKind.Bond], images_of_bonds, metals)
     angles = _angles(topology, origins[gemmi.RKind.Angle])
     torsions = _torsions(topology, origins[gemmi.RKind.Torsion], library)
     planes = _planes(topology, origins[gemmi.RKind.Plane])
@@ -217,7 +243,7 @@ def _positive(values: np.ndarray, default: float) -> np.ndarray:
     return np.where(np.isfinite(values) & (values > 0), values, default)
 
 
-def _bonds(topology: gemmi.Topo, origin: np.ndarray, image: np.ndarray) -> Bonds:
+def _bonds(topology: gemmi.Topo, origin: np.ndarray, image: np.ndarray, metals: Mapping[int, float]) -> Bonds:
     atoms, values = [], []
     for bond in topology.bonds:
         first, second = bond.atoms
@@ -225,6 +251,8 @@ def _bonds(topology: gemmi.Topo, origin: np.ndarray, image: np.ndarray) -> Bonds
         atoms.append((first.serial, second.serial))
         values.append((restraint.value, restraint.esd, restraint.value_nucleus, restraint.esd_nucleus))
     table = np.array(values, dtype=float).reshape(-1, 4)
+    for number, distance in metals.items():
+        table[number] = (distance, METAL_SIGMA, distance, METAL_SIGMA)
     sigma = _positive(table[:, 1], DEFAULT_BOND_SIGMA)
     has_nucleus = np.isfinite(table[:, 2])
     nucleus = np.where(has_nucleus, table[:, 2], table[:, 0])
