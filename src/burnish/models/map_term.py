@@ -1,0 +1,196 @@
+"""Maps of single particles as a data term: the likelihood of half maps in Fourier space.
+
+With F_o the mean of the half maps, F_c the model's electron scattering, D and S by shell (Yamashita, Palmer, Burnley &
+Murshudov 2021, eqs 10–14)
+
+    −log L = Σ |F_o − D F_c|² / S + log S,    D = Σ Re(F_o F_c*) / Σ |F_c|²,    S = ⟨|F_o − D F_c|²⟩
+
+S holds noise and what the model lacks. From two half maps the noise is known by itself, σ_n² = ⟨|F_1 − F_2|²⟩ / 4, and
+S is not allowed below it; from one map it is not, which makes the judgement of the model weaker.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.data.atoms import Atoms
+from burnish.models.boxed_maps import BoxedMaps
+from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
+from burnish.models.fisher import fisher_blocks
+from burnish.models.structure_factors import (
+    Accuracy,
+    plan_structure_factors,
+    structure_factor_gradient,
+    structure_factors,
+)
+from burnish.scattering.form_factors import FormFactors, Radiation, form_factors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapErrors:
+    """Error model by shell, float64. (shells,)
+
+    Attributes
+    ----------
+    d : scale of the model.
+    variance : S.
+    noise : σ_n² of the mean of the half maps; NaN from one map.
+    """
+
+    d: Tensor
+    variance: Tensor
+    noise: Tensor
+
+
+class MapTerm(DataTerm):
+    """Half maps, or one map, boxed about a model; see `DataTerm` for the order of calls."""
+
+    def __init__(self, maps: BoxedMaps, accuracy: Accuracy | None = None, device: str = "cpu") -> None:
+        self.maps = maps
+        self.device = device
+        self.errors: MapErrors | None = None
+        self._plan = plan_structure_factors(maps.crystal, maps.hkl, accuracy, device)
+        self._vectors = maps.hkl.numpy().astype(float) @ self._plan.frac
+        self._origin = torch.tensor(maps.origin, dtype=torch.float64)
+        self._f_obs = maps.f_obs.to(torch.complex128)
+        self._factors: FormFactors | None = None
+        self._known: tuple[Atoms, Tensor] | None = None
+        self._f_calc = torch.zeros(0, dtype=torch.complex128)
+
+    def prepare(self, atoms: Atoms) -> None:
+        self._factors = form_factors(atoms.elements, None, Radiation.ELECTRON)
+        self.update_scaling(atoms)
+
+    def _boxed(self, atoms: Atoms) -> Atoms:
+        return replace(atoms, xyz=atoms.xyz - self._origin)
+
+    def f_calc(self, atoms: Atoms) -> Tensor:
+        """Transform of the model in the frame of the box, Å. (n,) complex128"""
+        if self._factors is None or len(self._factors) != len(atoms):
+            raise RuntimeError("prepare() has not seen these atoms")
+        if self._known is None or self._known[0] is not atoms:
+            occ = atoms.occ.numpy()
+            found = structure_factors(self._boxed(atoms), self._factors, occ, self._plan).cpu()
+            self._known = (atoms, found.to(torch.complex128))
+        return self._known[1]
+
+    def update_scaling(self, atoms: Atoms) -> None:
+        self._f_calc = self.f_calc(atoms)
+        self.errors = self._fit(self._f_calc)
+
+    def _fit(self, f_calc: Tensor) -> MapErrors:
+        maps = self.maps
+        cross = maps.shell_mean((self._f_obs * f_calc.conj()).real)
+        d = (cross / maps.shell_mean(f_calc.abs().square()).clamp_min(1e-30)).clamp_min(0.0)
+        residual = maps.shell_mean((self._f_obs - d[maps.shell] * f_calc).abs().square())
+        noise = torch.full_like(d, math.nan)
+        if len(maps.halves) == 2:
+            noise = maps.shell_mean((maps.halves[0] - maps.halves[1]).abs().square()) / 4.0
+            residual = torch.maximum(residual, noise)
+        return MapErrors(d=d, variance=residual.clamp_min(float(residual.max()) * 1e-12), noise=noise)
+
+    def _per_coefficient(self) -> tuple[Tensor, Tensor]:
+        if self.errors is None:
+            raise RuntimeError("update_scaling() comes first")
+        return self.errors.d[self.maps.shell], self.errors.variance[self.maps.shell]
+
+    def value(self, atoms: Atoms) -> float:
+        d, variance = self._per_coefficient()
+        return float(((self._f_obs - d * self.f_calc(atoms)).abs().square() / variance + variance.log()).sum())
+
+    def evaluate(self, atoms: Atoms) -> DataEvaluation:
+        if self._factors is None:
+            raise RuntimeError("prepare() comes first")
+        d, variance = self._per_coefficient()
+        residual = d * self.f_calc(atoms) - self._f_obs
+        coefficient = (2.0 * d / variance * residual).to(torch.complex64).to(self.device)
+        boxed, occ = self._boxed(atoms), atoms.occ.numpy()
+        gradient = structure_factor_gradient(boxed, self._factors, occ, self._plan, coefficient)
+        # phases are measured too: the whole contribution of an atom counts, not its part along F
+        weight = (2.0 * d.square() / variance).numpy()
+        blocks = fisher_blocks(boxed, self._factors, occ, weight, self.maps.crystal, self._vectors, np.ones(len(atoms)))
+        value = float((residual.abs().square() / variance + variance.log()).sum())
+        return DataEvaluation(value=value, gradient=gradient, fisher=blocks)
+
+    def statistics(self) -> DataStatistics:
+        maps, errors = self.maps, self.errors
+        if errors is None:
+            raise RuntimeError("update_scaling() comes first")
+        d, variance = self._per_coefficient()
+        residual = (self._f_obs - d * self._f_calc).abs()
+        correlation = self.model_fsc()
+        amplitude = self._f_obs.abs()
+        total = float((residual.square() / variance + variance.log()).sum())
+        low, high = self._limits()
+        empty = float("nan")
+        shells = tuple(
+            ShellStatistics(
+                d_max=float(low[k]), d_min=float(high[k]), measured=int(maps.count[k]), free=0, completeness=1.0,
+                r_work=float(residual[maps.shell == k].sum() / amplitude[maps.shell == k].sum()), r_free=empty,
+                cc_work=float(correlation[k]), cc_free=empty, d_scale=float(errors.d[k]), fom=empty,
+            )
+            for k in range(maps.shells)
+        )  # fmt: skip
+        return DataStatistics(
+            r_work=float(residual.sum() / amplitude.sum()),
+            r_free=empty,
+            cc_work=self.fsc_average,
+            cc_free=empty,
+            free_value=empty,
+            work_value=total / len(residual),
+            outliers=0,
+            k_sol=0.0,
+            b_sol=0.0,
+            overall_b=self._missing_b(),
+            anisotropy=(0.0,) * 6,
+            twin_fractions=(1.0,),
+            shells=shells,
+        )
+
+    def model_fsc(self) -> Tensor:
+        """Fourier shell correlation between model and mean map at the last scaling. (shells,)"""
+        maps = self.maps
+        cross = maps.shell_mean((self._f_obs * self._f_calc.conj()).real)
+        power = maps.shell_mean(self._f_obs.abs().square()) * maps.shell_mean(self._f_calc.abs().square())
+        return cross / power.sqrt().clamp_min(1e-300)
+
+    def half_fsc(self) -> Tensor | None:
+        """Fourier shell correlation between the half maps in the mask; None from one map. (shells,)"""
+        maps = self.maps
+        if len(maps.halves) < 2:
+            return None
+        one, two = maps.halves.to(torch.complex128)
+        power = maps.shell_mean(one.abs().square()) * maps.shell_mean(two.abs().square())
+        return maps.shell_mean((one * two.conj()).real) / power.sqrt().clamp_min(1e-300)
+
+    @property
+    def fsc_average(self) -> float:
+        """Model–map FSC, mean over shells weighted by their numbers of coefficients."""
+        count = self.maps.count
+        return float((self.model_fsc() * count).sum() / count.sum())
+
+    def _limits(self) -> tuple[Tensor, Tensor]:
+        """Largest and smallest d of each shell, Å."""
+        spacing = self.maps.s2.rsqrt()
+        low = torch.zeros(self.maps.shells, dtype=torch.float64).scatter_reduce_(0, self.maps.shell, spacing, "amax")
+        high = torch.full_like(low, math.inf).scatter_reduce_(0, self.maps.shell, spacing, "amin")
+        return low, high
+
+    def _missing_b(self) -> float:
+        """B that all atoms lack, from the slope of log D over s², weighted by how well each D is known, Å²."""
+        if self.errors is None:
+            raise RuntimeError("update_scaling() comes first")
+        d = self.errors.d
+        s2 = self.maps.shell_mean(self.maps.s2)
+        weight = torch.where(d > 0, self.maps.count * self.model_fsc().clamp(0.0, 0.999).square(), 0.0)
+        if int((weight > 0).sum()) < 3:
+            return 0.0
+        y = d.clamp_min(1e-30).log()
+        mean_s2, mean_y = (weight * s2).sum() / weight.sum(), (weight * y).sum() / weight.sum()
+        slope = (weight * (s2 - mean_s2) * (y - mean_y)).sum() / (weight * (s2 - mean_s2).square()).sum()
+        return -4.0 * float(slope)
