@@ -55,6 +55,15 @@ COMMANDS: tuple[Command, ...] = (
         project_folder="Refine",
     ),
     Command(
+        "validate",
+        "Judge a model: geometry, and fit to the data.",
+        MODELS,
+        "burnish.options.validate:ValidateOptions",
+        "burnish.workflows.validate:run",
+        ("model", "data"),
+        project_folder="Validate",
+    ),
+    Command(
         "project",
         "Make a project, list and show its jobs, name and clean them.",
         PROJECT,

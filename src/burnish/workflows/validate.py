@@ -1,0 +1,93 @@
+"""`burnish validate`: a model, and data if there are any, in; what is wrong with it, out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from burnish.chemistry.library import read_library
+from burnish.core.events import Listener, Message
+from burnish.data.reflections import Crystal
+from burnish.io.atomic import write_aside
+from burnish.io.models import ModelFile, agree_on_crystal, read_model
+from burnish.io.reflections import DataRequest, read_reflections
+from burnish.jobs.folder import Job
+from burnish.models.crystal_term import CrystalTerm
+from burnish.models.fit_maps import fit_maps
+from burnish.options.validate import ValidateOptions
+from burnish.reports.page import render
+from burnish.reports.validation import validation_page
+from burnish.validate.model_validation import JudgedMaps, validate_model
+from burnish.validate.summary import validation_record
+from burnish.workflows.refine_inputs import with_amplitudes
+
+
+def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
+    """Read, judge, write `validation.json` and `validation.html`."""
+    model = read_model(options.model)
+    for message in model.messages:
+        job.notify(message)
+    components = sorted({residue.name for chain in model.structure[0] for residue in chain})
+    library = read_library(components, ligands=options.ligand, monomers=options.monomers)
+    for text in library.messages:
+        job.notify(Message(text, "warning"))
+    crystal, maps, agreement = model.crystal, None, None
+    if options.data is not None:
+        crystal, maps, agreement = _against_data(options, model, job.notify)
+    found = validate_model(model.structure, model.atoms, library.monlib, crystal, maps)
+    record = validation_record(found, maps.d_min if maps is not None else None)
+    if agreement is not None:
+        record["agreement"] = agreement
+    page = render(validation_page(record, options.model.name, agreement))
+    job.begin([options.model, *([options.data] if options.data else []), *options.ligand])
+    with write_aside(job.path("validation.json")) as aside:
+        aside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with write_aside(job.path("validation.html")) as aside:
+        aside.write_text(page, encoding="utf-8")
+    return _summary(record, job)
+
+
+def _against_data(
+    options: ValidateOptions, model: ModelFile, listener: Listener
+) -> tuple[Crystal, JudgedMaps, dict[str, float]]:
+    """Scale the model to the data and make the maps that it is judged by."""
+    if options.data is None:
+        raise ValueError("no data")
+    labels = tuple(p.strip() for p in options.labels.split(",") if p.strip()) if options.labels else None
+    data = with_amplitudes(read_reflections(options.data, DataRequest(labels=labels, free_label=options.free_label)))
+    for message in (*data.messages, *agree_on_crystal(model, data.reflections.crystal, data.source)):
+        listener(message)
+    term = CrystalTerm(data.reflections, listener=listener)
+    term.prepare(model.atoms)
+    statistics = term.statistics()
+    maps = fit_maps(term)
+    judged = JudgedMaps(density=maps.density, calculated=maps.calculated, difference=maps.difference, d_min=maps.d_min)
+    agreement = {
+        "r_work": round(statistics.r_work, 4),
+        "r_free": round(statistics.r_free, 4),
+        "cc_work": round(statistics.cc_work, 4),
+        "cc_free": round(statistics.cc_free, 4),
+    }
+    return data.reflections.crystal, judged, agreement
+
+
+def _summary(record: dict[str, Any], job: Job) -> dict[str, Any]:
+    backbone = record["ramachandran"]
+    summary: dict[str, Any] = dict(record.get("agreement", {}))
+    summary |= {
+        "ramachandran": {k: backbone[k] for k in ("favoured_percent", "allowed_percent", "outlier_percent")},
+        "rotamer_outlier_percent": record["rotamer_outlier_percent"],
+        "rotamer_outliers": record["rotamers"]["outlier_count"],
+        "clashscore": record["clashscore"],
+        "molprobity_score": record["molprobity_score"],
+        "cbeta_outliers": record["cbeta"]["outlier_count"],
+        "twisted_peptides": len(record["peptides"]["twisted"]),
+        "flips": len(record["flips"]),
+    }
+    if "fit" in record:
+        summary["mean_rscc"] = record["fit"]["mean_rscc"]
+        summary["largest_difference_sigma"] = (
+            record["difference_peaks"][0]["sigma"] if record["difference_peaks"] else 0.0
+        )
+    summary["report"] = str(job.path("validation.html"))
+    return summary

@@ -1,0 +1,52 @@
+"""`burnish validate` from files to files: geometry alone, with data, and bad input."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from burnish.cli.main import main
+from peptide_model import make_peptide
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    code = ended.value.code
+    return code if isinstance(code, int) else 0
+
+
+@pytest.fixture
+def peptide(tmp_path: Path) -> Path:
+    path = tmp_path / "peptide.pdb"
+    make_peptide(["ALA"] * 6, -62.0, -42.0).write_pdb(str(path))
+    return path
+
+
+def test_geometry_alone(peptide, tmp_path, capsys):
+    assert run("validate", peptide, "--out", tmp_path / "out", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["ramachandran"]["favoured_percent"] == 100.0
+    record = json.loads((tmp_path / "out" / "validation.json").read_text())
+    assert record["clashscore"] == summary["clashscore"]
+    assert "agreement" not in record
+    assert "<html" in (tmp_path / "out" / "validation.html").read_text()
+
+
+def test_bad_input_leaves_nothing_behind(tmp_path, capsys):
+    assert run("validate", tmp_path / "missing.pdb", "--out", tmp_path / "out") == 2
+    assert "missing.pdb" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_measured_data(shared_data, tmp_path, capsys):
+    case = shared_data / "mx" / "rnase_tutorial"
+    assert run("validate", case / "model.cif", case / "data.mtz", "--out", tmp_path / "out", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["r_work"] == pytest.approx(0.260, abs=0.003)  # Servalcat: .260
+    assert summary["r_free"] == pytest.approx(0.297, abs=0.005)
+    record = json.loads((tmp_path / "out" / "validation.json").read_text())
+    worst = record["fit"]["poor"][0]
+    assert worst["residue"] == "A 41 GLU"  # one of the deliberate errors of the tutorial
+    assert worst["rscc"] < 0.7
+    assert record["difference_peaks"][0]["sigma"] > 10
