@@ -28,10 +28,11 @@ from chemistry_models import peptide
 
 def made(names: list[str], stretch: float = 0.0) -> tuple[Topology, torch.Tensor, list[str]]:
     model = peptide(names)
-    for residue in model[0]["A"]:
-        if residue.seqid.num > 1:
-            for atom in residue:
-                atom.pos += gemmi.Position(stretch, 0.0, 0.0)
+    chain = model[0]["A"]
+    bond = chain[1].find_atom("N", "*").pos - chain[0].find_atom("C", "*").pos
+    for residue in list(chain)[1:]:
+        for atom in residue:
+            atom.pos += gemmi.Position(*(bond * (stretch / bond.length())).tolist())
     library = read_library(names, environment={}, debian=None)
     topology = build_topology(model, library.monlib)
     sites = list(topology.structure[0].all())
@@ -86,7 +87,7 @@ def test_a_stretched_peptide_shows():
     topology, xyz, names = made(["ALA", "GLY", "SER"], stretch=1.5)
     report = report_geometry(topology.restraints, xyz, names)
     worst = next(outlier for outlier in report.outliers if outlier.kind == "bond")
-    assert worst.link and worst.z > 50
+    assert worst.link and worst.z == pytest.approx(1.5 / 0.0138, rel=0.05)
     assert {atom.split("/")[-1] for atom in worst.atoms} == {"C", "N"}
     assert report.summaries["bond_link"].count == 2
     assert int((topology.restraints.bonds.origin == Origin.PEPTIDE).sum()) == 2
