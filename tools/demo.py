@@ -1,7 +1,7 @@
 """Refine a real crystal structure from a disturbed start: what `make demo` runs.
 
-The model and the measured amplitudes are those of a tutorial in the npm package `moorhen` (BSD-3-Clause); nothing of it is
-part of this project. The model is moved by about a third of an ångström, its B set to their mean, so that there is
+The model and the measured amplitudes are those of a tutorial in the npm package `moorhen` (BSD-3-Clause); nothing of it
+is part of this project. The model is moved by about a third of an ångström, its B set to their mean, so that there is
 something to refine.
 
     python tools/demo.py [--tutorial 1|2|3|4] [--folder demo] [--npm npm] [-- options of burnish refine]
@@ -130,14 +130,14 @@ def main() -> None:
     command = [sys.executable, "-m", "burnish.cli.main", "refine", str(start), str(data), "--out", str(out)]
     command += ["--ligand", str(ligand)] if given.tutorial == 2 else []
     command += given.options
-    console.print(f"[bold]burnish {' '.join(command[3:])}[/]")
+    console.print(f"[bold]burnish {' '.join(command[3:])}[/]", soft_wrap=True)
     began = time.monotonic()
     ended = subprocess.run(command, stdout=subprocess.DEVNULL)
     if ended.returncode:
         sys.exit(ended.returncode)
     show(console, json.loads((out / "refined.json").read_text()), time.monotonic() - began)
     console.print(f"Report: {(out / 'report.html').resolve()}", soft_wrap=True)
-    console.print(f"Model and maps: {out / 'refined.cif'}, {out / 'refined.mtz'} (Coot: coot --pdb … --auto …)")
+    console.print(f"In Coot: coot --pdb {out / 'refined.pdb'} --auto {out / 'refined.mtz'}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -162,6 +162,11 @@ def test_faults_of_the_model(fault, case, tmp_path, capsys):
         (("--d-min", "5", "--d-max", "4"), "must be smaller"),
         (("--cycles", "-1"), "--cycles"),
         (("--device", "abacus"), "--device"),
+        (("--device", "cuda:99"), "CUDA devices found"),
+        (("--twin",), "no twin law goes with P 21 21 21"),
+        (("--target", "intensity"), "not there yet"),
+        (("--tls", "groups.tls"), "not read yet"),
+        (("--smiles", "CCO"), "NAME=SMILES"),
         (("--nonsense", "1"), "nonsense"),
     ],
 )

@@ -15,6 +15,7 @@ from burnish.chemistry.topology import Topology, build_topology
 from burnish.core.errors import DataError, InputError, ResourceError
 from burnish.core.events import Listener, Message
 from burnish.data.reflections import Reflections
+from burnish.io.free_flags import twin_agreement
 from burnish.io.models import ModelFile, agree_on_crystal, atoms_of, read_model
 from burnish.io.reflections import DataRequest, DiffractionData, read_reflections
 from burnish.models.crystal_term import CrystalSettings, CrystalTerm
@@ -22,8 +23,12 @@ from burnish.models.french_wilson import french_wilson
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel
 from burnish.models.targets import AmplitudeTarget, LeastSquaresTarget, Target
+from burnish.models.twin_target import TwinTarget
+from burnish.models.twinning import twin_laws
 from burnish.options.refine import RefineOptions
 from burnish.scattering.form_factors import Radiation
+
+TOGETHER = 0.5  # share of twin mates of free reflections that must be free; .05 is chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,19 +151,46 @@ def data_term(options: RefineOptions, reflections: Reflections, listener: Listen
     """The measured data as the engine sees them."""
     return CrystalTerm(
         reflections,
-        target=_target(options, reflections),
+        target=_target(options, reflections, listener),
         settings=CrystalSettings(radiation=Radiation(options.radiation)),
         listener=listener,
         device=chosen_device(options.device),
     )
 
 
-def _target(options: RefineOptions, reflections: Reflections) -> Target:
+def _target(options: RefineOptions, reflections: Reflections, listener: Listener) -> Target:
+    if options.twin:
+        if options.target != "ml":
+            raise InputError(f"--target {options.target}: twinned data are refined by maximum likelihood only; use ml")
+        laws = twin_laws(reflections.crystal)
+        if not laws:
+            raise InputError(
+                f"--twin: no twin law goes with {reflections.crystal.space_group} and this cell (the lattice "
+                "has no higher symmetry than the crystal); leave --twin out"
+            )
+        listener(Message(f"twin laws: {'; '.join(laws)}"))
+        for text in _flags_across_twins(reflections, laws):
+            listener(Message(text, "warning"))
+        return TwinTarget(reflections, laws)
     if options.target == "ls":
         return LeastSquaresTarget(reflections)
     if options.target == "intensity":
         raise InputError("--target intensity: not there yet; use ml")
     return AmplitudeTarget(reflections)
+
+
+def _flags_across_twins(reflections: Reflections, laws: tuple[str, ...]) -> list[str]:
+    """Warn where free reflections have twin mates in the working set: half of what they hold is refined against."""
+    found = []
+    hkl, free = reflections.hkl.numpy(), reflections.free.numpy()
+    for law in laws:
+        share = twin_agreement(hkl, free, gemmi.Op(law), reflections.crystal)
+        if share < TOGETHER:
+            found.append(
+                f"free flags do not follow the twin law {law}: {share:.0%} of the twin mates of free reflections are "
+                "free, so R-free is not independent; --new-free-flags makes flags that are"
+            )
+    return found
 
 
 def chosen_device(name: str) -> str:
