@@ -28,6 +28,15 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command(
+        "image",
+        "Filter, rescale, crop, invert, shift or symmetrise maps and stacks.",
+        MAPS,
+        "burnish.options.image:ImageOptions",
+        "burnish.workflows.image:run",
+        ("input",),
+        keeps_record=False,
+    ),
+    Command(
         "postprocess",
         "Resolution and sharpened map from two half maps.",
         MAPS,
