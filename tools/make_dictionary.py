@@ -32,10 +32,6 @@ from burnish.chemistry.perception import perceive
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "burnish" / "chemistry" / "library"
 
-# The spreads that Engh & Huber give for bonds are those over small molecules of many kinds. As restraint sigmas they
-# let bonds drift to an rmsd of .02 Å at rms Z = 1, the upper end of the sensible (Jaskolski et al. 2007, Acta Cryst.
-# D63, 611-620), so they are narrowed by this factor. Angles are not.
-BOND_SIGMA_FACTOR = 0.6
 MIN_BOND_SIGMA, MIN_ANGLE_SIGMA = 0.008, 1.0
 MAX_BOND_SIGMA, MAX_ANGLE_SIGMA = 0.02, 3.0
 
@@ -122,14 +118,14 @@ def amino_acid(name: str) -> tuple[Component, list[str]]:
     molecule, title = molecule_from_components(name)
     imino = name in ("PRO", "HYP", "PCA")
     component = perceive(with_ammonium(molecule), name, title, "P-peptide" if imino else "peptide")
-    set_bonds(component, amino_acids.BACKBONE_BONDS, BOND_SIGMA_FACTOR)
+    set_bonds(component, amino_acids.BACKBONE_BONDS, amino_acids.BOND_SIGMA_FACTOR)
     set_angles(component, amino_acids.BACKBONE_ANGLES)
-    set_bonds(component, amino_acids.TERMINAL_BONDS, BOND_SIGMA_FACTOR)
+    set_bonds(component, amino_acids.TERMINAL_BONDS, amino_acids.BOND_SIGMA_FACTOR)
     set_angles(component, amino_acids.TERMINAL_ANGLES)
     sources = [amino_acids.SOURCE, "hydrogens, and values that those tables lack: " + others.COMPUTED_SOURCE]
     similar = {"HYP": "PRO"}.get(name, name)
     if similar in amino_acids.BONDS:
-        set_bonds(component, amino_acids.BONDS[similar], BOND_SIGMA_FACTOR)
+        set_bonds(component, amino_acids.BONDS[similar], amino_acids.BOND_SIGMA_FACTOR)
         set_angles(component, amino_acids.ANGLES.get(similar, ""))
         if not imino:
             set_torsions(component, amino_acids.TORSIONS.get(name, ""))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dictionary.amino_acids import BOND_SIGMA_FACTOR
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
@@ -41,10 +43,11 @@ PLANE_OF_C = "1/CA 1/C 1/O 2/N"
 
 def _peptide(name: str, mods: tuple[str, str], group: str, third: str, values: str, omega: int) -> Link:
     bond, ca_c_n, o_c_n, c_n_ca, c_n_x = values.split(";")
+    length, spread = bond.split()
     return Link(
         name=name,
         sides=((".", mods[0], "peptide"), (".", mods[1], group)),
-        bonds=f"1/C-2/N {bond}",
+        bonds=f"1/C-2/N {length} {BOND_SIGMA_FACTOR * float(spread):.4f}",
         angles=f"1/CA-1/C-2/N {ca_c_n}; 1/O-1/C-2/N {o_c_n}; 1/C-2/N-2/CA {c_n_ca}; 1/C-2/N-2/{third} {c_n_x}",
         torsions=f"psi 1/N-1/CA-1/C-2/N 160 30 2; omega 1/CA-1/C-2/N-2/CA {omega} 5 0; phi 1/C-2/N-2/CA-2/C 60 20 3",
         planes=(PLANE_OF_C, f"1/C 2/N 2/CA 2/{third}"),
@@ -122,7 +125,7 @@ LINKS = [
     Link(
         name="ACE_C-N",
         sides=(("ACE", "ACE-C", "non-polymer"), (".", "DEL-HN1", "peptide")),
-        bonds="1/C-2/N 1.336 .023",
+        bonds="1/C-2/N 1.336 .0138",
         angles="1/CH3-1/C-2/N 116.2 2.0; 1/O-1/C-2/N 122.7 1.6; 1/C-2/N-2/CA 121.7 2.5; 1/C-2/N-2/H 119.7 3.0",
         torsions="omega 1/CH3-1/C-2/N-2/CA 180 5 0",
         planes=("1/CH3 1/C 1/O 2/N", "1/C 2/N 2/CA 2/H"),
@@ -130,7 +133,7 @@ LINKS = [
     Link(
         name="pep-NH2",
         sides=((".", "DEL-OXT", "peptide"), ("NH2", "NH2-N", "non-polymer")),
-        bonds="1/C-2/N 1.324 .025",
+        bonds="1/C-2/N 1.324 .015",
         angles="1/CA-1/C-2/N 116.7 2.4; 1/O-1/C-2/N 122.7 1.6",
         planes=("1/CA 1/C 1/O 2/N",),
     ),
