@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from burnish.io.models import ModelFile, agree_on_crystal, atoms_of, read_model
 from burnish.io.reflections import DataRequest, DiffractionData, read_reflections
 from burnish.models.crystal_term import CrystalSettings, CrystalTerm
 from burnish.models.french_wilson import french_wilson
+from burnish.models.intensity_target import IntensityTarget
+from burnish.models.phased_target import PhasedTarget
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel
 from burnish.models.targets import AmplitudeTarget, LeastSquaresTarget, Target
@@ -28,6 +31,12 @@ from burnish.models.twinning import twin_laws
 from burnish.options.refine import RefineOptions
 from burnish.scattering.form_factors import Radiation
 
+TARGETS: dict[str, Callable[[Reflections], Target]] = {
+    "ml": AmplitudeTarget,
+    "intensity": IntensityTarget,
+    "phased": PhasedTarget,
+    "ls": LeastSquaresTarget,
+}
 TOGETHER = 0.5  # share of twin mates of free reflections that must be free; .05 is chance
 
 
@@ -160,23 +169,23 @@ def data_term(options: RefineOptions, reflections: Reflections, listener: Listen
 
 def _target(options: RefineOptions, reflections: Reflections, listener: Listener) -> Target:
     if options.twin:
-        if options.target != "ml":
-            raise InputError(f"--target {options.target}: twinned data are refined by maximum likelihood only; use ml")
-        laws = twin_laws(reflections.crystal)
-        if not laws:
-            raise InputError(
-                f"--twin: no twin law goes with {reflections.crystal.space_group} and this cell (the lattice "
-                "has no higher symmetry than the crystal); leave --twin out"
-            )
-        listener(Message(f"twin laws: {'; '.join(laws)}"))
-        for text in _flags_across_twins(reflections, laws):
-            listener(Message(text, "warning"))
-        return TwinTarget(reflections, laws)
-    if options.target == "ls":
-        return LeastSquaresTarget(reflections)
-    if options.target == "intensity":
-        raise InputError("--target intensity: not there yet; use ml")
-    return AmplitudeTarget(reflections)
+        return _twin_target(options, reflections, listener)
+    return TARGETS[options.target](reflections)
+
+
+def _twin_target(options: RefineOptions, reflections: Reflections, listener: Listener) -> Target:
+    if options.target != "ml":
+        raise InputError(f"--target {options.target}: twinned data are refined by maximum likelihood only; use ml")
+    laws = twin_laws(reflections.crystal)
+    if not laws:
+        raise InputError(
+            f"--twin: no twin law goes with {reflections.crystal.space_group} and this cell (the lattice has no higher "
+            "symmetry than the crystal); leave --twin out"
+        )
+    listener(Message(f"twin laws: {'; '.join(laws)}"))
+    for text in _flags_across_twins(reflections, laws):
+        listener(Message(text, "warning"))
+    return TwinTarget(reflections, laws)
 
 
 def _flags_across_twins(reflections: Reflections, laws: tuple[str, ...]) -> list[str]:
