@@ -166,7 +166,7 @@ def test_faults_of_the_model(fault, case, tmp_path, capsys):
         (("--twin",), "no twin law goes with P 21 21 21"),
         (("--target", "intensity"), "the data hold no intensities"),
         (("--target", "phased"), "no Hendrickson-Lattman coefficients"),
-        (("--tls", "groups.tls"), "not read yet"),
+        (("--tls", "groups.tls"), "--tls: not there yet"),
         (("--smiles", "CCO"), "NAME=SMILES"),
         (("--nonsense", "1"), "nonsense"),
     ],
