@@ -230,12 +230,12 @@ def _read_optics(
                 name=optics.text("rlnOpticsGroupName")[i]
                 if "rlnOpticsGroupName" in optics
                 else f"opticsGroup{numbers[i]}",
-                voltage=volts[i] * VOLT_PER_KV,
-                spherical_aberration=cs[i] * ANGSTROM_PER_MM,
+                voltage=float(volts[i] * VOLT_PER_KV),
+                spherical_aberration=float(cs[i] * ANGSTROM_PER_MM),
                 amplitude_contrast=float(q0[i]),
                 pixel_size=float(pixels[i]),
                 box_size=int(boxes[i]),
-                beam_tilt=(tilt_x[i] * RAD_PER_MRAD, tilt_y[i] * RAD_PER_MRAD),
+                beam_tilt=(float(tilt_x[i] * RAD_PER_MRAD), float(tilt_y[i] * RAD_PER_MRAD)),
                 odd_zernike=_numbers_in_brackets(optics, "rlnOddZernike", i),
                 even_zernike=_numbers_in_brackets(optics, "rlnEvenZernike", i),
                 magnification=torch.tensor([m[i] for m in magnification], dtype=torch.float64).reshape(2, 2),

@@ -108,4 +108,12 @@ COMMANDS: tuple[Command, ...] = (
         ("job",),
         keeps_record=False,
     ),
+    Command(
+        "ctfrefine",
+        "Measure defocus, aberrations and magnification from refined particles.",
+        MAPS,
+        "burnish.options.ctfrefine:CtfRefineOptions",
+        "burnish.workflows.ctfrefine:run",
+        project_folder="CtfRefine",
+    ),
 )

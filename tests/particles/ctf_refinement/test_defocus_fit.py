@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ctf_blobs import NO_DEFOCUS, make_experiment, make_particles, with_defocus
+from tests.particles.ctf_refinement.ctf_blobs import NO_DEFOCUS, make_experiment, make_particles, with_defocus
 
 from burnish.core.events import ignore
 from burnish.data.particles import Particles

@@ -6,7 +6,14 @@ import math
 
 import roma
 import torch
-from ctf_blobs import BOX, MAX_FREQUENCY, PIXEL, blob_map, blob_positions, exact_projection
+from tests.particles.ctf_refinement.ctf_blobs import (
+    BOX,
+    MAX_FREQUENCY,
+    PIXEL,
+    blob_map,
+    blob_positions,
+    exact_projection,
+)
 
 from burnish.particles.ctf_refinement.half_plane import make_half_plane, transform_images
 from burnish.particles.ctf_refinement.reference import slice_in_torch, slices, transform_reference

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ctf_blobs import NO_DEFOCUS, make_experiment, make_group, make_particles
+from tests.particles.ctf_refinement.ctf_blobs import NO_DEFOCUS, make_experiment, make_group, make_particles
 
 from burnish.core.errors import DataError
 from burnish.core.events import Event, Message, ignore
@@ -171,3 +171,13 @@ def test_a_cache_changes_nothing():
         start = start_refinement(truth)
         cached = refine(experiment, wanted, start, ignore, lambda state: None, cache_bytes=size)
         assert torch.equal(plain.defocus.u, cached.defocus.u)
+
+
+def test_threads_change_nothing():
+    truth = make_particles(40, micrographs=8)
+    experiment = make_experiment(truth, truth, 100.0)
+    wanted = replace(ABERRATIONS, defocus=replace(NO_DEFOCUS, defocus="particle"))
+    plain = run(experiment, wanted)
+    many = refine(experiment, wanted, start_refinement(truth), ignore, lambda s: None, cache_bytes=10**7, threads=3)
+    assert torch.equal(plain.defocus.u, many.defocus.u)
+    assert torch.equal(plain.fits.odd[0].measured, many.fits.odd[0].measured)

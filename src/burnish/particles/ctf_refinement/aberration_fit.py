@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import chi2
 from torch import Tensor
 
 from burnish.core.constants import electron_wavelength
@@ -50,18 +49,17 @@ class AberrationSums:
     Attributes
     ----------
     odd : Σ weight · C · P* · X, whose phase is the antisymmetric aberration. (p,) complex128
-    even : sums about χ as refined so far, one unit. (1, p) float64
+    even : sums about χ as refined so far, one unit, if even terms are wanted. (1, p) float64
     particles : how many.
     """
 
     odd: Tensor
-    even: PhaseSums
+    even: PhaseSums | None
     particles: int
 
     def __add__(self, other: AberrationSums) -> AberrationSums:
-        return AberrationSums(
-            odd=self.odd + other.odd, even=self.even + other.even, particles=self.particles + other.particles
-        )
+        even = self.even + other.even if self.even is not None and other.even is not None else None
+        return AberrationSums(odd=self.odd + other.odd, even=even, particles=self.particles + other.particles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +72,7 @@ class TermFit:
     start : coefficients before the fit, rad. (m,)
     value : as they are to be written: with the changes that are significant. (m,)
     measured : what a fit of all terms gives, significant or not. (m,)
-    sigma : standard uncertainty of `measured`. (m,)
+    sigma : standard uncertainty of `measured`; 0 for terms that were held. (m,)
     chance : probability that a family of terms differs this much from its start by chance.
     significant : families whose change was taken over, without those that are only there to be free.
     """
@@ -105,7 +103,13 @@ class Measured:
     sigma: float
 
 
-def fit_odd(sums: AberrationSums, optics: OpticsGroup, plane: HalfPlane, order: int) -> TermFit:
+def fit_odd(
+    sums: AberrationSums,
+    optics: OpticsGroup,
+    plane: HalfPlane,
+    order: int,
+    families: tuple[Family, ...] | None = None,
+) -> TermFit:
     """Fit odd terms, a beam tilt among them as coma.
 
     Parameters
@@ -113,6 +117,7 @@ def fit_odd(sums: AberrationSums, optics: OpticsGroup, plane: HalfPlane, order: 
     sums : of the group; the phases of `sums.odd` are those of the images as recorded.
     optics : as given: the fit starts from it, and what is not significantly different stays.
     order : highest n, 3 or more.
+    families : those that may change beside the shift; all if None.
     """
     count = max(terms_up_to(order, odd=True), len(optics.odd_zernike or ()))
     start = _as_monomials(join_beam_tilt(optics, count), odd=True)
@@ -120,7 +125,7 @@ def fit_odd(sums: AberrationSums, optics: OpticsGroup, plane: HalfPlane, order: 
     turned = sums.odd * torch.polar(torch.ones_like(sums.odd.real), -(patterns @ start.to(patterns)))
     nothing = torch.zeros_like(turned.real)[None]
     phases = PhaseSums(s1=turned.real[None], s2=turned.imag[None], t0=nothing, t1=nothing, t2=nothing)
-    return _select_terms(phases, patterns, start, plane, odd=True, free=(SHIFT,))
+    return _select_terms(phases, patterns, start, plane, odd=True, free=(SHIFT,), families=families)
 
 
 def fit_even(sums: AberrationSums, optics: OpticsGroup, plane: HalfPlane, order: int, *, free_defocus: bool) -> TermFit:
@@ -137,7 +142,8 @@ def fit_even(sums: AberrationSums, optics: OpticsGroup, plane: HalfPlane, order:
     # RELION's even phase is subtracted from χ
     patterns = -monomials(magnified(plane.frequency, optics.magnification).double(), count, odd=False)
     free = (DEFOCUS,) if free_defocus else ()
-    return _select_terms(sums.even, patterns, start, plane, odd=False, free=free)
+    assert sums.even is not None
+    return _select_terms(sums.even, patterns, start, plane, odd=False, free=free, families=None)
 
 
 def measured_tilt(fit: TermFit, optics: OpticsGroup) -> tuple[Measured, Measured]:
@@ -166,13 +172,21 @@ def _as_monomials(zernike: tuple[float, ...], *, odd: bool) -> Tensor:
 
 
 def _select_terms(
-    sums: PhaseSums, patterns: Tensor, start: Tensor, plane: HalfPlane, *, odd: bool, free: tuple[Family, ...]
+    sums: PhaseSums,
+    patterns: Tensor,
+    start: Tensor,
+    plane: HalfPlane,
+    *,
+    odd: bool,
+    free: tuple[Family, ...],
+    families: tuple[Family, ...] | None,
 ) -> TermFit:
     """Fit all terms, then drop the least significant family until every one left is significant."""
     family = [(n, abs(m)) for n, m in zernike_orders(len(start), odd=odd)]
-    kept = list(dict.fromkeys(family))
+    kept = [f for f in dict.fromkeys(family) if families is None or f in free or f in families]
+    wanted = torch.tensor([f in kept for f in family])
     everything = latest = _fit_families(sums, patterns, family, kept, plane)
-    chance = tests = {f: _chance(everything, [i for i, g in enumerate(family) if g == f]) for f in kept}
+    chance = tests = _chances(everything, family, kept)
     while candidates := [f for f in kept if f not in free]:
         weakest = max(candidates, key=lambda f: tests[f])
         if tests[weakest] < SIGNIFICANCE:
@@ -181,18 +195,19 @@ def _select_terms(
         if not kept:
             break
         latest = _fit_families(sums, patterns, family, kept, plane)
-        fitted = [f for f in family if f in kept]
-        tests = {f: _chance(latest, [i for i, g in enumerate(fitted) if g == f]) for f in kept}
+        tests = _chances(latest, family, kept)
     significant = tuple(f for f in kept if f not in free)
-    change = torch.zeros_like(start)
+    change, measured, sigma = torch.zeros_like(start), start.clone(), torch.zeros_like(start)
+    measured[wanted] += everything.value[0].to(start)
+    sigma[wanted] = everything.sigma[0].to(start)
     if significant:  # else at most free terms are left, and nothing is claimed
         change[torch.tensor([f in kept for f in family])] = latest.value[0].to(change)
     return TermFit(
         odd=odd,
         start=start,
         value=start + change,
-        measured=start + everything.value[0].to(start),
-        sigma=everything.sigma[0].to(start),
+        measured=measured,
+        sigma=sigma,
         chance=chance,
         significant=significant,
     )
@@ -227,8 +242,14 @@ def _fit_families(sums: PhaseSums, patterns: Tensor, family: list[Family], kept:
     return fit_phases(sums, basis, marched, prior)
 
 
+def _chances(fit: Fit, family: list[Family], kept: list[Family]) -> dict[Family, float]:
+    fitted = [f for f in family if f in kept]
+    return {f: _chance(fit, [i for i, g in enumerate(fitted) if g == f]) for f in kept}
+
+
 def _chance(fit: Fit, index: list[int]) -> float:
     """Probability of χ² at least as large, for these terms all being zero."""
     value, covariance = fit.value[0, index], fit.covariance[0][index][:, index]
     statistic = float(value @ torch.linalg.solve(covariance, value))
-    return float(chi2.sf(statistic, len(index)))
+    half = torch.tensor([len(index) / 2, statistic / 2], dtype=torch.float64)
+    return float(torch.special.gammaincc(half[0], half[1]))  # the survival function of χ²

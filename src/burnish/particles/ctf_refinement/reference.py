@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import scipy.fft
 import torch
 from torch import Tensor
 
@@ -51,18 +50,17 @@ def transform_reference(density: Tensor, mask: Tensor, voxel_size: float, max_fr
     inside = slice(max(centre - reach, 0), min(centre + reach + 1, n))
     masked = (density * mask)[inside, inside, inside]
     origin = centre - inside.start
-    length = scipy.fft.next_fast_len(math.ceil(PADDING * masked.shape[0]), real=True)
+    length = _fast_length(math.ceil(PADDING * masked.shape[0]))
     axis = (torch.arange(masked.shape[0], device=density.device, dtype=density.dtype) - origin) / length
     correction = torch.sinc(axis).square()
     masked = masked / (correction[:, None, None] * correction[:, None] * correction)
     radius = min(math.ceil(max_frequency * length * voxel_size) + 2, length // 2 - 1)
     wanted = torch.arange(-radius, radius + 1, device=density.device)
+    turn = torch.exp(2j * torch.pi * origin / length * wanted).to(torch.complex64)
     # one axis after the other, keeping what is wanted: the full padded transform would be many times larger
-    values = torch.fft.rfft(masked, n=length, dim=2)[:, :, : radius + 1]
-    values = torch.fft.fft(values, n=length, dim=1)[:, wanted % length]
-    values = torch.fft.fft(values, n=length, dim=0)[wanted % length]
-    turn = torch.exp(2j * torch.pi * origin / length * wanted).to(values.dtype)
-    values = values * turn[:, None, None] * turn[:, None] * turn[radius:]
+    values = torch.fft.rfft(masked, n=length, dim=2)[:, :, : radius + 1].mul_(turn[radius:])
+    values = torch.fft.fft(values, n=length, dim=1)[:, wanted % length].mul_(turn[:, None])
+    values = torch.fft.fft(values, n=length, dim=0)[wanted % length].mul_(turn[:, None, None])
     return ReferenceTransform(values=values.contiguous(), step=1.0 / (length * voxel_size), radius=radius)
 
 
@@ -119,3 +117,16 @@ def _reach(mask: Tensor) -> int:
         if bool(present.any()):
             reach = max(reach, int(distance[present].max()))
     return max(reach, 1)
+
+
+def _fast_length(least: int) -> int:
+    """Smallest even number of factors 2, 3 and 5 that is not below `least`."""
+    length = least + least % 2
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 2

@@ -7,7 +7,9 @@ The state after any micrograph is all that resuming needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -20,7 +22,7 @@ from burnish.data.optics import Defocus, OpticsGroup
 from burnish.data.particles import Particles
 from burnish.optics.aberrations import split_beam_tilt
 from burnish.optics.magnification import carry_defocus
-from burnish.particles.ctf_refinement.aberration_fit import AberrationSums, TermFit, fit_even, fit_odd
+from burnish.particles.ctf_refinement.aberration_fit import AberrationSums, Family, TermFit, fit_even, fit_odd
 from burnish.particles.ctf_refinement.comparison import (
     Chunk,
     Comparison,
@@ -33,15 +35,18 @@ from burnish.particles.ctf_refinement.comparison import (
     transfer_terms,
 )
 from burnish.particles.ctf_refinement.defocus_fit import DefocusResult, DefocusSettings, fit_defocus
-from burnish.particles.ctf_refinement.half_plane import HalfPlane
+from burnish.particles.ctf_refinement.half_plane import HalfPlane, make_half_plane
 from burnish.particles.ctf_refinement.magnification_fit import (
     MagnificationFit,
     MagnificationSums,
     fit_magnification,
     sum_magnification,
 )
-from burnish.particles.ctf_refinement.phase_fit import pool_units, sum_phases
-from burnish.particles.ctf_refinement.weights import ShellWeights
+from burnish.particles.ctf_refinement.phase_fit import PhaseSums, pool_units, sum_phases
+from burnish.particles.ctf_refinement.reference import transform_reference
+from burnish.particles.ctf_refinement.weights import ShellWeights, reliability_of_shells, survey
+
+_Outcome = DefocusResult | AberrationSums | MagnificationSums | str  # str: why the micrograph cannot be used
 
 MAGNIFICATION_PASSES = 3  # Gauss–Newton steps; the first ends within a tenth of the change
 
@@ -62,6 +67,7 @@ class RefinementSettings:
     ----------
     defocus : which values, and for whom.
     odd_order : highest n of the odd Zernike terms, 3 for beam tilt and trefoil; 0 for none.
+    odd_families : families (n, |m|) of odd terms that may change; all up to `odd_order` if None.
     even_order : highest n of the even ones, 4 for tetrafoil and Cs; 0 for none.
     magnification : anisotropic magnification, alone.
     """
@@ -70,6 +76,7 @@ class RefinementSettings:
     odd_order: int
     even_order: int
     magnification: bool
+    odd_families: tuple[Family, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +100,12 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupFits:
-    """What was fitted to each optics group; None where it was not asked for or had no images."""
+    """What was fitted to each optics group, and from which sums; None where it was not asked for or had no images."""
 
     odd: tuple[TermFit | None, ...] = ()
     even: tuple[TermFit | None, ...] = ()
     magnification: tuple[MagnificationFit | None, ...] = ()
+    sums: tuple[AberrationSums | None, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,6 +134,53 @@ class State:
     sums: dict[int, AberrationSums | MagnificationSums] = field(default_factory=dict)
     fits: GroupFits = field(default_factory=GroupFits)
     failed: dict[int, str] = field(default_factory=dict)
+
+
+def prepare(
+    particles: Particles,
+    half_maps: tuple[Tensor, Tensor],
+    mask: Tensor,
+    voxel_size: float,
+    fsc: tuple[Tensor, Tensor],
+    min_resolution: float,
+    load: ImageLoader,
+    device: torch.device,
+) -> Experiment:
+    """Transform the half maps and find what each optics group's images are worth.
+
+    Parameters
+    ----------
+    half_maps : unfiltered, centred at index n // 2. Two of (n, n, n)
+    mask : between 0 and 1. (n, n, n)
+    voxel_size : of the maps, Å.
+    fsc : between the half maps inside the mask, and the frequencies of its shells, Å⁻¹. Two of (shells,)
+    min_resolution : coarsest data to use, Å.
+    load : reads images by row of the table.
+
+    Raises
+    ------
+    DataError : the half maps do not agree beyond `min_resolution`, or images and maps do not go together.
+    """
+    planes, reliability, limits = [], [], []
+    for group in particles.optics:
+        shells = torch.arange(group.box_size // 2 + 1, dtype=torch.float64) / (group.box_size * group.pixel_size)
+        worth = reliability_of_shells(fsc[0], fsc[1], shells)
+        limit = float(shells[worth > 0].max()) if bool((worth > 0).any()) else 0.0
+        plane = make_half_plane(group.box_size, group.pixel_size, 1.0 / min_resolution, limit, device=device)
+        if len(plane) == 0:
+            raise DataError(
+                f"the half maps agree to {1 / limit if limit else float('inf'):.3g} Å only, which leaves nothing finer "
+                f"than {min_resolution:g} Å to fit; refine further first"
+            )
+        planes.append(plane)
+        reliability.append(worth.to(device))
+        limits.append(limit * float(torch.linalg.matrix_norm(group.magnification, 2)))
+    reach = 1.02 * max(limits)  # a refined magnification may ask for a little more
+    mask = mask.to(device)
+    first, second = (transform_reference(h.to(device), mask, voxel_size, reach) for h in half_maps)
+    transforms = (first, second)
+    weights = survey(particles, transforms, tuple(planes), tuple(reliability), load)
+    return Experiment(particles=particles, half_maps=transforms, planes=tuple(planes), weights=weights, load=load)
 
 
 def plan_passes(settings: RefinementSettings) -> tuple[Pass, ...]:
@@ -167,6 +222,7 @@ def refine(
     save: Callable[[State], None],
     *,
     cache_bytes: int = 0,
+    threads: int = 1,
 ) -> State:
     """Carry a refinement to its end.
 
@@ -175,6 +231,7 @@ def refine(
     state : from `start_refinement` or from a checkpoint.
     save : called after every micrograph and at the end of each pass; decides itself how often it writes.
     cache_bytes : memory that comparisons may take from one pass to the next.
+    threads : chunks that are examined at once; the result does not depend on it.
     """
     passes = plan_passes(settings)
     chunks = split_into_chunks(experiment.particles)
@@ -182,18 +239,39 @@ def refine(
     while state.stage < len(passes):
         stage = passes[state.stage]
         title = f"{stage.value} (pass {state.stage + 1} of {len(passes)})"
-        for number in range(state.done, len(chunks)):
-            notify(Progress(title, number, len(chunks)))
-            chunk = chunks[number]
-            if chunk.micrograph not in state.failed:
-                _visit(experiment, settings, state, stage, chunk, cache, notify)
-            state.done = number + 1
+
+        def examine(chunk: Chunk, stage: Pass = stage) -> _Outcome:
+            return _examine(experiment, settings, state, stage, chunk, cache)
+
+        for chunk, outcome in _in_order(examine, chunks[state.done :], threads):
+            notify(Progress(title, state.done, len(chunks)))
+            _take(experiment, state, chunk, outcome, notify)
+            state.done += 1
             save(state)
         notify(Progress(title, len(chunks), len(chunks)))
         _finish_pass(experiment, settings, state, stage)
         state.stage, state.done, state.sums = state.stage + 1, 0, {}
         save(state)
     return state
+
+
+def _in_order(
+    function: Callable[[Chunk], _Outcome], chunks: Sequence[Chunk], threads: int
+) -> Iterator[tuple[Chunk, _Outcome]]:
+    """Results in the order of the chunks, whatever the number of threads: sums then have the same bits."""
+    if threads <= 1:
+        yield from ((chunk, function(chunk)) for chunk in chunks)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[tuple[Chunk, Future[_Outcome]]] = deque()
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(function, chunk)))
+            if len(waiting) > 2 * threads:
+                first, result = waiting.popleft()
+                yield first, result.result()
+        while waiting:
+            first, result = waiting.popleft()
+            yield first, result.result()
 
 
 class _Cache:
@@ -213,35 +291,42 @@ class _Cache:
             self._kept[chunk.micrograph, chunk.group] = (image, projection)
 
 
-def _visit(
+def _examine(
     experiment: Experiment,
     settings: RefinementSettings,
     state: State,
     stage: Pass,
     chunk: Chunk,
     cache: _Cache,
-    notify: Listener,
-) -> None:
-    """Bring one chunk into the state, or note why its micrograph cannot be used."""
-    name = experiment.particles.micrographs[chunk.micrograph]
+) -> _Outcome:
+    """What one chunk says, or why its micrograph cannot be used; changes nothing."""
+    if chunk.micrograph in state.failed:
+        return state.failed[chunk.micrograph]
     try:
         comparison = _compare(experiment, state, chunk, cache, keep=stage is not Pass.MAGNIFICATION)
         if stage is Pass.DEFOCUS:
-            _take_defocus(state, chunk, _fit_chunk(experiment, settings.defocus, state, chunk, comparison))
-            return
-        sums: AberrationSums | MagnificationSums
-        if stage is Pass.MAGNIFICATION:
-            plane, weights = experiment.planes[chunk.group], experiment.weights[chunk.group]
-            now = replace(experiment.particles, optics=state.optics, defocus=state.defocus)
-            sums = sum_magnification(now, chunk, comparison, experiment.half_maps, plane, weights)
-        else:
-            sums = _sum_chunk(experiment, chunk, comparison)
+            return _fit_chunk(experiment, settings.defocus, state, chunk, comparison)
+        if stage is Pass.ABERRATIONS:
+            return _sum_chunk(experiment, chunk, comparison, even=settings.even_order > 0)
+        plane, weights = experiment.planes[chunk.group], experiment.weights[chunk.group]
+        now = replace(experiment.particles, optics=state.optics, defocus=state.defocus)
+        return sum_magnification(now, chunk, comparison, experiment.half_maps, plane, weights)
     except (BurnishError, OSError, torch.linalg.LinAlgError) as error:
-        state.failed[chunk.micrograph] = " ".join(str(error).split())
-        notify(Message(f"{name}: kept its old values ({state.failed[chunk.micrograph]})", "warning"))
-        return
-    before = state.sums.get(chunk.group)
-    state.sums[chunk.group] = sums if before is None else before + sums  # type: ignore[operator]
+        return " ".join(str(error).split())
+
+
+def _take(experiment: Experiment, state: State, chunk: Chunk, outcome: _Outcome, notify: Listener) -> None:
+    """Bring what one chunk said into the state."""
+    if isinstance(outcome, str):
+        if chunk.micrograph not in state.failed:
+            name = experiment.particles.micrographs[chunk.micrograph]
+            state.failed[chunk.micrograph] = outcome
+            notify(Message(f"{name}: kept its old values ({outcome})", "warning"))
+    elif isinstance(outcome, DefocusResult):
+        _take_defocus(state, chunk, outcome)
+    else:
+        before = state.sums.get(chunk.group)
+        state.sums[chunk.group] = outcome if before is None else before + outcome  # type: ignore[operator]
 
 
 def _compare(experiment: Experiment, state: State, chunk: Chunk, cache: _Cache, *, keep: bool) -> Comparison:
@@ -261,7 +346,7 @@ def _compare(experiment: Experiment, state: State, chunk: Chunk, cache: _Cache, 
     return dress(now, chunk, *kept, plane)
 
 
-def _likelihood_terms(experiment: Experiment, chunk: Chunk, comparison: Comparison) -> tuple[Tensor, Tensor, Tensor]:
+def _likelihood_terms(experiment: Experiment, chunk: Chunk, comparison: Comparison) -> tuple[Tensor, Tensor]:
     """Weighted P*·X as recorded (complex, without what the half map remembers of X), weighted |P|². Each (n, p)
 
     Notes
@@ -279,27 +364,25 @@ def _likelihood_terms(experiment: Experiment, chunk: Chunk, comparison: Comparis
     turn = torch.polar(torch.ones_like(made_with.odd), made_with.odd)
     product = (product - remembered * turn) * weights.linear(plane).to(power)
     strength = weights.quadratic(plane).to(power) * (projection.real.square() + projection.imag.square())
-    return product, strength, made_with.delay
+    return product, strength
 
 
-def _sum_chunk(experiment: Experiment, chunk: Chunk, comparison: Comparison) -> AberrationSums:
-    product, strength, _ = _likelihood_terms(experiment, chunk, comparison)
-    transfer = torch.sin(comparison.delay) * comparison.envelope
-    turned = product * torch.polar(torch.ones_like(comparison.odd), -comparison.odd)
-    phases = pool_units(
-        sum_phases(turned.real * comparison.envelope, strength * comparison.envelope.square(), comparison.delay)
-    )
-    return AberrationSums(
-        odd=(transfer * product).sum(dim=0).to(torch.complex128),
-        even=replace(phases, **{n: getattr(phases, n).double() for n in ("s1", "s2", "t0", "t1", "t2")}),
-        particles=len(chunk.rows),
-    )
+def _sum_chunk(experiment: Experiment, chunk: Chunk, comparison: Comparison, *, even: bool) -> AberrationSums:
+    product, strength = _likelihood_terms(experiment, chunk, comparison)
+    envelope = comparison.envelope
+    phases = None
+    if even:
+        turned = product * torch.polar(torch.ones_like(comparison.odd), -comparison.odd)
+        pooled = pool_units(sum_phases(turned.real * envelope, strength * envelope.square(), comparison.delay))
+        phases = PhaseSums(**{n: getattr(pooled, n).double() for n in PhaseSums.__slots__})
+    odd = (torch.sin(comparison.delay) * envelope * product).sum(dim=0).to(torch.complex128)
+    return AberrationSums(odd=odd, even=phases, particles=len(chunk.rows))
 
 
 def _fit_chunk(
     experiment: Experiment, settings: DefocusSettings, state: State, chunk: Chunk, comparison: Comparison
 ) -> DefocusResult:
-    product, strength, _ = _likelihood_terms(experiment, chunk, comparison)
+    product, strength = _likelihood_terms(experiment, chunk, comparison)
     turned = product * torch.polar(torch.ones_like(comparison.odd), -comparison.odd)
     return fit_defocus(
         turned.real * comparison.envelope,
@@ -329,14 +412,19 @@ def _finish_pass(experiment: Experiment, settings: RefinementSettings, state: St
     odd: list[TermFit | None] = []
     even: list[TermFit | None] = []
     optics = []
+    kept: list[AberrationSums | None] = []
     for number, given in enumerate(experiment.particles.optics):
         sums, plane, group = state.sums.get(number), experiment.planes[number], state.optics[number]
         if not isinstance(sums, AberrationSums):
             odd.append(None)
             even.append(None)
             optics.append(group)
+            kept.append(None)
             continue
-        odd.append(fit_odd(sums, given, plane, settings.odd_order) if settings.odd_order else None)
+        kept.append(sums)
+        odd.append(
+            fit_odd(sums, given, plane, settings.odd_order, settings.odd_families) if settings.odd_order else None
+        )
         # while the particles' defocus is still as given, its mean error would pass for an aberration
         ready = not settings.defocus.anything or Pass.DEFOCUS in plan_passes(settings)[: state.stage]
         even.append(
@@ -346,7 +434,7 @@ def _finish_pass(experiment: Experiment, settings: RefinementSettings, state: St
         )
         optics.append(_with_terms(group, given, odd[-1], even[-1]))
     state.optics = tuple(optics)
-    state.fits = replace(state.fits, odd=tuple(odd), even=tuple(even))
+    state.fits = replace(state.fits, odd=tuple(odd), even=tuple(even), sums=tuple(kept))
 
 
 def _with_terms(group: OpticsGroup, given: OpticsGroup, odd: TermFit | None, even: TermFit | None) -> OpticsGroup:

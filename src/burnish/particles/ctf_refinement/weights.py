@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from burnish.core.errors import BurnishError, DataError
 from burnish.data.particles import Particles
-from burnish.particles.ctf_refinement.comparison import Chunk, HalfMaps, ImageLoader, compare
+from burnish.particles.ctf_refinement.comparison import Chunk, HalfMaps, ImageLoader, compare, split_into_chunks
 from burnish.particles.ctf_refinement.half_plane import HalfPlane
 
+SURVEY_PARTICLES = 100  # of an optics group: shells hold thousands of pixels of them
+SURVEY_CHUNK = 15  # of one micrograph, so that the survey sees many
 MIN_RELIABILITY = 0.05  # shells after the last one with this FSC between half maps are left out
 
 
@@ -101,6 +104,69 @@ def sum_shells(
         filtered_power=by_shell(transfer.square() * _power(own.image)),
         count=by_shell(torch.ones_like(own.delay)),
     )
+
+
+def survey(
+    particles: Particles,
+    half_maps: HalfMaps,
+    planes: tuple[HalfPlane, ...],
+    reliability: tuple[Tensor, ...],
+    load: ImageLoader,
+) -> tuple[ShellWeights, ...]:
+    """Weights of each optics group from a few images of many micrographs.
+
+    Parameters
+    ----------
+    reliability : of each group's shells, see `reliability_of_shells`.
+
+    Raises
+    ------
+    DataError : no image of any group could be read, or images and half maps do not go together.
+
+    Notes
+    -----
+    A micrograph that cannot be read is passed over here; the passes name it. A group without a readable one gets no
+    weight at all.
+    """
+    chunks = split_into_chunks(particles)
+    found: list[ShellWeights] = []
+    reason = ""
+    for number, plane in enumerate(planes):
+        mine = [c for c in chunks if c.group == number]
+        spaced = sorted(range(len(mine)), key=lambda i: (i * 0.6180339887498949) % 1.0)  # spread over the session
+        total: ShellSums | None = None
+        seen = 0
+        for chunk in (mine[i] for i in spaced):
+            if seen >= SURVEY_PARTICLES:
+                break
+            some = replace(chunk, rows=chunk.rows[:SURVEY_CHUNK])
+            try:
+                sums = sum_shells(particles, some, load, half_maps, plane, len(reliability[number]))
+            except (BurnishError, OSError) as error:
+                reason = str(error)
+                continue
+            if not bool(torch.isfinite(sums.image_power).all()):
+                reason = f"{particles.micrographs[chunk.micrograph]}: images hold values that are not finite numbers"
+                continue
+            total = sums if total is None else total + sums
+            seen += len(some.rows)
+        found.append(_weights_of_group(particles, number, total, reliability[number]))
+    if all(w.gain == 0.0 for w in found):
+        raise DataError(reason or "no particles")
+    return tuple(found)
+
+
+def _weights_of_group(particles: Particles, number: int, sums: ShellSums | None, reliability: Tensor) -> ShellWeights:
+    if sums is None:
+        nothing = torch.zeros_like(reliability)
+        return ShellWeights(noise=torch.ones_like(reliability), gain=0.0, reliability=nothing, memory=nothing)
+    weights = estimate_weights(sums, reliability)
+    if weights.gain <= 0.0:
+        raise DataError(
+            f"optics group {particles.optics[number].name}: images and half maps do not correlate (gain "
+            f"{weights.gain:.3g}); check that they are of the same refinement and contrast"
+        )
+    return weights
 
 
 def estimate_weights(sums: ShellSums, reliability: Tensor) -> ShellWeights:
