@@ -13,6 +13,7 @@ from torch import Tensor
 
 from burnish import __version__
 from burnish.io.atomic import write_aside
+from burnish.io.miller_keys import places_of, united
 from burnish.io.reflection_columns import is_calculated
 from burnish.io.reflection_table import Column
 from burnish.io.reflections import DiffractionData
@@ -50,8 +51,8 @@ def write_reflections(path: Path, data: DiffractionData, columns: Sequence[Outpu
     file whose label is among the new ones is replaced.
     """
     hkl = data.reflections.hkl.cpu().numpy()
-    every = np.unique(np.concatenate([hkl, data.carried_hkl]), axis=0)
-    of_new, of_old = _rows_in(every, hkl), _rows_in(every, data.carried_hkl)
+    every = united(hkl, data.carried_hkl)
+    of_new, of_old = places_of(hkl, every), places_of(data.carried_hkl, every)
     mtz = gemmi.Mtz(with_base=True)
     mtz.title = "Burnish refinement"
     mtz.spacegroup = data.reflections.crystal.group
@@ -106,12 +107,6 @@ def _flag_values(data: DiffractionData, n: int, of_new: NDArray[np.int64], of_ol
     if data.flags.label == "STATUS":
         values = np.where(np.isfinite(values), 1.0 - values, np.nan)
     return values
-
-
-def _rows_in(every: NDArray[np.int64], hkl: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Row of each reflection in a sorted list that holds all of them."""
-    factors = np.array([2_000_003**2, 2_000_003, 1])
-    return np.searchsorted(every @ factors, hkl @ factors)
 
 
 def _spread(values: FloatArray, rows: NDArray[np.int64], n: int) -> FloatArray:

@@ -18,6 +18,7 @@ from burnish.data.reflections import AnomalousPairs, Crystal, Reflections
 from burnish.io import free_flags
 from burnish.io.free_flags import FreeFlags
 from burnish.io.measured_values import checked_signal
+from burnish.io.miller_keys import places_of, united
 from burnish.io.reflection_columns import Choice, Signal, choose
 from burnish.io.reflection_table import Column, ReflectionTable, read_table
 from burnish.io.unique_reflections import Mapping, carried_columns, map_to_asu, merge, merge_pair, sign_pairs
@@ -117,7 +118,7 @@ def read_reflections(path: Path, request: DataRequest | None = None) -> Diffract
     crystal = table.crystal
     _refuse_wrong_cell(table, int((measured & kept).sum()), limits)
     hkl = _complete_list(mapping.hkl[kept], crystal, limits)
-    rows = _places(hkl, mapping.hkl)
+    rows = places_of(hkl, mapping.hkl)
     flags = replace(flags, values=_spread(flags.values, rows))
     if flags.generated:
         flags = free_flags.generate(hkl, crystal, request.seed)
@@ -272,20 +273,7 @@ def _complete_list(hkl: NDArray[np.int64], crystal: Crystal, limits: tuple[float
     """The listed reflections and all that the limits allow, sorted by h, k, l."""
     d_min, d_max = limits
     every = gemmi.make_miller_array(crystal.unit_cell, crystal.group, d_min * (1 - 1e-6), d_max * (1 + 1e-6))
-    return np.unique(np.concatenate([hkl, every.astype(np.int64)]), axis=0)
-
-
-def _places(hkl: NDArray[np.int64], listed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Row of each reflection in a sorted list of unique ones, −1 where it is not there. (n,)"""
-    keys = _key(listed)
-    order = np.argsort(keys)
-    wanted = _key(hkl)
-    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-    return np.where(keys[order][at] == wanted, order[at], -1)
-
-
-def _key(hkl: NDArray[np.int64]) -> NDArray[np.int64]:
-    return (hkl[:, 0] * 2_000_003 + hkl[:, 1]) * 2_000_003 + hkl[:, 2]
+    return united(hkl, every.astype(np.int64))
 
 
 def _spread(values: FloatArray, rows: NDArray[np.int64]) -> FloatArray:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from burnish.core.errors import DataError
 from burnish.core.events import Message
 from burnish.io.free_flags import to_asu
+from burnish.io.miller_keys import indices_of, keys_of
 from burnish.io.reflection_table import Column, ReflectionTable
 
 FloatArray = NDArray[np.float64]
@@ -66,7 +67,8 @@ def map_to_asu(table: ReflectionTable) -> tuple[Mapping, list[Message]]:
         rows = isym == number
         operation = operations.sym_ops[(number - 1) // 2]
         shift[rows] = 2.0 * np.pi * (table.hkl[rows] @ (np.array(operation.tran) / gemmi.Op.DEN))
-    unique, inverse = np.unique(moved[used], axis=0, return_inverse=True)
+    keys, inverse = np.unique(keys_of(moved[used]), return_inverse=True)
+    unique = indices_of(keys)
     group = np.full(len(table), -1)
     group[used] = inverse.reshape(-1)
     first = np.full(len(unique), len(table))
