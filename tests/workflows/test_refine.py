@@ -8,6 +8,7 @@ import pytest
 from tests.workflows.small_crystal import helix, write_case
 
 from burnish.cli.main import main
+from burnish.core.errors import DataError, InputError
 from burnish.core.events import Metrics, ignore
 from burnish.io.models import read_model
 from burnish.io.reflections import read_reflections
@@ -98,6 +99,30 @@ def test_interruption_keeps_the_last_complete_cycle(refined, tmp_path, capsys):
     assert record["interrupted"] and record["final"]["cycles"] == 2
     assert record["final"]["r_free"] == pytest.approx(seen[2], abs=0.003)
     assert len(read_model(options.out / "refined.cif").atoms) == 40
+
+
+def test_a_stopped_run_goes_on_to_the_same_end(refined, tmp_path):
+    folder, summary = refined
+    inputs = {"model": folder / "model.cif", "data": folder / "data.mtz"}
+    refine(RefineOptions(**inputs, out=tmp_path / "a", cycles=3))
+    checkpoint = tmp_path / "a" / "checkpoint.npz"
+    later = refine(RefineOptions(**inputs, out=tmp_path / "b", cycles=6, continue_from=checkpoint))
+    assert later["cycles"] == 6
+    assert later["r_free"] == pytest.approx(summary["r_free"], abs=0.003)
+    record = json.loads((tmp_path / "b" / "refined.json").read_text())
+    assert [c["cycle"] for c in record["cycles"]] == list(range(7))
+
+
+def test_checkpoints_of_other_things_are_refused(refined, tmp_path):
+    folder, _ = refined
+    inputs = {"model": folder / "model.cif", "data": folder / "data.mtz", "out": tmp_path / "o"}
+    with pytest.raises(InputError, match="no such file"):
+        refine(RefineOptions(**inputs, continue_from=tmp_path / "none.npz"))
+    bad = tmp_path / "bad.npz"
+    bad.write_bytes(b"hello")
+    with pytest.raises(DataError, match="is no checkpoint"):
+        refine(RefineOptions(**inputs, continue_from=bad))
+    assert not (tmp_path / "o").exists()
 
 
 def test_command_line_prints_json(refined, tmp_path, capsys):

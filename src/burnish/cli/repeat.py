@@ -28,7 +28,7 @@ def resume(options: RepeatOptions, job: Job) -> dict[str, Any]:
     folder = project.folder / name
     if is_running(folder):
         raise JobError(f"{name}: is running; nothing to continue")
-    checkpoints = sorted(folder.glob("run_it[0-9][0-9][0-9]_optimiser.star"))
+    checkpoints = sorted([*folder.glob("run_it[0-9][0-9][0-9]_optimiser.star"), *folder.glob("checkpoint.npz")])
     if "continue_from" not in record.options:
         raise JobError(f"{name}: a {command.name} job has no checkpoints; `burnish rerun {options.job}` runs it again")
     if not checkpoints:

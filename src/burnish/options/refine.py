@@ -58,6 +58,7 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     twin: bool = Field(False, description="Find twin laws and refine the fractions.")
 
     # how to run and write
+    continue_from: Path | None = Field(None, description="Checkpoint (checkpoint.npz) of a run to go on with.")
     map_labels: Literal["ccp4", "phenix"] = Field("ccp4", description="Names of the map columns in refined.mtz.")
     seed: int = Field(0, ge=0, description="Seed of everything random (new free flags).")
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$", description="cpu, cuda, cuda:N or auto.")

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from burnish.core.errors import DataError, InputError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress
+from burnish.io.atomic import write_aside
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
-from burnish.models.refinement import RefinementState, Stop, initial_state, iterate, plan_next
+from burnish.models.refinement import (
+    RefinementState,
+    Stop,
+    initial_state,
+    iterate,
+    plan_next,
+    state_arrays,
+    state_from_arrays,
+)
 from burnish.models.refinement_system import RefinementSystem, make_system
 from burnish.options.refine import RefineOptions
 from burnish.workflows.refine_inputs import (
@@ -19,6 +32,7 @@ from burnish.workflows.refine_inputs import (
 )
 from burnish.workflows.refine_outputs import Finished, write_outputs
 
+CHECKPOINT = "checkpoint.npz"
 BAD_START = 0.5  # R: a model in its place with most of its atoms is below
 SHOWN = ("r_work", "r_free", "bond_rmsz", "angle_rmsz", "weight")
 
@@ -37,8 +51,9 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
         d_min=inputs.data.reflections.d_min,
         n_observations=int(term.work.sum()),
     )
+    earlier = _read_checkpoint(options.continue_from, system) if options.continue_from is not None else None
     job.begin(inputs.files, seed=options.seed, device=device)
-    state, interrupted = _refine(system, term, listener)
+    state, interrupted = _refine(system, term, listener, earlier, job.path(CHECKPOINT))
     if interrupted:
         term.update_scaling(state.atoms)  # the cycle that was cut off may have left scales of other atoms
     done = Finished(inputs=inputs, term=term, state=state, interrupted=interrupted, warnings=listener.warnings)
@@ -48,15 +63,26 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     return summary
 
 
-def _refine(system: RefinementSystem, term: CrystalTerm, listener: Listener) -> tuple[RefinementState, bool]:
+def _refine(
+    system: RefinementSystem,
+    term: CrystalTerm,
+    listener: Listener,
+    earlier: RefinementState | None,
+    checkpoint: Path,
+) -> tuple[RefinementState, bool]:
     """All cycles, or as many as the user lets pass; the second value says that Ctrl-C ended them."""
-    state = initial_state(system, term)
+    if earlier is None:
+        state = initial_state(system, term)
+    else:
+        term.prepare(earlier.atoms)
+        state = earlier
     _tell(state, system, listener)
     if state.history[0].data["r_work"] > BAD_START:
         listener(Message(_why_bad(state), "warning"))
     try:
         for later in iterate(state, system, term):
             state = later
+            _write_checkpoint(checkpoint, state)
             _tell(state, system, listener)
     except KeyboardInterrupt:
         listener(Message(f"interrupted: cycle {state.cycle}, the last complete one, is written", "warning"))
@@ -65,6 +91,27 @@ def _refine(system: RefinementSystem, term: CrystalTerm, listener: Listener) -> 
     if isinstance(reason, Stop) and reason is Stop.CONVERGED:
         listener(Message(f"refinement ended after cycle {state.cycle}: {reason.value}"))
     return state, False
+
+
+def _write_checkpoint(path: Path, state: RefinementState) -> None:
+    with write_aside(path) as aside, aside.open("wb") as file:
+        np.savez(file, **state_arrays(state))  # type: ignore[arg-type]
+
+
+def _read_checkpoint(path: Path, system: RefinementSystem) -> RefinementState:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            state = state_from_arrays(arrays, system)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; name the checkpoint.npz of a refinement") from None
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: is no checkpoint of a refinement ({error}); start the refinement anew") from None
+    if len(state.atoms.b_iso) != len(system.model.atoms):
+        raise DataError(
+            f"{path}: {len(state.atoms.b_iso)} atoms, but the model has {len(system.model.atoms)} with its hydrogens: "
+            "the checkpoint of another model; start the refinement anew"
+        )
+    return state
 
 
 def _tell(state: RefinementState, system: RefinementSystem, listener: Listener) -> None:
