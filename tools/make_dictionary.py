@@ -24,6 +24,7 @@ from burnish.chemistry.component import (
     BondEntry,
     ChiralEntry,
     Component,
+    PlaneEntry,
     TorsionEntry,
     component_document,
 )
@@ -206,6 +207,35 @@ def cluster(name: str) -> tuple[Component, list[str]]:
     return component, [others.CLUSTER_SOURCE]
 
 
+def haem() -> tuple[Component, list[str]]:
+    """Haem b; the angles between opposite nitrogens are left out, because they are straight."""
+    molecule, title = molecule_from_components("HEM")
+    component = perceive(molecule, "HEM", title, "non-polymer")
+    bonds, angles = [others.HAEM_SIDE_BONDS], [others.HAEM_METHINE_ANGLES, others.HAEM_CIS, others.HAEM_SIDE_ANGLES]
+    component.planes = [plane for plane in component.planes if not set(plane.atoms) & {"NA", "NB", "NC", "ND"}]
+    bonded = {frozenset(bond.atoms) for bond in component.bonds}
+    hydrogens = hydrogens_of(component)
+    flat: list[PlaneEntry] = []
+    for pyrrole, (before, after) in others.HAEM_METHINES.items():
+        bonds.append(others.HAEM_BONDS.format(x=pyrrole, m=before, n=after))
+        angles.append(others.HAEM_ANGLES.format(x=pyrrole, m=before, n=after))
+        ring = [f"{name}{pyrrole}" for name in ("N", "C1", "C2", "C3", "C4")]
+        around = [a.name for a in component.atoms for b in ring if frozenset((a.name, b)) in bonded]
+        members = dict.fromkeys([*ring, *(name for name in around if name not in (*ring, "FE", *hydrogens))])
+        flat.append(PlaneEntry(tuple(members)))
+        flat.append(PlaneEntry((after, *(a.name for a in component.atoms if frozenset((a.name, after)) in bonded))))
+    component.planes += flat
+    for text in bonds:
+        set_bonds(component, text, 1.0)
+    for bond in component.bonds:
+        bond.sigma = 0.04 if "FE" in bond.atoms else bond.sigma
+    for text in angles:
+        set_angles(component, text)
+    opposite = ({"NA", "NC"}, {"NB", "ND"})
+    component.angles = [a for a in component.angles if {a.atoms[0], a.atoms[2]} not in opposite]
+    return component, [others.HAEM_SOURCE, "other values: coordinates of the chemical component dictionary"]
+
+
 def ion(name: str) -> tuple[Component, list[str]]:
     element, charge = others.IONS[name]
     component = Component(name=name, title=f"{element.capitalize()} ion", group="non-polymer")
@@ -243,6 +273,7 @@ def components() -> Iterator[tuple[Component, list[str]]]:
         yield cluster(name)
     for name in others.IONS:
         yield ion(name)
+    yield haem()
     yield water()
 
 

@@ -178,6 +178,14 @@ LINKS = [
     ),
     _cluster("FES1-CYS", "FES", "FE1", "S1 S2"),
     _cluster("FES2-CYS", "FES", "FE2", "S1 S2"),
+    # axial histidine of haem, low and high spin: Scheidt & Reed (1981), Chem. Rev. 81, 543-555
+    Link(
+        name="HEM-HISNE",
+        sides=(("HEM", ".", "non-polymer"), ("HIS", "DEL-HE2", "peptide")),
+        bonds="1/FE-2/NE2 2.08 .06",
+        angles="1/FE-2/NE2-2/CD2 126.5 5.0; 1/FE-2/NE2-2/CE1 126.5 5.0; "
+        + "; ".join(f"1/N{pyrrole}-1/FE-2/NE2 90.0 4.0" for pyrrole in "ABCD"),
+    ),
     # Harding (2006), Acta Cryst. D62, 678-682
     _metal("ZN-CYS", "ZN", "CYS", "DEL-HG", "SG", (2.31, 0.05), "CB 107.0 5.0"),
     _metal("ZN-HISND", "ZN", "HIS", "DEL-HD1", "ND1", (2.03, 0.05), "CG 126.0 5.0; CE1 125.0 5.0"),

@@ -43,6 +43,33 @@ CLUSTERS = {
 }
 CLUSTER_SOURCE = "Rao & Holm (2004), Chem. Rev. 104, 527: Fe-S bonds and angles of synthetic analogues"
 
+# Haem b: the porphyrin core of iron porphyrins, Scheidt & Lee (1987), Struct. Bonding 64, 1-70; Fe-N spans low and high
+# spin. {x} is one of the pyrroles A to D, {m} and {n} the methine carbons before and after it. Vinyl and propionate
+# groups: Allen et al. (1987), J. Chem. Soc. Perkin Trans. II, S1-S19.
+HAEM_METHINES = {"A": ("CHA", "CHB"), "B": ("CHB", "CHC"), "C": ("CHC", "CHD"), "D": ("CHD", "CHA")}
+HAEM_BONDS = (
+    "FE-N{x} 2.04 .04; N{x}-C1{x} 1.381 .015; N{x}-C4{x} 1.381 .015; C1{x}-C2{x} 1.443 .015; C4{x}-C3{x} 1.443 .015;"
+    " C2{x}-C3{x} 1.356 .015; C1{x}-{m} 1.386 .015; C4{x}-{n} 1.386 .015; C2{x}-CM{x} 1.501 .015; C3{x}-CM{x} 1.501 .015"
+)
+HAEM_ANGLES = (
+    "C1{x}-N{x}-C4{x} 105.8 1.5; N{x}-C1{x}-C2{x} 109.9 1.5; N{x}-C4{x}-C3{x} 109.9 1.5; C1{x}-C2{x}-C3{x} 107.2 1.5;"
+    " C4{x}-C3{x}-C2{x} 107.2 1.5; N{x}-C1{x}-{m} 125.4 1.5; N{x}-C4{x}-{n} 125.4 1.5; C2{x}-C1{x}-{m} 124.7 1.5;"
+    " C3{x}-C4{x}-{n} 124.7 1.5; FE-N{x}-C1{x} 127.1 3.0; FE-N{x}-C4{x} 127.1 3.0"
+)
+HAEM_METHINE_ANGLES = "C4A-CHB-C1B 125.5 2.0; C4B-CHC-C1C 125.5 2.0; C4C-CHD-C1D 125.5 2.0; C4D-CHA-C1A 125.5 2.0"
+HAEM_CIS = "NA-FE-NB 90 3; NB-FE-NC 90 3; NC-FE-ND 90 3; ND-FE-NA 90 3"
+HAEM_SIDE_BONDS = (
+    "C3B-CAB 1.470 .02; CAB-CBB 1.320 .02; C3C-CAC 1.470 .02; CAC-CBC 1.320 .02; C2A-CAA 1.505 .02; CAA-CBA 1.528 .02;"
+    " CBA-CGA 1.512 .02; C3D-CAD 1.505 .02; CAD-CBD 1.528 .02; CBD-CGD 1.512 .02; CGA-O1A 1.254 .02; CGA-O2A 1.254 .02;"
+    " CGD-O1D 1.254 .02; CGD-O2D 1.254 .02"
+)
+HAEM_SIDE_ANGLES = (
+    "C2A-CAA-CBA 112.5 3; CAA-CBA-CGA 112.5 3; C3D-CAD-CBD 112.5 3; CAD-CBD-CGD 112.5 3; C3B-CAB-CBB 126.0 3;"
+    " C3C-CAC-CBC 126.0 3; CBA-CGA-O1A 117.7 3; CBA-CGA-O2A 117.7 3; O1A-CGA-O2A 124.5 3; CBD-CGD-O1D 117.7 3;"
+    " CBD-CGD-O2D 117.7 3; O1D-CGD-O2D 124.5 3"
+)
+HAEM_SOURCE = "Scheidt & Lee (1987), Struct. Bonding 64, 1: the core; Allen et al. (1987): bonds of the side groups"
+
 # Single atoms: component, element, charge.
 IONS = {
     "NA": ("NA", 1), "K": ("K", 1), "LI": ("LI", 1), "RB": ("RB", 1), "CS": ("CS", 1), "AG": ("AG", 1),
