@@ -170,6 +170,22 @@ def test_component_from_the_chemical_component_dictionary():
     assert len(comp.rt.planes) > 2
 
 
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("DAL", gemmi.ChemComp.Group.Peptide),
+        ("CSX", gemmi.ChemComp.Group.Peptide),
+        ("5MC", gemmi.ChemComp.Group.Rna),
+        ("A2G", gemmi.ChemComp.Group.Pyranose),
+        ("NUT", gemmi.ChemComp.Group.NonPolymer),
+    ],
+)
+def test_made_components_join_the_links_of_their_kind(name, group):
+    pytest.importorskip("rdkit")
+    pytest.importorskip("biotite")
+    assert read_library([name], environment={}, debian=None).monlib.monomers[name].group == group
+
+
 def test_component_from_smiles():
     pytest.importorskip("rdkit")
     library = read_library(["LIG"], environment={}, debian=None, smiles={"LIG": "CC(=O)Nc1ccc(O)cc1"})
@@ -186,7 +202,10 @@ def test_misnamed_and_doubled_atoms_are_named():
     model[0]["A"][1].find_atom("OG", "*").name = "OX9"
     with pytest.raises(DataError, match=r"1 atom misnamed: A/SER 2/OX9; the dictionary of SER has"):
         check_atoms(model, monlib)
-    model[0]["A"][1].find_atom("OX9", "*").name = "CB"
+    model[0]["A"][1].find_atom("OX9", "*").name = "O1P"
+    with pytest.raises(DataError, match="O1P is now OP1"):
+        check_atoms(model, monlib)
+    model[0]["A"][1].find_atom("O1P", "*").name = "CB"
     with pytest.raises(DataError, match=r"more than once: A/SER 2/CB"):
         check_atoms(model, monlib)
 

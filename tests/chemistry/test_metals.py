@@ -39,6 +39,11 @@ def test_link_record_to_a_metal():
     link.partner2 = gemmi.AtomAddress("B", gemmi.SeqId(2, " "), "MN", "MN")
     model.connections.append(link)
     monlib = read_library(["ASP", "MN"], environment={}, debian=None).monlib
+    metal.pos = oxygen.pos + gemmi.Position(0.0, 0.0, 9.0)
+    far = build_topology(model, monlib)
+    assert not bool((far.restraints.bonds.origin == Origin.METAL).any())
+    assert any("9.0 Å long; ignored" in line for line in far.messages)
+    metal.pos = oxygen.pos + gemmi.Position(0.0, 0.0, 2.6)
     n_links = len(monlib.links)
     bonds = build_topology(model, monlib).restraints.bonds
     metal_bonds = bonds.origin == Origin.METAL

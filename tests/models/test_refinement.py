@@ -35,6 +35,7 @@ from burnish.models.refinement import (
 )
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel, make_system
+from burnish.models.weight import Balance
 
 N = 12
 
@@ -171,11 +172,11 @@ def test_the_target_falls_in_every_cycle(problem):
 def test_a_state_that_was_saved_goes_on_the_same_way(problem):
     system, data, *_ = problem
     state = initial_state(system, data)
-    state = refinement_step(state, system, data, CyclePlan(weight=1.0))
+    state = refinement_step(state, system, data, CyclePlan(balance=Balance(data=1.0)))
     loaded = state_from_arrays(state_arrays(state), system)
     assert loaded.history == state.history
-    one = refinement_step(state, system, data, CyclePlan(weight=1.0))
-    other = refinement_step(loaded, system, data, CyclePlan(weight=1.0))
+    one = refinement_step(state, system, data, CyclePlan(balance=Balance(data=1.0)))
+    other = refinement_step(loaded, system, data, CyclePlan(balance=Balance(data=1.0)))
     assert torch.equal(one.atoms.xyz, other.atoms.xyz)
 
 

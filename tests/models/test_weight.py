@@ -1,52 +1,65 @@
-"""The controller of the weight, without any data."""
+"""The controller of the balance, without any data."""
 
 import math
 
 import pytest
 
-from burnish.models.weight import CycleQuality, WeightLimits, first_weight, plan_weight
+from burnish.models.weight import Balance, BalanceLimits, CycleQuality, first_weight, plan_balance
 
-LIMITS = WeightLimits()
-
-
-def _q(weight, bond_z, angle_z, free=5.0):
-    return CycleQuality(weight=weight, bond_z=bond_z, angle_z=angle_z, free_value=free)
+LIMITS = BalanceLimits()
 
 
-def test_angles_lower_the_weight_as_bonds_do():
-    for bond, angle in ((1.3, 0.9), (0.8, 1.5)):
-        history = [_q(10, bond, angle), _q(10, bond, angle)]
-        assert plan_weight(history, LIMITS) < 10 / 1.09
+def _q(bond_z, angle_z, free=5.0, balance=Balance(data=10.0)):  # noqa: B008
+    return CycleQuality(balance=balance, bond_z=bond_z, angle_z=angle_z, free_value=free)
 
 
-def test_geometry_on_its_way_back_is_left_alone():
-    assert plan_weight([_q(10, 10.0, 4.0), _q(10, 1.8, 1.3)], LIMITS) == 10
+def _three(*args, **kwargs):
+    return [_q(*args, **kwargs)] * 3
 
 
-def test_tight_geometry_raises_the_weight_unless_free_reflections_object():
-    tight = [_q(10, 0.4, 0.7, 5.0), _q(10, 0.4, 0.7, 4.99)]
-    assert plan_weight(tight, LIMITS) > 10
-    overfit = [_q(10, 0.4, 0.7, 5.0), _q(10, 0.4, 0.7, 5.05)]
-    assert plan_weight(overfit, LIMITS) == 10
+def test_wide_angles_tighten_angles_and_wide_bonds_bonds():
+    after = plan_balance(_three(0.8, 1.5), LIMITS)
+    assert after.angle > 1.1
+    assert (after.bond, after.data) == (1.0, 10.0)
+    after = plan_balance(_three(1.3, 0.9), LIMITS)
+    assert after.bond > 1.1
+    assert (after.angle, after.data) == (1.0, 10.0)
 
 
-def test_a_missing_free_set_does_not_stop_the_controller():
-    tight = [_q(10, 0.4, 0.7, math.nan), _q(10, 0.4, 0.7, math.nan)]
-    assert plan_weight(tight, LIMITS) > 10
+def test_the_data_give_way_where_factors_end():
+    ended = Balance(data=10.0, bond=LIMITS.bond[1], angle=LIMITS.angle[1])
+    after = plan_balance(_three(0.8, 1.5, balance=ended), LIMITS)
+    assert after.data < 9.0
+    assert after.angle == LIMITS.angle[1]
 
 
-def test_good_geometry_keeps_the_weight_and_the_first_cycle_too():
-    assert plan_weight([_q(10, 0.8, 0.9), _q(10, 0.8, 0.9)], LIMITS) == 10
-    assert plan_weight([_q(10, 5.0, 5.0)], LIMITS) == 10
+def test_geometry_on_its_way_is_left_alone():
+    history = [_q(10.0, 4.0), _q(3.0, 2.0), _q(1.8, 1.3)]
+    assert plan_balance(history, LIMITS) == history[-1].balance
+    assert plan_balance([_q(5.0, 5.0)] * 2, LIMITS) == Balance(data=10.0)
+
+
+def test_tight_bonds_are_let_go():
+    after = plan_balance(_three(0.3, 0.7), LIMITS)
+    assert LIMITS.bond[0] <= after.bond < 0.7
+
+
+def test_free_reflections_that_fit_worse_lower_the_weight():
+    history = [_q(0.8, 0.9, 6.0), _q(0.8, 0.9, 5.0), _q(0.8, 0.9, 5.01)]
+    assert plan_balance(history, LIMITS).data == pytest.approx(8.0)
+    improving = [_q(0.8, 0.9, 6.0), _q(0.8, 0.9, 5.01), _q(0.8, 0.9, 5.0)]
+    assert plan_balance(improving, LIMITS).data == 10.0
+    unknown = _three(0.8, 0.9, math.nan)
+    assert plan_balance(unknown, LIMITS).data == 10.0
 
 
 def test_controller_brings_a_simple_world_to_its_limits():
-    weight, history = 20.0, []
+    history = [_q(10.0, 5.0, balance=Balance(data=20.0))]
     for _ in range(40):
-        history.append(_q(weight, 0.3 * weight**0.5, 0.55 * weight**0.5))
-        weight = plan_weight(history, LIMITS)
-    assert history[-1].angle_z == pytest.approx(LIMITS.angle_z, abs=0.1)
-    assert history[-1].bond_z <= 1.0
+        b = plan_balance(history, LIMITS)
+        history.append(_q(0.3 * (b.data / b.bond) ** 0.5, 0.55 * (b.data / b.angle) ** 0.5, balance=b))
+    assert history[-1].angle_z <= LIMITS.angle_z + 0.05
+    assert LIMITS.bond_z[0] - 0.05 <= history[-1].bond_z <= LIMITS.bond_z[1] + 0.05
 
 
 def test_first_weight_grows_with_the_resolution_limit():

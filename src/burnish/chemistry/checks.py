@@ -11,6 +11,11 @@ from burnish.core.errors import DataError
 
 MAX_LISTED = 5
 
+# Names before version 3 of the PDB format that still turn up.
+FORMER_NAMES = {"O1P": "OP1", "O2P": "OP2", "O3P": "OP3", "C5M": "C7", "CD": "CD1"} | {
+    f"{atom}*": f"{atom}'" for atom in ("C1", "C2", "C3", "C4", "C5", "O2", "O3", "O4", "O5")
+}
+
 
 def check_atoms(structure: gemmi.Structure, monlib: gemmi.MonLib) -> None:
     """Raise an error for atoms given twice and for heavy atoms that their dictionary does not know.
@@ -46,11 +51,13 @@ def check_atoms(structure: gemmi.Structure, monlib: gemmi.MonLib) -> None:
         )
     if unknown:
         residue_name = unknown[0][1]
+        renamed = {place.rsplit("/", 1)[1] for place, _ in unknown} & set(FORMER_NAMES)
+        hint = "".join(f"; {old} is now {FORMER_NAMES[old]}" for old in sorted(renamed)[:MAX_LISTED])
         expected = " ".join(sorted(name for name in names[residue_name] if not name.startswith(("H", "D"))))
         raise DataError(
             f"{structure.name}: {_count(len(unknown), 'atom')} misnamed: {_first([place for place, _ in unknown])};"
-            f" the dictionary of {residue_name} has {expected}; rename the atoms, or give the dictionary that these"
-            " names belong to with --ligand"
+            f" the dictionary of {residue_name} has {expected}{hint}; rename the atoms, or give the dictionary that"
+            " these names belong to with --ligand"
         )
 
 

@@ -46,11 +46,13 @@ def make_component(name: str, smiles: str | None = None) -> MadeComponent:
     except ImportError as error:
         raise DataError("restraints of unknown components need RDKit: pip install burnish[ligands]") from error
     if smiles is not None:
-        molecule, title, source = molecule_from_smiles(smiles), name, "SMILES"
+        molecule, title, source, group = molecule_from_smiles(smiles), name, "SMILES", "non-polymer"
     else:
         molecule, title = molecule_from_components(name)
-        source = "the chemical component dictionary"
-    component = perceive(molecule, name, title, "non-polymer")
+        source, group = "the chemical component dictionary", component_group(name, molecule)
+        if group in ("peptide", "P-peptide"):
+            molecule = with_ammonium(molecule)
+    component = perceive(molecule, name, title, group)
     return MadeComponent(document=component_document(component, [f"made from {source}"]), source=source)
 
 
@@ -90,16 +92,9 @@ def molecule_from_components(name: str) -> tuple[Any, str]:
 
 def _read_component(name: str) -> tuple[list[AtomRow], list[tuple[str, str, str]], str]:
     """Atoms (name, element, charge, place), bonds (name, name, order) and the title of a component."""
-    try:
-        from biotite.structure.info.ccd import get_from_ccd
-    except ImportError as error:
-        raise DataError("the chemical component dictionary needs biotite: pip install burnish[ligands]") from error
-    try:
-        atom_table = get_from_ccd("chem_comp_atom", name)
-        bond_table = get_from_ccd("chem_comp_bond", name)
-        head = get_from_ccd("chem_comp", name)
-    except KeyError:
-        atom_table = None
+    atom_table, bond_table, head = (
+        _category(category, name) for category in ("chem_comp_atom", "chem_comp_bond", "chem_comp")
+    )
     if atom_table is None:
         raise DataError("unknown to the chemical component dictionary as well")
     places = _places(atom_table)
@@ -116,6 +111,61 @@ def _read_component(name: str) -> tuple[list[AtomRow], list[tuple[str, str, str]
         bonds = [(str(first), str(second), str(order).upper()) for first, second, order in zip(*columns, strict=True)]
     title = str(head["name"].as_array(str)[0]) if head is not None else name
     return atoms, bonds, title
+
+
+def component_group(name: str, molecule: Any) -> str:
+    """Group, as CCP4 spells it, that decides which links a component takes part in.
+
+    Parameters
+    ----------
+    name : of the component.
+    molecule : its atoms by name; a component lacking those that the links of its group need is "non-polymer".
+    """
+    head = _category("chem_comp", name)
+    kind = str(head["type"].as_array(str)[0]).upper() if head is not None else ""
+    atoms = {atom.GetProp("name"): atom for atom in molecule.GetAtoms()}
+    if "PEPTIDE" in kind and {"N", "CA", "C", "O", "OXT"} <= set(atoms):
+        nitrogen = atoms["N"]
+        heavy = sum(other.GetAtomicNum() > 1 for other in nitrogen.GetNeighbors())
+        if heavy == 1:
+            return "peptide"
+        return "P-peptide" if nitrogen.IsInRing() and "CD" in atoms else "non-polymer"
+    if ("RNA" in kind or "DNA" in kind) and {"P", "O5'", "C5'", "C3'", "O3'"} <= set(atoms):
+        return "RNA" if "RNA" in kind else "DNA"
+    if "SACCHARIDE" in kind and {"C1", "O1", "C5", "O5"} <= set(atoms) and atoms["O5"].IsInRing():
+        return "pyranose"
+    return "non-polymer"
+
+
+def with_ammonium(molecule: Any) -> Any:
+    """An amino acid with one more hydrogen on its N, named as the next of H, H2, H3."""
+    from rdkit import Chem
+
+    nitrogen = next(atom for atom in molecule.GetAtoms() if atom.GetProp("name") == "N")
+    names = {atom.GetProp("name") for atom in nitrogen.GetNeighbors()}
+    new = next(name for name in ("H", "H2", "H3") if name not in names)
+    nitrogen.SetFormalCharge(1)
+    nitrogen.SetNoImplicit(False)
+    nitrogen.SetNumExplicitHs(0)
+    molecule.UpdatePropertyCache(strict=False)
+    added = Chem.AddHs(molecule, addCoords=True, onlyOnAtoms=[nitrogen.GetIdx()])
+    for atom in added.GetAtoms():
+        if not atom.HasProp("name"):
+            atom.SetProp("name", new)
+    Chem.SanitizeMol(added)
+    return added
+
+
+def _category(category: str, name: str) -> Any:
+    """A category of a component in biotite's copy of the chemical component dictionary, or None."""
+    try:
+        from biotite.structure.info.ccd import get_from_ccd
+    except ImportError as error:
+        raise DataError("the chemical component dictionary needs biotite: pip install burnish[ligands]") from error
+    try:
+        return get_from_ccd(category, name)
+    except KeyError:
+        return None
 
 
 def _places(table: Any) -> np.ndarray:

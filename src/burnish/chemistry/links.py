@@ -23,11 +23,13 @@ class Linking:
     Attributes
     ----------
     max_stretched : longest C–N or O3′–P, Å, that is still bonded where the sequence says so.
+    max_record : longest bond, Å, that a record is believed.
     found_margin : a link that no record names is made when its atoms are closer than this times the ideal distance.
     find : look for links that no record names.
     """
 
     max_stretched: float = 5.0
+    max_record: float = 6.0
     found_margin: float = 1.3
     find: bool = True
 
@@ -48,7 +50,7 @@ def complete_links(model: gemmi.Structure, library: gemmi.MonLib, linking: Linki
     library : dictionaries of its components, with links.
     linking : distances that decide.
     """
-    messages = _check_records(model)
+    messages = _check_records(model, linking)
     messages += _bridge_stretched(model, linking)
     if linking.find:
         messages += _find_links(model, library, linking)
@@ -75,8 +77,8 @@ def _address(chain: gemmi.Chain, residue: gemmi.Residue, atom: gemmi.Atom) -> ge
     return gemmi.AtomAddress(chain.name, residue.seqid, residue.name, atom.name, atom.altloc)
 
 
-def _check_records(model: gemmi.Structure) -> list[str]:
-    """Drop records that are no covalent link or name missing atoms; put metals first."""
+def _check_records(model: gemmi.Structure, linking: Linking) -> list[str]:
+    """Drop records that are no covalent link, name missing atoms or lie far apart."""
     messages: list[str] = []
     kept = []
     for connection in model.connections:
@@ -91,6 +93,15 @@ def _check_records(model: gemmi.Structure) -> list[str]:
         if connection.asu != gemmi.Asu.Same:
             image = model.cell.find_nearest_image(first.atom.pos, second.atom.pos, connection.asu)
             connection.asu = gemmi.Asu.Same if image.same_asu() else gemmi.Asu.Different
+            distance = image.dist()
+        else:
+            distance = first.atom.pos.dist(second.atom.pos)
+        if distance > linking.max_record:
+            messages.append(
+                f"link {connection.partner1} – {connection.partner2} is {distance:.1f} Å long;"
+                f" ignored (links are kept up to {linking.max_record:g} Å)"
+            )
+            continue
         if first.atom.element.is_metal or second.atom.element.is_metal:
             connection.type = gemmi.ConnectionType.MetalC
         kept.append(connection)

@@ -30,7 +30,8 @@ from burnish.models.refinement_system import RefinementSystem, parametrise, prio
 from burnish.models.restraints.nonbonded import Contacts, find_contacts
 from burnish.models.restraints.stereochemistry import geometry_statistics
 from burnish.models.restraints.term import Array, Term, total
-from burnish.models.weight import CycleQuality, first_weight, plan_weight
+from burnish.models.restraints.weights import GeometryWeights
+from burnish.models.weight import Balance, CycleQuality, first_weight, plan_balance
 from burnish.numerics.conjugate_gradients import NormalMatrix, solve_normal_equations
 
 
@@ -41,17 +42,22 @@ class CycleRecord:
     Attributes
     ----------
     cycle : number.
-    weight : of the data.
+    balance : of data, bonds and angles.
     step : fraction of the Gauss–Newton step that was taken; 0 where none made the target smaller.
     data : statistics of the data, by name.
     geometry : statistics of the geometry, by name.
     """
 
     cycle: int
-    weight: float
+    balance: Balance
     step: float
     data: Mapping[str, float]
     geometry: Mapping[str, float]
+
+    @property
+    def weight(self) -> float:
+        """Weight of the data."""
+        return self.balance.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +68,13 @@ class RefinementState:
     ----------
     atoms : present model.
     ridge : damping of the data's part of the normal equations.
-    weight : of the data in the next cycle.
+    balance : of data, bonds and angles in the next cycle.
     history : one record for each cycle, the start first.
     """
 
     atoms: Atoms
     ridge: float
-    weight: float
+    balance: Balance
     history: tuple[CycleRecord, ...]
 
     @property
@@ -80,7 +86,7 @@ class RefinementState:
 class CyclePlan:
     """What the next cycle does."""
 
-    weight: float
+    balance: Balance
 
 
 class Stop(Enum):
@@ -128,10 +134,16 @@ def _contacts(atoms: Atoms, system: RefinementSystem) -> Contacts:
 
 
 def _record(
-    cycle: int, weight: float, step: float, atoms: Atoms, contacts: Contacts, system: RefinementSystem, data: DataTerm
+    cycle: int,
+    balance: Balance,
+    step: float,
+    atoms: Atoms,
+    contacts: Contacts,
+    system: RefinementSystem,
+    data: DataTerm,
 ) -> CycleRecord:
     geometry = geometry_statistics(atoms.xyz.numpy(), system.stereochemistry, contacts)
-    return CycleRecord(cycle=cycle, weight=weight, step=step, data=data_numbers(data), geometry=geometry)
+    return CycleRecord(cycle=cycle, balance=balance, step=step, data=data_numbers(data), geometry=geometry)
 
 
 def _with_overall_b(atoms: Atoms, system: RefinementSystem, data: DataTerm) -> Atoms:
@@ -152,8 +164,9 @@ def initial_state(system: RefinementSystem, data: DataTerm) -> RefinementState:
     data.prepare(system.model.atoms)
     atoms = system.model.atoms if system.settings.cycles == 0 else _with_overall_b(system.model.atoms, system, data)
     weight = system.settings.weight if system.settings.weight is not None else first_weight(system.d_min)
-    record = _record(0, weight, 0.0, atoms, _contacts(atoms, system), system, data)
-    return RefinementState(atoms=atoms, ridge=system.settings.ridge, weight=weight, history=(record,))
+    balance = Balance(data=weight, bond=system.settings.geometry.bond, angle=system.settings.geometry.angle)
+    record = _record(0, balance, 0.0, atoms, _contacts(atoms, system), system, data)
+    return RefinementState(atoms=atoms, ridge=system.settings.ridge, balance=balance, history=(record,))
 
 
 def plan_next(state: RefinementState, system: RefinementSystem) -> CyclePlan | Stop:
@@ -163,37 +176,38 @@ def plan_next(state: RefinementState, system: RefinementSystem) -> CyclePlan | S
     recent = state.history[-2:]
     if len(recent) == 2 and all(record.step == 0.0 and record.cycle > 0 for record in recent):
         return Stop.CONVERGED
-    return CyclePlan(weight=state.weight)
+    return CyclePlan(balance=state.balance)
 
 
 def refinement_step(
     state: RefinementState, system: RefinementSystem, data: DataTerm, plan: CyclePlan
 ) -> RefinementState:
     """One cycle: derivatives, Gauss–Newton step, shorter steps until the target falls, new scales, new weight."""
-    atoms = state.atoms
+    atoms, balance = state.atoms, plan.balance
+    weights = replace(system.settings.geometry, bond=balance.bond, angle=balance.angle)
     contacts = _contacts(atoms, system)
     evaluation = data.evaluate(atoms)
-    terms = prior_terms(atoms, system, contacts)
+    terms = prior_terms(atoms, system, contacts, weights)
     parameters = parametrise(atoms, system)
-    gradient, matrix = normal_equations(evaluation, terms, parameters, plan.weight, state.ridge)
+    gradient, matrix = normal_equations(evaluation, terms, parameters, balance.data, state.ridge)
     step, _ = solve_normal_equations(matrix, -gradient)
-    start = plan.weight * evaluation.value + sum(t.energy for pair in terms for t in pair)
-    trial = _line_search(atoms, step, start, system, data, contacts, parameters, plan.weight)
+    start = balance.data * evaluation.value + sum(t.energy for pair in terms for t in pair)
+    trial = _line_search(atoms, step, start, system, data, contacts, parameters, balance.data, weights)
     predicted = -float(gradient @ step) - 0.5 * float(step @ _curvature(matrix, step))
     ridge = _next_ridge(state.ridge, start - trial.target, predicted, trial.fraction)
     data.update_scaling(trial.atoms)
     moved = _with_overall_b(trial.atoms, system, data)
-    record = _record(state.cycle + 1, plan.weight, trial.fraction, moved, _contacts(moved, system), system, data)
+    record = _record(state.cycle + 1, balance, trial.fraction, moved, _contacts(moved, system), system, data)
     history = (*state.history, record)
-    weight = plan.weight if system.settings.weight is not None else plan_weight(qualities(history), system.limits)
-    return RefinementState(atoms=moved, ridge=ridge, weight=weight, history=history)
+    after = balance if system.settings.weight is not None else plan_balance(qualities(history), system.limits)
+    return RefinementState(atoms=moved, ridge=ridge, balance=after, history=history)
 
 
 def qualities(history: tuple[CycleRecord, ...]) -> list[CycleQuality]:
     """What the controller of the weight sees."""
     return [
         CycleQuality(
-            weight=r.weight,
+            balance=r.balance,
             bond_z=r.geometry["bond_rmsz"],
             angle_z=r.geometry["angle_rmsz"],
             free_value=r.data["free_value"],
@@ -257,6 +271,7 @@ def _line_search(
     contacts: Contacts,
     parameters: Parametrisation,
     weight: float,
+    weights: GeometryWeights,
 ) -> _Trial:
     """The whole step, a half, or a quarter: the first that makes the target smaller; none leaves the atoms where
     they are."""
@@ -267,7 +282,7 @@ def _line_search(
         moved = moved_atoms(
             atoms, (fraction * full[0], fraction * full[1], fraction * full[2]), system.model.riders, system.parent
         )
-        target = weight * data.value(moved) + prior_energy(moved, system, contacts)
+        target = weight * data.value(moved) + prior_energy(moved, system, contacts, weights)
         if target < start:
             return _Trial(atoms=moved, target=target, fraction=fraction)
     return _Trial(atoms=atoms, target=start, fraction=0.0)
@@ -293,7 +308,7 @@ def iterate(state: RefinementState, system: RefinementSystem, data: DataTerm) ->
 def report_cycle(state: RefinementState, system: RefinementSystem, listener: Listener) -> None:
     """Tell a listener about the last cycle."""
     record = state.history[-1]
-    values = {"weight": record.weight, "step": record.step, **record.data, **record.geometry}
+    values = {"weight": record.balance.data, "step": record.step, **record.data, **record.geometry}
     listener(Metrics(series="cycles", step=record.cycle, values=values))
     listener(Progress(stage="refinement", done=record.cycle, total=system.settings.cycles))
 
@@ -318,7 +333,9 @@ _TENSORS = ("xyz", "b_iso", "u_aniso", "is_aniso", "occ")
 def state_arrays(state: RefinementState) -> dict[str, np.ndarray]:
     """All of a state as named arrays, for `numpy.savez`."""
     arrays = {name: getattr(state.atoms, name).numpy() for name in _TENSORS}
-    text = json.dumps({"ridge": state.ridge, "weight": state.weight, "history": [asdict(r) for r in state.history]})
+    text = json.dumps(
+        {"ridge": state.ridge, "balance": asdict(state.balance), "history": [asdict(r) for r in state.history]}
+    )
     return {**arrays, "rest": np.frombuffer(text.encode(), dtype=np.uint8)}
 
 
@@ -327,5 +344,5 @@ def state_from_arrays(arrays: Mapping[str, np.ndarray], system: RefinementSystem
     rest = json.loads(bytes(arrays["rest"]).decode())
     tensors: dict[str, Any] = {name: torch.as_tensor(np.array(arrays[name])) for name in _TENSORS}
     atoms = replace(system.model.atoms, **tensors)
-    history = tuple(CycleRecord(**record) for record in rest["history"])
-    return RefinementState(atoms=atoms, ridge=rest["ridge"], weight=rest["weight"], history=history)
+    history = tuple(CycleRecord(**{**r, "balance": Balance(**r["balance"])}) for r in rest["history"])
+    return RefinementState(atoms=atoms, ridge=rest["ridge"], balance=Balance(**rest["balance"]), history=history)

@@ -21,7 +21,7 @@ class RefinementSettings:
     occupancies : refine occupancies of alternate conformers, each group as one number, together one.
     ncs : local restraints between copies of a chain, found by sequence; None for automatic (on from 2 Å on when
         there are copies).
-    jelly_body : σ of the restraints that hold present distances, Å; None for automatic (.02 Å beyond 2.8 Å).
+    jelly_body : σ of the restraints that hold present distances, Å; None for automatic (.05 Å beyond 2.8 Å).
     tls : refine TLS groups beside residual B: none, one for each chain, or as given in `tls_groups`.
     tls_groups : atoms of each group when `tls` is "given".
     rigid_cycles : cycles that move rigid bodies before the others.

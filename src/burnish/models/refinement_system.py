@@ -11,6 +11,7 @@ import torch
 from burnish.core.units import EIGHT_PI_SQUARED
 from burnish.data.atoms import Atoms
 from burnish.data.hydrogens import Riders
+from burnish.data.labels import AtomLabels
 from burnish.data.reflections import Crystal
 from burnish.data.restraints import Restraints
 from burnish.models.parameters import (
@@ -24,15 +25,27 @@ from burnish.models.parameters import (
 )
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.restraints.displacement import SimilarPairs, similar_pairs, similarity_term, sphericity_term
+from burnish.models.restraints.neighbours import (
+    Copies,
+    ReferenceDistances,
+    find_copies,
+    jelly_term,
+    ncs_term,
+    reference_term,
+)
 from burnish.models.restraints.nonbonded import Contacts, find_mates, find_pairs
 from burnish.models.restraints.stereochemistry import Stereochemistry, geometry_energy, geometry_terms, stereochemistry
-from burnish.models.restraints.term import Index, Mask, Term
+from burnish.models.restraints.term import Array, Index, Mask, Term
+from burnish.models.restraints.weights import GeometryWeights
 from burnish.models.special_positions import SpecialPositions, find_special_positions
-from burnish.models.weight import WeightLimits
+from burnish.models.weight import BalanceLimits
 
 ANISOTROPIC_D_MIN = 1.3  # Å; beyond it data rarely pay for six parameters an atom
 ANISOTROPIC_RATIO = 1.8  # measured values for each parameter of an anisotropic model
 _B_SIGMA = {1: 0.09, 2: 0.13, 3: 0.23}  # relative difference of B over one bond, two bonds, and in contact
+NCS_D_MIN = 2.0  # Å; better data show in which details copies differ
+JELLY_D_MIN = 2.8  # Å
+JELLY_SIGMA = 0.05  # Å
 _SPHERICITY = 0.4  # σ of U against its mean, relative
 
 
@@ -46,12 +59,16 @@ class RefinableModel:
     restraints : of the same atoms.
     riders : hydrogens that ride.
     crystal : for symmetry mates; None without symmetry.
+    labels : names of the atoms, for finding copies of chains; None without.
+    reference : distances of a better model; None without.
     """
 
     atoms: Atoms
     restraints: Restraints
     riders: Riders
     crystal: Crystal | None
+    labels: AtomLabels | None = None
+    reference: ReferenceDistances | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +84,8 @@ class RefinementSystem:
     groups : of occupancies.
     parent : heavy atom of each riding hydrogen, the atom itself for others. (n,)
     shape_held : anisotropic atoms whose tensors keep their shape and move by an isotropic part only. (n,) bool
+    copies : corresponding atoms of equal chains that are restrained to be alike.
+    jelly_sigma : σ of the restraints that hold present distances, Å; None without.
     d_min : resolution of the data, Å.
     limits : where the weight should bring geometry.
     """
@@ -78,8 +97,10 @@ class RefinementSystem:
     groups: OccupancyGroups
     parent: Index
     shape_held: Mask
+    copies: tuple[Copies, ...]
+    jelly_sigma: float | None
     d_min: float
-    limits: WeightLimits
+    limits: BalanceLimits
 
 
 def wants_anisotropic(settings: RefinementSettings, d_min: float, n_observations: int, n_heavy: int) -> bool:
@@ -124,9 +145,24 @@ def make_system(
         groups=groups,
         parent=_ridden(model),
         shape_held=held,
+        copies=_copies(model, settings, d_min),
+        jelly_sigma=_jelly_sigma(settings, d_min),
         d_min=d_min,
-        limits=WeightLimits(),
+        limits=BalanceLimits(),
     )
+
+
+def _copies(model: RefinableModel, settings: RefinementSettings, d_min: float) -> tuple[Copies, ...]:
+    wanted = settings.ncs if settings.ncs is not None else d_min > NCS_D_MIN
+    if not wanted or model.labels is None:
+        return ()
+    return find_copies(model.labels, model.restraints.contacts)
+
+
+def _jelly_sigma(settings: RefinementSettings, d_min: float) -> float | None:
+    if settings.jelly_body is not None:
+        return settings.jelly_body if settings.jelly_body > 0 else None
+    return JELLY_SIGMA if d_min > JELLY_D_MIN else None
 
 
 def _ridden(model: RefinableModel) -> Index:
@@ -186,10 +222,26 @@ def displacement_pairs(atoms: Atoms, system: RefinementSystem) -> SimilarPairs:
     return similar_pairs(pairs, sigma, distance)
 
 
-def prior_terms(atoms: Atoms, system: RefinementSystem, contacts: Contacts) -> tuple[list[Term], list[Term]]:
+def prior_terms(
+    atoms: Atoms, system: RefinementSystem, contacts: Contacts, weights: GeometryWeights
+) -> tuple[list[Term], list[Term]]:
     """Restraints of positions and of displacements."""
-    xyz = geometry_terms(atoms.xyz.numpy(), system.stereochemistry, contacts, system.settings.geometry)
-    return xyz, _displacement_terms(atoms, system)
+    xyz = atoms.xyz.numpy()
+    terms = geometry_terms(xyz, system.stereochemistry, contacts, weights)
+    terms += _neighbour_terms(xyz, system)
+    if system.jelly_sigma is not None:
+        terms.append(jelly_term(xyz, system.stereochemistry.source.contacts, system.jelly_sigma))
+    return terms, _displacement_terms(atoms, system)
+
+
+def _neighbour_terms(xyz: Array, system: RefinementSystem) -> list[Term]:
+    """Restraints to other copies and to a reference, which have energy; a jelly body has none."""
+    terms = []
+    if system.copies:
+        terms.append(ncs_term(xyz, system.copies, system.stereochemistry.source.contacts))
+    if system.model.reference is not None:
+        terms.append(reference_term(xyz, system.model.reference))
+    return terms
 
 
 def _displacement_terms(atoms: Atoms, system: RefinementSystem) -> list[Term]:
@@ -203,7 +255,8 @@ def _displacement_terms(atoms: Atoms, system: RefinementSystem) -> list[Term]:
     return terms
 
 
-def prior_energy(atoms: Atoms, system: RefinementSystem, contacts: Contacts) -> float:
+def prior_energy(atoms: Atoms, system: RefinementSystem, contacts: Contacts, weights: GeometryWeights) -> float:
     """Energy of all restraints, for trial steps; the list of contacts is that of the start of the cycle."""
-    geometry = geometry_energy(atoms.xyz.numpy(), system.stereochemistry, contacts, system.settings.geometry)
-    return geometry + sum(term.energy for term in _displacement_terms(atoms, system))
+    geometry = geometry_energy(atoms.xyz.numpy(), system.stereochemistry, contacts, weights)
+    others = _neighbour_terms(atoms.xyz.numpy(), system) + _displacement_terms(atoms, system)
+    return geometry + sum(term.energy for term in others)

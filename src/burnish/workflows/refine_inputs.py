@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from burnish.io.models import ModelFile, agree_on_crystal, atoms_of, read_model
 from burnish.io.reflections import DataRequest, DiffractionData, read_reflections
 from burnish.models.crystal_term import CrystalSettings, CrystalTerm
 from burnish.models.french_wilson import french_wilson
+from burnish.models.intensity_target import IntensityTarget
+from burnish.models.phased_target import PhasedTarget
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel
 from burnish.models.targets import AmplitudeTarget, LeastSquaresTarget, Target
@@ -28,6 +31,12 @@ from burnish.models.twinning import twin_laws
 from burnish.options.refine import RefineOptions
 from burnish.scattering.form_factors import Radiation
 
+TARGETS: dict[str, Callable[[Reflections], Target]] = {
+    "ml": AmplitudeTarget,
+    "intensity": IntensityTarget,
+    "phased": PhasedTarget,
+    "ls": LeastSquaresTarget,
+}
 TOGETHER = 0.5  # share of twin mates of free reflections that must be free; .05 is chance
 
 
@@ -131,8 +140,7 @@ def _in_crystal(model: ModelFile, data: DiffractionData) -> gemmi.Structure:
 
 def refinement_settings(options: RefineOptions) -> RefinementSettings:
     """The engine's settings."""
-    if options.tls not in ("none", "auto"):
-        raise InputError(f"--tls {options.tls}: TLS groups from a file are not read yet; give none or auto")
+    _refuse_unbuilt(options)
     return RefinementSettings(
         cycles=options.cycles,
         weight=options.weight,
@@ -145,6 +153,19 @@ def refinement_settings(options: RefineOptions) -> RefinementSettings:
         rigid_cycles=options.rigid_body,
         seed=options.seed,
     )
+
+
+def _refuse_unbuilt(options: RefineOptions) -> None:
+    """What the engine cannot do yet is refused rather than left out without a word."""
+    asked = {
+        "--tls": options.tls != "none",
+        "--ncs on": options.ncs == "on",
+        "--jelly-body": bool(options.jelly_body),
+        "--rigid-body": options.rigid_body > 0,
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            raise InputError(f"{name}: not there yet in this version; leave it out")
 
 
 def data_term(options: RefineOptions, reflections: Reflections, listener: Listener) -> CrystalTerm:
@@ -160,23 +181,23 @@ def data_term(options: RefineOptions, reflections: Reflections, listener: Listen
 
 def _target(options: RefineOptions, reflections: Reflections, listener: Listener) -> Target:
     if options.twin:
-        if options.target != "ml":
-            raise InputError(f"--target {options.target}: twinned data are refined by maximum likelihood only; use ml")
-        laws = twin_laws(reflections.crystal)
-        if not laws:
-            raise InputError(
-                f"--twin: no twin law goes with {reflections.crystal.space_group} and this cell (the lattice "
-                "has no higher symmetry than the crystal); leave --twin out"
-            )
-        listener(Message(f"twin laws: {'; '.join(laws)}"))
-        for text in _flags_across_twins(reflections, laws):
-            listener(Message(text, "warning"))
-        return TwinTarget(reflections, laws)
-    if options.target == "ls":
-        return LeastSquaresTarget(reflections)
-    if options.target == "intensity":
-        raise InputError("--target intensity: not there yet; use ml")
-    return AmplitudeTarget(reflections)
+        return _twin_target(options, reflections, listener)
+    return TARGETS[options.target](reflections)
+
+
+def _twin_target(options: RefineOptions, reflections: Reflections, listener: Listener) -> Target:
+    if options.target != "ml":
+        raise InputError(f"--target {options.target}: twinned data are refined by maximum likelihood only; use ml")
+    laws = twin_laws(reflections.crystal)
+    if not laws:
+        raise InputError(
+            f"--twin: no twin law goes with {reflections.crystal.space_group} and this cell (the lattice has no higher "
+            "symmetry than the crystal); leave --twin out"
+        )
+    listener(Message(f"twin laws: {'; '.join(laws)}"))
+    for text in _flags_across_twins(reflections, laws):
+        listener(Message(text, "warning"))
+    return TwinTarget(reflections, laws)
 
 
 def _flags_across_twins(reflections: Reflections, laws: tuple[str, ...]) -> list[str]:
