@@ -10,6 +10,18 @@ from burnish.models.data_term import DataStatistics
 from burnish.reports.figures import as_png, house_style
 from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table, Text
 from burnish.reports.refinement_figures import b_figure, cycles_figure, geometry_figure, shells_figure
+from burnish.validate.geometry import GeometryReport
+
+MOST_LISTED = 40
+KINDS = (  # label, kind, unit, format of the rms deviation
+    ("bonds", "bond", "Å", ".4f"),
+    ("… of links", "bond_link", "Å", ".4f"),
+    ("angles", "angle", "°", ".2f"),
+    ("… of links", "angle_link", "°", ".2f"),
+    ("torsions", "torsion", "°", ".1f"),
+    ("chiral volumes", "chiral", "Å³", ".3f"),
+    ("planes", "plane", "Å", ".4f"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +35,7 @@ class RefinementReport:
     crystal : cell and space group.
     cycles : numbers by name of every cycle, the start first.
     statistics : agreement at the end.
+    geometry : deviations at the end, and outliers.
     n_work, n_free : reflections in use.
     b_model, b_water : B of the atoms, Å².
     warnings : in the order in which they came.
@@ -37,6 +50,7 @@ class RefinementReport:
     crystal: Crystal
     cycles: Sequence[Mapping[str, float]]
     statistics: DataStatistics
+    geometry: GeometryReport
     n_work: int
     n_free: int
     b_model: Sequence[float]
@@ -87,7 +101,7 @@ def _numbers(report: RefinementReport) -> Numbers:
         ("R-free", f"{statistics.r_free:.4f}"),
         ("bonds, rms Z", f"{last['bond_rmsz']:.2f}"),
         ("angles, rms Z", f"{last['angle_rmsz']:.2f}"),
-        ("CC work / free", f"{statistics.cc_work:.3f} / {statistics.cc_free:.3f}"),
+        ("CC-free", f"{statistics.cc_free:.3f}"),
     ]
     if len(statistics.twin_fractions) > 1:
         items.append(("twin fractions", " ".join(f"{f:.3f}" for f in statistics.twin_fractions)))
@@ -142,31 +156,39 @@ def _shells(report: RefinementReport) -> list[Block]:
 
 
 def _geometry(report: RefinementReport) -> list[Block]:
-    first, last = report.cycles[0], report.cycles[-1]
-    kinds = [
-        ("bonds", "bond", "Å", ".4f"),
-        ("angles", "angle", "°", ".2f"),
-        ("torsions", "torsion", "°", ".1f"),
-        ("chiral volumes", "chiral", "Å³", ".3f"),
-        ("planes", "plane", "Å", ".4f"),
-        ("contacts", "contact", "Å", ".3f"),
+    first, found = report.cycles[0], report.geometry.summaries
+    rows = [
+        [
+            f"{label}, {unit}",
+            f"{found[kind].count}",
+            f"{first[f'{kind}_rmsz']:.2f}" if f"{kind}_rmsz" in first else "–",
+            f"{found[kind].rmsz:.2f}",
+            f"{found[kind].rmsd:{form}}",
+        ]
+        for label, kind, unit, form in KINDS
+        if kind in found and found[kind].count
     ]
-    rows = []
-    for label, kind, unit, form in kinds:
-        if f"{kind}_rmsz" not in last:
-            continue
-        deviation = f"{last[f'{kind}_rmsd']:{form}} {unit}" if f"{kind}_rmsd" in last else "–"
-        rows.append([label, f"{first[f'{kind}_rmsz']:.2f}", f"{last[f'{kind}_rmsz']:.2f}", deviation])
     with house_style():
         png = as_png(geometry_figure(report.cycles))
-    return [
-        Picture(png, "Root mean square Z of bonds and angles by cycle; the band is where they should end."),
+    blocks: list[Block] = [
+        Picture(png, "Root mean square Z of bonds and angles by cycle; the band is where bonds should end."),
         Table(
-            ["restraints", "rms Z at the start", "rms Z at the end", "rms deviation"],
+            ["restraints", "number", "rms Z at the start", "rms Z at the end", "rms deviation"],
             rows,
-            caption="Without hydrogens; everything that the topology lists counts, restrained or not.",
+            caption="Without hydrogens. Everything that the topology lists counts, restrained or not; links are those "
+            "between residues, which the lines above them hold too.",
         ),
     ]
+    outliers = report.geometry.outliers
+    if not outliers:
+        return [*blocks, Text("No bond, angle, torsion, chiral volume or plane is off by 5 σ or more.")]
+    listed = [
+        [o.kind + (" (link)" if o.link else ""), " – ".join(o.atoms), f"{o.value:.3f}", f"{o.target:.3f}", f"{o.z:.1f}"]
+        for o in outliers[:MOST_LISTED]
+    ]
+    more = f" (the worst {MOST_LISTED} of {len(outliers)})" if len(outliers) > MOST_LISTED else ""
+    caption = f"Off by 5 σ or more{more}; Å, degrees, Å³"
+    return [*blocks, Table(["kind", "atoms", "value", "ideal", "Z"], listed, caption=caption, more=True)]
 
 
 def _displacement(report: RefinementReport) -> list[Block]:

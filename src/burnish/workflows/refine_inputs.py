@@ -173,7 +173,7 @@ def data_term(options: RefineOptions, reflections: Reflections, listener: Listen
     return CrystalTerm(
         reflections,
         target=_target(options, reflections, listener),
-        settings=CrystalSettings(radiation=Radiation(options.radiation)),
+        settings=CrystalSettings(radiation=Radiation(options.radiation), shells=report_shells(reflections)),
         listener=listener,
         device=chosen_device(options.device),
     )

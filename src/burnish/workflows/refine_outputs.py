@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,13 +24,17 @@ from burnish.models.refinement import CycleRecord, RefinementState
 from burnish.options.refine import RefineOptions
 from burnish.reports.page import render
 from burnish.reports.refinement import RefinementReport, refinement_page
+from burnish.validate.geometry import GeometryReport, report_geometry
 from burnish.workflows.refine_inputs import RefineInputs
 
 CCP4_LABELS = ("FWT", "PHWT", "DELFWT", "PHDELWT", "FWT_NOFILL", "PHWT_NOFILL")
 PHENIX_LABELS = ("2FOFCWT", "PH2FOFCWT", "FOFCWT", "PHFOFCWT", "2FOFCWT_no_fill", "PH2FOFCWT_no_fill")
+MOST_OUTLIERS = 100
 RESTRAINT_NAMES = {
     "bond": "r_bond_refined_d",
+    "bond_h": "r_bond_other_d",
     "angle": "r_angle_refined_deg",
+    "angle_h": "r_angle_other_deg",
     "torsion": "r_dihedral_angle_refined_deg",
     "chiral": "r_chiral_restr",
     "plane": "r_gen_planes_refined",
@@ -53,12 +57,13 @@ def write_outputs(options: RefineOptions, job: Job, done: Finished) -> dict[str,
     statistics = done.term.statistics()
     write_maps(options, job, done)
     structure = output_structure(options, done)
-    numbers = header_numbers(done, statistics)
+    geometry = geometry_report(done)
+    numbers = header_numbers(done, statistics, geometry)
     write_model_cif(job.path("refined.cif"), done.inputs.model, structure, numbers)
     _write_pdb(job, structure, numbers, job.notify)
-    record = statistics_record(options, done, statistics)
+    record = statistics_record(options, done, statistics, geometry)
     write_text(job.path("refined.json"), json.dumps(record, indent=1, allow_nan=False) + "\n")
-    page = refinement_page(_report(options, done, statistics, structure))
+    page = refinement_page(_report(options, done, statistics, geometry, structure))
     write_text(job.path("report.html"), render(page))
     return {**record["final"], "report": str(job.path("report.html"))}
 
@@ -105,23 +110,14 @@ def write_maps(options: RefineOptions, job: Job, done: Finished) -> None:
     write_reflections(job.path("refined.mtz"), done.inputs.data, columns)
 
 
-def header_numbers(done: Finished, statistics: DataStatistics) -> RefinementNumbers:
+def header_numbers(done: Finished, statistics: DataStatistics, geometry: GeometryReport) -> RefinementNumbers:
     """What the headers of the models say."""
     r = done.inputs.data.reflections
     d = r.s2[done.term.work | done.term.free].rsqrt()
-    geometry = done.state.history[-1].geometry
-    restraints = done.inputs.refinable.restraints
-    counts = {
-        "bond": len(restraints.bonds),
-        "angle": len(restraints.angles),
-        "torsion": len(restraints.torsions),
-        "chiral": len(restraints.chirals),
-        "plane": len(restraints.planes),
-    }
     lines = [
-        RestraintLine(name=name, count=counts[kind], rms=geometry[f"{kind}_rmsd"], target=_target_sigma(geometry, kind))
+        RestraintLine(name=name, count=found.count, rms=found.rmsd, target=found.mean_sigma)
         for kind, name in RESTRAINT_NAMES.items()
-        if f"{kind}_rmsd" in geometry
+        if (found := geometry.summaries[kind]).count
     ]
     measured = int(done.term.work.sum()) + int(done.term.free.sum())
     return RefinementNumbers(
@@ -139,13 +135,22 @@ def header_numbers(done: Finished, statistics: DataStatistics) -> RefinementNumb
     )
 
 
-def _target_sigma(geometry: Mapping[str, float], kind: str) -> float:
-    """The σ that deviations are judged by, as rms deviation over rms Z."""
-    z = geometry.get(f"{kind}_rmsz", 0.0)
-    return geometry[f"{kind}_rmsd"] / z if z else float("nan")
+def geometry_report(done: Finished) -> GeometryReport:
+    """Deviations of all that the topology lists, and the restraints that are far from their ideal."""
+    names = [
+        f"{cra.chain.name}/{cra.residue.name} {cra.residue.seqid}/{cra.atom.name}{_conformer(cra.atom)}"
+        for cra in done.inputs.topology.structure[0].all()
+    ]
+    return report_geometry(done.inputs.topology.restraints, done.state.atoms.xyz, names)
 
 
-def statistics_record(options: RefineOptions, done: Finished, statistics: DataStatistics) -> dict[str, Any]:
+def _conformer(atom: gemmi.Atom) -> str:
+    return "" if atom.altloc == "\0" else f".{atom.altloc}"
+
+
+def statistics_record(
+    options: RefineOptions, done: Finished, statistics: DataStatistics, geometry: GeometryReport
+) -> dict[str, Any]:
     """The content of refined.json; numbers that are not known are null."""
     r = done.inputs.data.reflections
     history = done.state.history
@@ -174,6 +179,8 @@ def statistics_record(options: RefineOptions, done: Finished, statistics: DataSt
             "b_sol": statistics.b_sol,
             "anisotropy": list(statistics.anisotropy),
         },
+        "geometry": {kind: asdict(summary) for kind, summary in geometry.summaries.items()},
+        "geometry_outliers": [asdict(outlier) for outlier in geometry.outliers[:MOST_OUTLIERS]],
         "warnings": list(done.warnings),
         "final": final_numbers(history[0], history[-1], statistics),
     }
@@ -222,7 +229,11 @@ def _without_nan(value: Any) -> Any:
 
 
 def _report(
-    options: RefineOptions, done: Finished, statistics: DataStatistics, structure: gemmi.Structure
+    options: RefineOptions,
+    done: Finished,
+    statistics: DataStatistics,
+    geometry: GeometryReport,
+    structure: gemmi.Structure,
 ) -> RefinementReport:
     b = [(cra.atom.b_iso, cra.residue.entity_type == gemmi.EntityType.Water) for cra in structure[0].all()]
     return RefinementReport(
@@ -233,6 +244,7 @@ def _report(
         crystal=done.inputs.data.reflections.crystal,
         cycles=[cycle_numbers(c) for c in done.state.history],
         statistics=statistics,
+        geometry=geometry,
         n_work=int(done.term.work.sum()),
         n_free=int(done.term.free.sum()),
         b_model=[value for value, water in b if not water],
