@@ -28,7 +28,7 @@ from burnish.chemistry.component import (
     TorsionEntry,
     component_document,
 )
-from burnish.chemistry.ligands import molecule_from_components
+from burnish.chemistry.ligands import molecule_from_components, with_ammonium
 from burnish.chemistry.perception import perceive
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "burnish" / "chemistry" / "library"
@@ -80,23 +80,6 @@ def set_torsions(component: Component, text: str) -> None:
     ]
 
 
-def with_ammonium(molecule: Chem.Mol) -> Chem.Mol:
-    """The amino acid with one more hydrogen on its N, named as the next of H, H2, H3."""
-    nitrogen = next(atom for atom in molecule.GetAtoms() if atom.GetProp("name") == "N")
-    names = {atom.GetProp("name") for atom in nitrogen.GetNeighbors()}
-    new = next(name for name in ("H", "H2", "H3") if name not in names)
-    nitrogen.SetFormalCharge(1)
-    nitrogen.SetNoImplicit(False)
-    nitrogen.SetNumExplicitHs(0)
-    molecule.UpdatePropertyCache(strict=False)
-    added = Chem.AddHs(molecule, addCoords=True, onlyOnAtoms=[nitrogen.GetIdx()])
-    for atom in added.GetAtoms():
-        if not atom.HasProp("name"):
-            atom.SetProp("name", new)
-    Chem.SanitizeMol(added)
-    return added
-
-
 def without_atoms(molecule: Chem.Mol, names: set[str]) -> Chem.Mol:
     editable = Chem.RWMol(molecule)
     for atom in sorted(editable.GetAtoms(), key=lambda atom: -atom.GetIdx()):
@@ -117,14 +100,16 @@ def add_prochiral(component: Component, centre: str, neighbours: tuple[str, str,
 
 def amino_acid(name: str) -> tuple[Component, list[str]]:
     molecule, title = molecule_from_components(name)
-    imino = name in ("PRO", "HYP", "PCA")
-    component = perceive(with_ammonium(molecule), name, title, "P-peptide" if imino else "peptide")
+    imino = name in ("PRO", "HYP")
+    lactam = name == "PCA"  # its N is an amide already
+    molecule = molecule if lactam else with_ammonium(molecule)
+    component = perceive(molecule, name, title, "P-peptide" if imino else "peptide")
     set_bonds(component, amino_acids.BACKBONE_BONDS, amino_acids.BOND_SIGMA_FACTOR)
     set_angles(component, amino_acids.BACKBONE_ANGLES)
     set_bonds(component, amino_acids.TERMINAL_BONDS, amino_acids.BOND_SIGMA_FACTOR)
     set_angles(component, amino_acids.TERMINAL_ANGLES)
     sources = [amino_acids.SOURCE, "hydrogens, and values that those tables lack: " + others.COMPUTED_SOURCE]
-    similar = {"HYP": "PRO"}.get(name, name)
+    similar = {"HYP": "PRO", "UNK": "ALA"}.get(name, name)
     if similar in amino_acids.BONDS:
         set_bonds(component, amino_acids.BONDS[similar], amino_acids.BOND_SIGMA_FACTOR)
         set_angles(component, amino_acids.ANGLES.get(similar, ""))

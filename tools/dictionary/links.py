@@ -228,9 +228,3 @@ MODIFICATIONS = [
     Modification(name="ACE-C", component="ACE", group="non-polymer", delete="H"),
     Modification(name="NH2-N", component="NH2", group="non-polymer", retype=(("N", "N", "NH2", 0),)),
 ]
-
-# Former names of atoms, still met in old files: component, name in the library, name in the file.
-ALIASES = {
-    ("A", "C", "G", "U", "DA", "DC", "DG", "DT", "DU"): {"OP1": "O1P", "OP2": "O2P", "OP3": "O3P"},
-    ("ILE",): {"CD1": "CD"},
-}
