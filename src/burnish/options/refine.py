@@ -42,8 +42,10 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
 
     # how to refine
     cycles: int = Field(10, ge=0, le=1000, description="Number of cycles; 0 only scores the model.")
-    target: Literal["ml", "intensity", "ls"] = Field(
-        "ml", description="Maximum likelihood on amplitudes, on intensities, or least squares."
+    target: Literal["ml", "intensity", "phased", "ls"] = Field(
+        "ml",
+        description="Maximum likelihood on amplitudes, on intensities, with experimental phases (Hendrickson-Lattman "
+        "coefficients), or least squares.",
     )
     weight: float | None = Field(
         None, gt=0.0, description="Weight of the data against geometry; automatic if not given."
