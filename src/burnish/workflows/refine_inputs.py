@@ -185,6 +185,12 @@ def _target(options: RefineOptions, reflections: Reflections, listener: Listener
     return TARGETS[options.target](reflections)
 
 
+def report_shells(reflections: Reflections) -> int:
+    """Number of resolution shells to report: about forty free reflections in each, 5 to 20."""
+    n_free = int((reflections.free & reflections.f_obs.isfinite()).sum())
+    return max(5, min(20, n_free // 40))
+
+
 def _twin_target(options: RefineOptions, reflections: Reflections, listener: Listener) -> Target:
     if options.target != "ml":
         raise InputError(f"--target {options.target}: twinned data are refined by maximum likelihood only; use ml")
