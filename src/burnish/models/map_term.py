@@ -79,6 +79,11 @@ class MapTerm(DataTerm):
             self._known = (atoms, found.to(torch.complex128))
         return self._known[1]
 
+    @property
+    def last_f_calc(self) -> Tensor:
+        """Transform of the model last scaled to. (n,) complex128"""
+        return self._f_calc
+
     def update_scaling(self, atoms: Atoms) -> None:
         self._f_calc = self.f_calc(atoms)
         self.errors = self._fit(self._f_calc)
@@ -152,12 +157,16 @@ class MapTerm(DataTerm):
             shells=shells,
         )
 
+    def fsc_against(self, other: Tensor) -> Tensor:
+        """Fourier shell correlation between the model last scaled to and other coefficients of the box. (shells,)"""
+        maps = self.maps
+        cross = maps.shell_mean((other * self._f_calc.conj()).real)
+        power = maps.shell_mean(other.abs().square()) * maps.shell_mean(self._f_calc.abs().square())
+        return cross / power.sqrt().clamp_min(1e-300)
+
     def model_fsc(self) -> Tensor:
         """Fourier shell correlation between model and mean map at the last scaling. (shells,)"""
-        maps = self.maps
-        cross = maps.shell_mean((self._f_obs * self._f_calc.conj()).real)
-        power = maps.shell_mean(self._f_obs.abs().square()) * maps.shell_mean(self._f_calc.abs().square())
-        return cross / power.sqrt().clamp_min(1e-300)
+        return self.fsc_against(self._f_obs)
 
     def half_fsc(self) -> Tensor | None:
         """Fourier shell correlation between the half maps in the mask; None from one map. (shells,)"""
@@ -171,8 +180,12 @@ class MapTerm(DataTerm):
     @property
     def fsc_average(self) -> float:
         """Model–map FSC, mean over shells weighted by their numbers of coefficients."""
+        return self.average(self.model_fsc())
+
+    def average(self, by_shell: Tensor) -> float:
+        """Mean of a quantity by shell, weighted by the numbers of coefficients."""
         count = self.maps.count
-        return float((self.model_fsc() * count).sum() / count.sum())
+        return float((by_shell * count).sum() / count.sum())
 
     def _limits(self) -> tuple[Tensor, Tensor]:
         """Largest and smallest d of each shell, Å."""
@@ -194,3 +207,18 @@ class MapTerm(DataTerm):
         mean_s2, mean_y = (weight * s2).sum() / weight.sum(), (weight * y).sum() / weight.sum()
         slope = (weight * (s2 - mean_s2) * (y - mean_y)).sum() / (weight * (s2 - mean_s2).square()).sum()
         return -4.0 * float(slope)
+
+
+def with_overall_b(atoms: Atoms, term: MapTerm) -> Atoms:
+    """Atoms whose mean B agrees with the falloff of the maps, which are sharpened or not as their maker wished."""
+    term.prepare(atoms)
+    for _ in range(8):
+        missing = term.statistics().overall_b
+        if abs(missing) < 0.5:
+            break
+        atoms = replace(atoms, b_iso=(atoms.b_iso + missing).clamp(SMALLEST_START_B, LARGEST_START_B))
+        term.update_scaling(atoms)
+    return atoms
+
+
+SMALLEST_START_B, LARGEST_START_B = 5.0, 400.0  # Å²

@@ -163,10 +163,18 @@ def initial_state(system: RefinementSystem, data: DataTerm) -> RefinementState:
     """Scale the data to the starting model and score it; the B that all atoms lack goes into the atoms."""
     data.prepare(system.model.atoms)
     atoms = system.model.atoms if system.settings.cycles == 0 else _with_overall_b(system.model.atoms, system, data)
-    weight = system.settings.weight if system.settings.weight is not None else first_weight(system.d_min)
+    weight = start_weight(system)
     balance = Balance(data=weight, bond=system.settings.geometry.bond, angle=system.settings.geometry.angle)
     record = _record(0, balance, 0.0, atoms, _contacts(atoms, system), system, data)
     return RefinementState(atoms=atoms, ridge=system.settings.ridge, balance=balance, history=(record,))
+
+
+def start_weight(system: RefinementSystem) -> float:
+    """Weight of the first cycle: as asked, or the usual one at this resolution."""
+    for given in (system.settings.weight, system.settings.first_weight):
+        if given is not None:
+            return given
+    return first_weight(system.d_min)
 
 
 def plan_next(state: RefinementState, system: RefinementSystem) -> CyclePlan | Stop:

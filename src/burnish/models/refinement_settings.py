@@ -16,6 +16,7 @@ class RefinementSettings:
     ----------
     cycles : number of Gauss–Newton cycles; 0 only scores.
     weight : fixed weight of the data against geometry; None for automatic.
+    first_weight : where the automatic weight starts; None for the usual value at the resolution of a crystal.
     xyz : refine positions.
     adp : displacement parameters: isotropic, anisotropic, by the ratio of data to parameters, or not refined.
     occupancies : refine occupancies of alternate conformers, each group as one number, together one.
@@ -35,6 +36,7 @@ class RefinementSettings:
 
     cycles: int = 10
     weight: float | None = None
+    first_weight: float | None = None
     xyz: bool = True
     adp: Literal["auto", "iso", "aniso", "fixed"] = "auto"
     occupancies: bool = True

@@ -11,14 +11,24 @@ from burnish.options.base import JobOptions
 
 
 class RefineOptions(JobOptions, frozen=True, extra="forbid"):
-    """Refine an atomic model against diffraction data.
+    """Refine an atomic model against diffraction data, or against cryo-EM half maps.
 
     MODEL is mmCIF or PDB, DATA is MTZ or structure-factor mmCIF with amplitudes or intensities. The folder gets
     refined.cif, refined.pdb, refined.mtz (maps that Coot opens by itself), refined.json, report.html and run.log.
+    With --half1 and --half2 (or --map) and --resolution in place of DATA the model is refined against them.
     """
 
     model: Path = Field(description="Model, mmCIF or PDB.")
-    data: Path = Field(description="Measured data, MTZ or structure-factor mmCIF.")
+    data: Path | None = Field(None, description="Measured data, MTZ or structure-factor mmCIF.")
+
+    # cryo-EM maps in place of diffraction data
+    half1: Path | None = Field(None, description="First half map, unfiltered and unmasked.")
+    half2: Path | None = Field(None, description="Second half map.")
+    map: Path | None = Field(None, description="A single map, where there are no half maps.")
+    resolution: float | None = Field(None, gt=0.0, description="Resolution to refine to, Å; needed with maps.")
+    pixel_size: float | None = Field(None, gt=0.0, description="Calibrated pixel size of the maps, Å.")
+    mask_radius: float = Field(3.0, gt=0.0, le=20.0, description="Density within this of the model counts, Å.")
+    cross_validation: bool = Field(False, description="Refine against half map 1 as well, and judge by half map 2.")
 
     # what to take from the data
     labels: str | None = Field(
@@ -80,6 +90,19 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
             if not (name and equals and text):
                 raise ValueError(f"NAME=SMILES expected, found {item}")
         return value
+
+    @model_validator(mode="after")
+    def _one_kind_of_data(self) -> RefineOptions:
+        halves = (self.half1 is not None) + (self.half2 is not None)
+        if halves == 1:
+            raise ValueError("--half1 and --half2 go together; for a single map give --map")
+        if (self.data is not None) + (halves == 2) + (self.map is not None) != 1:
+            raise ValueError("give one of: DATA, --half1 with --half2, or --map")
+        if self.data is None and self.resolution is None:
+            raise ValueError("--resolution: needed with maps; take that of the post-processing")
+        if self.cross_validation and halves != 2:
+            raise ValueError("--cross-validation needs two half maps")
+        return self
 
     @model_validator(mode="after")
     def _limits_in_order(self) -> RefineOptions:

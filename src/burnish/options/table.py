@@ -56,7 +56,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "refine",
-        "Refine an atomic model against diffraction data.",
+        "Refine an atomic model against diffraction data or cryo-EM maps.",
         MODELS,
         "burnish.options.refine:RefineOptions",
         "burnish.workflows.refine:run",

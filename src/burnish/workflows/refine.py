@@ -23,6 +23,7 @@ from burnish.models.refinement import (
 )
 from burnish.models.refinement_system import RefinementSystem, make_system
 from burnish.options.refine import RefineOptions
+from burnish.workflows import refine_em
 from burnish.workflows.refine_inputs import (
     chosen_device,
     data_term,
@@ -39,6 +40,8 @@ SHOWN = ("r_work", "r_free", "bond_rmsz", "angle_rmsz", "weight")
 
 def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     """Read, refine cycle by cycle, write; Ctrl-C writes what the last complete cycle reached."""
+    if options.data is None:
+        return refine_em.run(options, job)
     listener = _Recorder(job.notify)
     inputs = read_inputs(options, listener)
     refuse_no_working_data(inputs.data)

@@ -15,7 +15,7 @@ from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import Topology, build_topology
 from burnish.core.errors import DataError, InputError, ResourceError
 from burnish.core.events import Listener, Message
-from burnish.data.reflections import Reflections
+from burnish.data.reflections import Crystal, Reflections
 from burnish.io.free_flags import twin_agreement
 from burnish.io.models import ModelFile, agree_on_crystal, atoms_of, read_model
 from burnish.io.reflections import DataRequest, DiffractionData, read_reflections
@@ -62,6 +62,8 @@ class RefineInputs:
 
 def read_inputs(options: RefineOptions, listener: Listener) -> RefineInputs:
     """Read and check all inputs, telling what was chosen and what is doubtful."""
+    if options.data is None:
+        raise InputError("no diffraction data given")
     data = read_reflections(options.data, data_request(options))
     for message in data.messages:
         listener(message)
@@ -70,6 +72,21 @@ def read_inputs(options: RefineOptions, listener: Listener) -> RefineInputs:
     for message in (*model.messages, *agree_on_crystal(model, data.reflections.crystal, data.source)):
         listener(message)
     structure = _in_crystal(model, data)
+    library, topology, refinable = restrained_model(options, structure, data.reflections.crystal, listener)
+    return RefineInputs(
+        model=model,
+        data=data,
+        library=library,
+        topology=topology,
+        refinable=refinable,
+        files=(options.model, data.source, *options.ligand),
+    )
+
+
+def restrained_model(
+    options: RefineOptions, structure: gemmi.Structure, crystal: Crystal | None, listener: Listener
+) -> tuple[Library, Topology, RefinableModel]:
+    """Dictionaries of a structure's components, its restraints, and the model for the engine."""
     library = read_library(
         sorted({residue.name for chain in structure[0] for residue in chain}),
         ligands=options.ligand,
@@ -83,16 +100,8 @@ def read_inputs(options: RefineOptions, listener: Listener) -> RefineInputs:
     atoms = atoms_of(topology.structure)
     distance = "nucleus" if options.radiation == "neutron" else "electron"
     riders = make_riders(topology.restraints, atoms.xyz, distance=distance)  # type: ignore[arg-type]
-    return RefineInputs(
-        model=model,
-        data=data,
-        library=library,
-        topology=topology,
-        refinable=RefinableModel(
-            atoms=atoms, restraints=topology.restraints, riders=riders, crystal=data.reflections.crystal
-        ),
-        files=(options.model, options.data, *options.ligand),
-    )
+    refinable = RefinableModel(atoms=atoms, restraints=topology.restraints, riders=riders, crystal=crystal)
+    return library, topology, refinable
 
 
 def data_request(options: RefineOptions) -> DataRequest:

@@ -184,7 +184,7 @@ def statistics_record(
         "warnings": list(done.warnings),
         "final": final_numbers(history[0], history[-1], statistics),
     }
-    return _without_nan(record)
+    return without_nan(record)
 
 
 def cycle_numbers(record: CycleRecord) -> dict[str, float]:
@@ -200,7 +200,7 @@ def cycle_numbers(record: CycleRecord) -> dict[str, float]:
 
 def final_numbers(first: CycleRecord, last: CycleRecord, statistics: DataStatistics) -> dict[str, Any]:
     """The summary: agreement and geometry at the end, R at the start beside it."""
-    return _without_nan(
+    return without_nan(
         {
             "r_work_start": first.data["r_work"],
             "r_free_start": first.data["r_free"],
@@ -217,14 +217,14 @@ def final_numbers(first: CycleRecord, last: CycleRecord, statistics: DataStatist
     )
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """JSON has no NaN: such numbers become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
+        return {k: without_nan(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
+        return [without_nan(v) for v in value]
     return value
 
 
@@ -238,7 +238,7 @@ def _report(
     b = [(cra.atom.b_iso, cra.residue.entity_type == gemmi.EntityType.Water) for cra in structure[0].all()]
     return RefinementReport(
         model=options.model.name,
-        data=options.data.name,
+        data=done.inputs.data.source.name,
         labels=",".join(done.inputs.data.choice.signal.labels),
         flags=done.inputs.data.flags.convention,
         crystal=done.inputs.data.reflections.crystal,

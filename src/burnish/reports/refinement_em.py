@@ -1,0 +1,148 @@
+"""The report of a refinement against maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from burnish.reports.figures import BLUE, GREEN, GREY, INK, ORANGE, as_png, house_style, new_figure, resolution_axis
+from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table
+from burnish.reports.refinement_figures import b_figure, geometry_figure
+
+OVERFITTED = 0.03  # gap of the average correlations with the two half maps that is worth a warning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmReport:
+    """What the report tells.
+
+    Attributes
+    ----------
+    cycles : numbers by name of every cycle, the start first.
+    s : centre of each shell, Å⁻¹.
+    counts : coefficients in each shell.
+    fsc_model : of model and map by shell.
+    fsc_halves : of the half maps in the mask, None from one map.
+    fsc_work, fsc_free : of a model refined against half map 1 with half maps 1 and 2, None if not asked for.
+    averages : the same two, averaged.
+    b : of the atoms, Å².
+    """
+
+    model: str
+    maps: Sequence[str]
+    resolution: float
+    cycles: Sequence[Mapping[str, float]]
+    s: Sequence[float]
+    counts: Sequence[int]
+    fsc_model: Sequence[float]
+    fsc_halves: Sequence[float] | None
+    fsc_work: Sequence[float] | None
+    fsc_free: Sequence[float] | None
+    fsc_average: float
+    averages: tuple[float, float] | None
+    b: Sequence[float]
+    warnings: Sequence[str]
+    interrupted: bool
+
+
+def em_refinement_page(report: EmReport) -> Page:
+    """The report as a page."""
+    first, last = report.cycles[0], report.cycles[-1]
+    with house_style():
+        fsc = as_png(_fsc_figure(report))
+        course = as_png(_course_figure(report.cycles))
+        geometry = as_png(geometry_figure(report.cycles))
+        b_values = as_png(b_figure(report.b, []))
+    return Page(
+        title=f"Refinement of {report.model}",
+        lead=(
+            f"Average model–map correlation {first['cc_work']:.3f} → {report.fsc_average:.3f} to "
+            f"{report.resolution:g} Å in {int(last['cycle'])} cycles against {', '.join(report.maps)}."
+        ),
+        sections=[
+            Section("", [*_notes(report), _numbers(report)]),
+            Section("Model and map by resolution", [Picture(fsc, _fsc_caption(report)), _shell_table(report)]),
+            Section("Course of the refinement", [Picture(course, "FSC average by cycle; cycle 0 is the start.")]),
+            Section("Geometry", [Picture(geometry, "rms Z of bonds and angles, and the weight of the data.")]),
+            Section("Displacement", [Picture(b_values, "B of the atoms.")]),
+        ],
+    )
+
+
+def _notes(report: EmReport) -> list[Block]:
+    notes: list[Block] = []
+    if report.interrupted:
+        notes.append(Note("Ended by the user: these are the results of the last complete cycle.", "warning"))
+    if report.averages is not None:
+        gap = report.averages[0] - report.averages[1]
+        verdict = (
+            f"Refined against half map 1 alone, the model correlates {report.averages[0]:.3f} with it and "
+            f"{report.averages[1]:.3f} with half map 2, which it never saw: "
+        )
+        if gap > OVERFITTED:
+            notes.append(Note(verdict + f"{gap:.3f} of it is fitted noise; lower --weight.", "warning"))
+        else:
+            notes.append(Note(verdict + "no sign of overfitting.", "good"))
+    notes += [Note(text, "warning") for text in report.warnings[:12]]
+    return notes
+
+
+def _numbers(report: EmReport) -> Numbers:
+    last = report.cycles[-1]
+    return Numbers(
+        [
+            ("FSC average", f"{report.fsc_average:.4f}"),
+            *([("FSC work / free", "{:.3f} / {:.3f}".format(*report.averages))] if report.averages else []),
+            ("bonds, rms Z", f"{last['bond_rmsz']:.2f}"),
+            ("angles, rms Z", f"{last['angle_rmsz']:.2f}"),
+        ]
+    )
+
+
+def _fsc_figure(report: EmReport) -> Figure:
+    figure, (axes,) = new_figure(8.0, 3.8)
+    axes.plot(report.s, report.fsc_model, color=INK, lw=2.2, label="model and map")
+    if report.fsc_halves is not None:
+        axes.plot(report.s, report.fsc_halves, color=BLUE, label="half maps, near the model")
+    if report.fsc_work is not None and report.fsc_free is not None:
+        axes.plot(report.s, report.fsc_work, color=GREEN, lw=1.2, label="work: half map 1")
+        axes.plot(report.s, report.fsc_free, color=ORANGE, lw=1.2, label="free: half map 2")
+    for level in (0.5, 0.143):
+        axes.axhline(level, color=GREY, lw=0.8, ls=":")
+    axes.set(ylabel="FSC", ylim=(-0.05, 1.03))
+    resolution_axis(axes)
+    axes.legend()
+    return figure
+
+
+def _fsc_caption(report: EmReport) -> str:
+    crossings = [f"{level:g} at {crossing(report.s, report.fsc_model, level)}" for level in (0.5, 0.143)]
+    return f"The correlation of model and map falls to {' and to '.join(crossings)}."
+
+
+def crossing(s: Sequence[float], curve: Sequence[float], level: float) -> str:
+    """Where a curve first falls below a level, as text in Å."""
+    for k in range(1, len(curve)):
+        if curve[k] < level <= curve[k - 1]:
+            share = (curve[k - 1] - level) / (curve[k - 1] - curve[k])
+            return f"{1.0 / (s[k - 1] + share * (s[k] - s[k - 1])):.2f} Å"
+    return f"beyond {1.0 / s[-1]:.2f} Å" if curve and curve[0] >= level else "no resolution at all"
+
+
+def _course_figure(cycles: Sequence[Mapping[str, float]]) -> Figure:
+    figure, (axes,) = new_figure(8.0, 3.0)
+    axes.plot([c["cycle"] for c in cycles], [c["cc_work"] for c in cycles], color=INK, marker="o", markersize=3.5)
+    axes.set(xlabel="cycle", ylabel="FSC average")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def _shell_table(report: EmReport) -> Table:
+    rows = []
+    for k, s in enumerate(report.s):
+        halves = "" if report.fsc_halves is None else f"{report.fsc_halves[k]:.3f}"
+        rows.append([f"{1.0 / s:.2f}", str(report.counts[k]), f"{report.fsc_model[k]:.3f}", halves])
+    return Table(["d, Å", "coefficients", "model–map", "half maps"], rows, caption="Every shell", more=True)

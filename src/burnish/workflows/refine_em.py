@@ -1,0 +1,202 @@
+"""`burnish refine` against half maps, or one map, of a single particle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from burnish.chemistry.checks import check_atoms
+from burnish.core.errors import DataError, InputError
+from burnish.core.events import Event, Listener, Message, Metrics, Progress
+from burnish.data.density import DensityMap
+from burnish.io.models import read_model
+from burnish.io.mrc import read_map
+from burnish.jobs.folder import Job
+from burnish.models.boxed_maps import box_maps
+from burnish.models.map_term import MapTerm, with_overall_b
+from burnish.models.refinement import RefinementState, initial_state, iterate
+from burnish.models.refinement_settings import RefinementSettings
+from burnish.models.refinement_system import RefinableModel, make_system
+from burnish.models.weight import first_map_weight
+from burnish.options.refine import RefineOptions
+from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
+from burnish.workflows.refine_inputs import chosen_device, refinement_settings, restrained_model
+
+SHOWN = ("bond_rmsz", "angle_rmsz", "weight")
+LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmRun:
+    """One refinement against maps, to its end or to where the user stopped it."""
+
+    term: MapTerm
+    state: RefinementState
+    interrupted: bool
+
+
+def run(options: RefineOptions, job: Job) -> dict[str, Any]:
+    """Read, refine, judge by the other half map when asked, write."""
+    warnings: list[str] = []
+
+    def listener(event: Event) -> None:
+        if isinstance(event, Message) and event.level == "warning":
+            warnings.append(event.text)
+        job.notify(event)
+
+    if options.resolution is None:
+        raise InputError("--resolution: needed with maps")
+    model = read_model(options.model)
+    for message in model.messages:
+        listener(message)
+    paths = [p for p in (options.half1, options.half2, options.map) if p is not None]
+    maps = read_maps(paths, options.pixel_size)
+    structure = model.structure.clone()
+    structure.spacegroup_hm = "P 1"
+    library, topology, refinable = restrained_model(options, structure, None, listener)
+    check_atoms(structure, library.monlib)
+    refuse_model_elsewhere(options.model, refinable, maps[0])
+    _refuse_beyond_nyquist(options.resolution, maps[0], paths[0])
+    settings = refinement_settings(options)
+    device = chosen_device(options.device)
+    job.begin([options.model, *paths, *options.ligand], seed=options.seed, device=device)
+    if len(maps) == 1:
+        listener(
+            Message("one map without its halves: its noise is not known, and overfitting cannot be seen", "warning")
+        )
+    main = refine_against(maps, refinable, settings, options, listener)
+    validation = None
+    if options.cross_validation and not main.interrupted:
+        listener(Message("cross-validation: the same refinement against half map 1 alone"))
+        validation = cross_validate(maps, refinable, settings, options, main)
+    done = EmFinished(
+        model=model,
+        library=library,
+        topology=topology,
+        refinable=refinable,
+        term=main.term,
+        state=main.state,
+        validation=validation,
+        interrupted=main.interrupted,
+        warnings=warnings,
+        maps=[str(p) for p in paths],
+    )
+    summary = write_em_outputs(options, job, done)
+    if main.interrupted:
+        raise KeyboardInterrupt
+    return summary
+
+
+def read_maps(paths: Sequence[Path], pixel_size: float | None) -> list[DensityMap]:
+    """Maps on one grid, with a calibrated pixel size when there is one."""
+    maps = [read_map(path, voxel_size=pixel_size) for path in paths]
+    for path, density in zip(paths[1:], maps[1:], strict=True):
+        if density.values.shape != maps[0].values.shape:
+            ours, theirs = (tuple(reversed(m.values.shape)) for m in (density, maps[0]))
+            raise DataError(
+                f"{path}: its grid is {' × '.join(map(str, ours))}, that of {paths[0]} "
+                f"{' × '.join(map(str, theirs))}; half maps of one refinement have the same grid"
+            )
+        if any(abs(a - b) > 1e-3 for a, b in zip(density.voxel_size, maps[0].voxel_size, strict=True)):
+            raise DataError(
+                f"{path}: pixel size {density.voxel_size[0]:g} Å, that of {paths[0]} {maps[0].voxel_size[0]:g} Å; "
+                "expected the same; give the right one with --pixel-size"
+            )
+    return maps
+
+
+def refuse_model_elsewhere(path: Path, refinable: RefinableModel, density: DensityMap) -> None:
+    """Most of the model must lie in the map's box."""
+    xyz = refinable.atoms.xyz
+    inside = xyz.new_ones(len(xyz), dtype=bool)  # type: ignore[call-overload]
+    for axis in range(3):
+        low = density.origin[axis]
+        high = low + density.voxel_size[axis] * density.values.shape[2 - axis]
+        inside &= (xyz[:, axis] >= low) & (xyz[:, axis] <= high)
+    share = float(inside.double().mean())
+    if share < LEAST_INSIDE:
+        centre = ", ".join(f"{v:.0f}" for v in xyz.mean(dim=0).tolist())
+        raise DataError(
+            f"{path}: {share:.0%} of its atoms lie in the map's box (model centre {centre} Å, map origin "
+            f"{', '.join(f'{o:.0f}' for o in density.origin)} Å); place the model first, for example with `burnish fit`"
+        )
+
+
+def _refuse_beyond_nyquist(resolution: float, density: DensityMap, path: Path) -> None:
+    nyquist = 2.0 * max(density.voxel_size)
+    if resolution < nyquist - 1e-3:
+        raise InputError(
+            f"--resolution {resolution:g}: {path} with its pixels of {nyquist / 2:g} Å ends at {nyquist:g} Å; "
+            "expected no finer than that"
+        )
+
+
+def refine_against(
+    maps: Sequence[DensityMap],
+    refinable: RefinableModel,
+    settings: RefinementSettings,
+    options: RefineOptions,
+    listener: Listener,
+) -> EmRun:
+    """Refine a model against these maps, telling of every cycle."""
+    if options.resolution is None:
+        raise InputError("--resolution: needed with maps")
+    boxed = box_maps(maps, refinable.atoms.xyz, options.resolution, mask_radius=options.mask_radius)
+    term = MapTerm(boxed, device=chosen_device(options.device))
+    atoms = refinable.atoms
+    if settings.adp != "fixed" and settings.cycles > 0:
+        atoms = with_overall_b(atoms, term)
+    if settings.weight is None:
+        settings = replace(settings, first_weight=first_map_weight(options.resolution))
+    system = make_system(
+        replace(refinable, atoms=atoms), settings, d_min=options.resolution, n_observations=2 * len(boxed.hkl)
+    )
+    state = initial_state(system, term)
+    _tell(state, term, settings.cycles, listener)
+    try:
+        for later in iterate(state, system, term):
+            state = later
+            _tell(state, term, settings.cycles, listener)
+    except KeyboardInterrupt:
+        listener(Message(f"interrupted: cycle {state.cycle}, the last complete one, is written", "warning"))
+        term.update_scaling(state.atoms)
+        return EmRun(term=term, state=state, interrupted=True)
+    return EmRun(term=term, state=state, interrupted=False)
+
+
+def _tell(state: RefinementState, term: MapTerm, cycles: int, listener: Listener) -> None:
+    record = state.history[-1]
+    numbers = {**record.geometry, "weight": record.weight}
+    shown = {"fsc_average": record.data["cc_work"], **{name: numbers[name] for name in SHOWN}}
+    listener(Metrics("cycle", record.cycle, shown))
+    listener(Progress("refinement", record.cycle, cycles))
+
+
+def cross_validate(
+    maps: Sequence[DensityMap],
+    refinable: RefinableModel,
+    settings: RefinementSettings,
+    options: RefineOptions,
+    main: EmRun,
+) -> HalfMapValidation:
+    """Refine the same start against half map 1 alone, at the weight found with both; compare with half map 2.
+
+    The work of half map 2 is not seen, so a gap between the two correlations is what was fitted to noise.
+    """
+    fixed = replace(settings, weight=main.state.weight)
+    alone = refine_against(maps[:1], refinable, fixed, options, _quiet)
+    boxed = box_maps(maps, refinable.atoms.xyz, options.resolution or 0.0, mask_radius=options.mask_radius)
+    term = alone.term
+    halves = boxed.halves.to(term.last_f_calc.dtype)
+    return HalfMapValidation(
+        fsc_work=term.average(term.fsc_against(halves[0])),
+        fsc_free=term.average(term.fsc_against(halves[1])),
+        work_by_shell=term.fsc_against(halves[0]).tolist(),
+        free_by_shell=term.fsc_against(halves[1]).tolist(),
+    )
+
+
+def _quiet(event: Event) -> None:
+    """Tell nobody."""
