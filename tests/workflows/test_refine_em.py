@@ -1,0 +1,158 @@
+"""`burnish refine` against half maps: a disturbed helix comes back, outputs agree, bad input is refused."""
+
+import json
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import map_coordinates
+from tests.workflows.small_crystal import disturbed, helix
+
+from burnish.cli.main import main
+from burnish.data.density import DensityMap
+from burnish.io.mrc import read_map, write_map
+
+VOXEL, SIZE, NOISE = 0.8, 48, 0.02
+SHIFT = (-12.0, 30.0, 5.0)  # of the whole frame, so that nothing works by chance at the origin
+
+
+def _potential(structure: gemmi.Structure) -> np.ndarray:
+    """Electron potential of a model, [z, y, x], by gemmi."""
+    density = gemmi.DensityCalculatorE()
+    density.grid.set_unit_cell(gemmi.UnitCell(SIZE * VOXEL, SIZE * VOXEL, SIZE * VOXEL, 90, 90, 90))
+    density.d_min, density.rate = 2.0, 0.999 / VOXEL  # gemmi's spacing is d_min / (2 rate)
+    density.put_model_density_on_grid(structure[0])
+    assert density.grid.shape == (SIZE, SIZE, SIZE)
+    return np.array(density.grid.array).transpose(2, 1, 0).astype(np.float32)
+
+
+def _moved(structure: gemmi.Structure, shift: np.ndarray) -> gemmi.Structure:
+    moved = structure.clone()
+    for site in moved[0].all():
+        site.atom.pos = gemmi.Position(*(np.array(site.atom.pos.tolist()) + shift))
+    moved.spacegroup_hm, moved.cell = "P 1", gemmi.UnitCell(1, 1, 1, 90, 90, 90)
+    return moved
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with truth.cif, model.cif, half1.mrc, half2.mrc."""
+    folder = tmp_path_factory.mktemp("em")
+    truth = helix(12)
+    for site in truth[0].all():
+        site.atom.b_iso = 30.0
+    centre = np.mean([site.atom.pos.tolist() for site in truth[0].all()], axis=0)
+    truth = _moved(truth, SIZE * VOXEL / 2 - centre)
+    potential, generator = _potential(truth), np.random.default_rng(4)
+    sigma = NOISE * float(potential.std()) * 10
+    for half in (1, 2):
+        noisy = potential + sigma * generator.standard_normal(potential.shape).astype(np.float32)
+        write_map(
+            folder / f"half{half}.mrc",
+            DensityMap(values=torch.from_numpy(noisy), voxel_size=(VOXEL,) * 3, origin=SHIFT),
+        )
+    framed = _moved(truth, np.array(SHIFT))
+    framed.make_mmcif_document().write_file(str(folder / "truth.cif"))
+    _moved(disturbed(framed), np.zeros(3)).make_mmcif_document().write_file(str(folder / "model.cif"))
+    return folder
+
+
+def burnish(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def _rms(one: Path, other: Path) -> float:
+    a, b = (
+        {
+            (str(s.residue.seqid), s.atom.name): np.array(s.atom.pos.tolist())
+            for s in structure[0].all()
+            if not s.atom.is_hydrogen()
+        }
+        for structure in (gemmi.read_structure(str(one)), gemmi.read_structure(str(other)))
+    )
+    assert a.keys() == b.keys()
+    return float(np.sqrt(np.mean([np.sum((a[key] - b[key]) ** 2) for key in a])))
+
+
+@pytest.fixture(scope="module")
+def refined(case: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "job"
+    halves = ("--half1", case / "half1.mrc", "--half2", case / "half2.mrc")
+    given = ("--resolution", "2.2", "--cycles", "8", "--cross-validation", "--json")
+    assert burnish("refine", case / "model.cif", *halves, *given, "--out", out) == 0
+    return out
+
+
+def test_a_disturbed_model_comes_back(case: Path, refined: Path) -> None:
+    before, after = _rms(case / "model.cif", case / "truth.cif"), _rms(refined / "refined.cif", case / "truth.cif")
+    assert before > 0.2
+    assert after < 0.35 * before
+
+
+def test_statistics(refined: Path) -> None:
+    record = json.loads((refined / "refined.json").read_text())
+    final = record["final"]
+    assert 1.0 - final["fsc_average"] < 0.4 * (1.0 - final["fsc_average_start"])
+    assert final["fsc_work"] >= final["fsc_free"] > 0.5
+    assert final["fsc_work"] - final["fsc_free"] < 0.1
+    assert 0.2 < final["bond_rmsz"] < 1.2
+    assert len(record["cycles"]) == final["cycles"] + 1
+
+
+def test_maps_lie_on_the_model(case: Path, refined: Path) -> None:
+    """Density at the atoms, from the MRC map by its origin and from the MTZ in the model's own frame."""
+    structure = gemmi.read_structure(str(case / "truth.cif"))
+    positions = [s.atom.pos for s in structure[0].all() if s.atom.element.name in "NCO"]
+    density = read_map(refined / "refined_fo.mrc")
+    place = np.array([p.tolist() for p in positions])
+    voxel = (place - np.array(density.origin)) / np.array(density.voxel_size)
+    at_atoms = map_coordinates(density.values.numpy(), voxel[:, ::-1].T, order=3)
+    assert float(at_atoms.mean()) > 1.0  # σ of the density inside the mask
+    mtz = gemmi.read_mtz_file(str(refined / "refined.mtz"))
+    grid = mtz.transform_f_phi_to_map("FWT", "PHWT", sample_rate=4.0)
+    from_mtz = np.array([grid.tricubic_interpolation(p) for p in positions])
+    assert float(from_mtz.mean() / np.array(grid.array).std()) > 1.0
+    assert np.corrcoef(from_mtz, at_atoms)[0, 1] > 0.98
+
+
+def test_the_report_says_what_was_found(refined: Path) -> None:
+    text = (refined / "report.html").read_text()
+    assert "Average model–map correlation" in text
+    assert "half map 2" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--half1", "half1.mrc", "--resolution", "2.2"), "--half1 and --half2 go together"),
+        (("--half1", "half1.mrc", "--half2", "half2.mrc"), "--resolution"),
+        (("--map", "half1.mrc", "--resolution", "1.0"), "1.6"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--cross-validation"), "two half maps"),
+        (("--half1", "half1.mrc", "--half2", "small.mrc", "--resolution", "2.2"), "grid"),
+        (("--map", "far.mrc", "--resolution", "2.2"), "place the model"),
+        (("--map", "none.mrc", "--resolution", "2.2"), "none.mrc"),
+        ((), "--map"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_folder(
+    case: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(case)
+    half = read_map(case / "half1.mrc")
+    small = DensityMap(values=half.values[:40], voxel_size=half.voxel_size, origin=half.origin)
+    write_map(case / "small.mrc", small)
+    write_map(case / "far.mrc", DensityMap(values=half.values, voxel_size=half.voxel_size, origin=(500.0, 0.0, 0.0)))
+    assert burnish("refine", "model.cif", *arguments, "--out", tmp_path / "job") == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert said in error[-1]
+    assert not (tmp_path / "job").exists()
