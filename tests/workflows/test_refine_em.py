@@ -83,7 +83,7 @@ def _rms(one: Path, other: Path) -> float:
 def refined(case: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "job"
     halves = ("--half1", case / "half1.mrc", "--half2", case / "half2.mrc")
-    given = ("--resolution", "2.2", "--cycles", "8", "--cross-validation", "--json")
+    given = ("--resolution", "2.2", "--cycles", "12", "--cross-validation", "--json")
     assert burnish("refine", case / "model.cif", *halves, *given, "--out", out) == 0
     return out
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_MORE_DATA = 1.3  # by which the data gain weight in a cycle while geometry has slack
 _SETTLED = 0.9  # an rms Z that fell by more than to this fraction in the last cycle is still on its way
 
 
@@ -34,6 +35,8 @@ class BalanceLimits:
     angle_z : highest rms Z of angles.
     bond, angle : range of the factors; beyond them the weight of the data gives way.
     overfit : how much the −log likelihood of a free reflection may rise above its best before the data lose weight.
+    slack_angle_z : rms Z of angles below which the data gain weight while bonds allow; 0 for data with a free set,
+        which judges the weight better.
     """
 
     bond_z: tuple[float, float] = (0.55, 0.95)
@@ -41,6 +44,7 @@ class BalanceLimits:
     bond: tuple[float, float] = (0.2, 3.0)
     angle: tuple[float, float] = (1.0, 4.0)
     overfit: float = 0.003
+    slack_angle_z: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +80,10 @@ def first_map_weight(resolution: float) -> float:
 
     Notes
     -----
-    exp(−1.7588 + 0.6311 d) between 0.2 and 18: Servalcat's regression over 472 deposited cases.
+    2 exp(−1.7588 + 0.6311 d), exp() between 0.2 and 18: the regression of Servalcat's authors over 472 deposited cases.
+    Twice, because coefficients count once here, and their Friedel mates as well there.
     """
-    return min(18.0, max(0.2, math.exp(-1.7588 + 0.6311 * resolution)))
+    return 2.0 * min(18.0, max(0.2, math.exp(-1.7588 + 0.6311 * resolution)))
 
 
 def plan_balance(history: Sequence[CycleQuality], limits: BalanceLimits) -> Balance:
@@ -102,6 +107,8 @@ def plan_balance(history: Sequence[CycleQuality], limits: BalanceLimits) -> Bala
         data, bond = _tighten(data, bond, limits.bond[1], step)
     elif now.bond_z < limits.bond_z[0] and bond_settled:
         bond = max(limits.bond[0], bond / min(1.6, (limits.bond_z[0] / max(now.bond_z, 0.1)) ** 2 * 1.1))
+    if max(now.angle_z / max(limits.slack_angle_z, 1e-6), now.bond_z / limits.bond_z[1]) < 1.0:
+        data *= _MORE_DATA
     best = min((q.free_value for q in history[1:] if math.isfinite(q.free_value)), default=math.nan)
     if math.isfinite(best) and now.free_value > best + limits.overfit:
         data /= 1.25

@@ -19,12 +19,13 @@ from burnish.models.map_term import MapTerm, with_overall_b
 from burnish.models.refinement import RefinementState, initial_state, iterate
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel, make_system
-from burnish.models.weight import first_map_weight
+from burnish.models.weight import BalanceLimits, first_map_weight
 from burnish.options.refine import RefineOptions
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
 from burnish.workflows.refine_inputs import chosen_device, refinement_settings, restrained_model
 
 SHOWN = ("bond_rmsz", "angle_rmsz", "weight")
+SLACK_ANGLE_Z = 0.9  # maps have no free set: geometry tighter than this has room for the data
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
 
 
@@ -153,6 +154,7 @@ def refine_against(
     system = make_system(
         replace(refinable, atoms=atoms), settings, d_min=options.resolution, n_observations=2 * len(boxed.hkl)
     )
+    system = replace(system, limits=BalanceLimits(slack_angle_z=SLACK_ANGLE_Z))
     state = initial_state(system, term)
     _tell(state, term, settings.cycles, listener)
     try:
@@ -185,7 +187,7 @@ def cross_validate(
 
     The work of half map 2 is not seen, so a gap between the two correlations is what was fitted to noise.
     """
-    fixed = replace(settings, weight=main.state.weight)
+    fixed = replace(settings, weight=main.state.balance.data)
     alone = refine_against(maps[:1], refinable, fixed, options, _quiet)
     boxed = box_maps(maps, refinable.atoms.xyz, options.resolution or 0.0, mask_radius=options.mask_radius)
     term = alone.term
