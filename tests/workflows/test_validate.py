@@ -30,7 +30,17 @@ def test_geometry_alone(peptide, tmp_path, capsys):
     record = json.loads((tmp_path / "out" / "validation.json").read_text())
     assert record["clashscore"] == summary["clashscore"]
     assert "agreement" not in record
+    assert record["geometry"]["bond_link"]["count"] == 5
+    assert summary["bond_rmsd"] == record["geometry"]["bond"]["rmsd"] < 0.03
     assert "<html" in (tmp_path / "out" / "validation.html").read_text()
+
+
+def test_misnamed_atom(peptide, tmp_path, capsys):
+    wrong = tmp_path / "wrong.pdb"
+    wrong.write_text(peptide.read_text().replace(" CB  ALA A   3", " CX  ALA A   3"))
+    assert run("validate", wrong, "--out", tmp_path / "out") == 2
+    assert "1 atom misnamed: A/ALA 3/CX" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_input_leaves_nothing_behind(tmp_path, capsys):

@@ -38,6 +38,8 @@ def validation_page(record: dict[str, Any], name: str, agreement: dict[str, floa
     sections = [Section("", [_numbers(record, agreement), *_notes(record)]), _backbone_section(record)]
     sections.append(Section("By residue", _residue_pictures(record)))
     sections.append(_worklist(record))
+    if "geometry" in record:
+        sections.append(_geometry_section(record["geometry"]))
     sections.append(_outlier_section(record))
     if "fit" in record:
         sections.append(_fit_section(record))
@@ -246,6 +248,36 @@ def _reasons(row: dict[str, Any]) -> list[tuple[float, str]]:
     if abs(row.get("difference_z", 0.0)) > 4.0:
         reasons.append((abs(row["difference_z"]) - 3.0, f"difference density {row['difference_z']:+.1f} σ at an atom"))
     return reasons
+
+
+GEOMETRY_KINDS = (
+    ("bond", "Bonds, Å"),
+    ("bond_link", "of these between residues, Å"),
+    ("angle", "Angles, °"),
+    ("angle_link", "of these between residues, °"),
+    ("torsion", "Torsions, °"),
+    ("chiral", "Chiral volumes, Å³"),
+    ("plane", "Atoms out of planes, Å"),
+)
+
+
+def _geometry_section(geometry: dict[str, Any]) -> Section:
+    rows = [
+        [label, str(g["count"]), f"{g['rmsd']:.3f}", f"{g['rmsz']:.2f}"]
+        for kind, label in GEOMETRY_KINDS
+        if (g := geometry[kind])["count"]
+    ]
+    blocks: list[Block] = [
+        Table(["", "Number", "rmsd", "rms Z"], rows, "Against the dictionaries, without hydrogens: all that is bonded.")
+    ]
+    if geometry["outliers"]:
+        worst = [
+            [o["kind"], " – ".join(o["atoms"]), f"{o['value']:.3f}", f"{o['ideal']:.3f}", f"{o['z']:+.1f}"]
+            for o in geometry["outliers"][:60]
+        ]
+        head = ["Kind", "Atoms", "Value", "Ideal", "Z"]
+        blocks.append(Table(head, worst, "Farther than 5 σ from ideal, the worst first.", more=len(worst) > 12))
+    return Section("Stereochemistry", blocks)
 
 
 def _outlier_section(record: dict[str, Any]) -> Section:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import gemmi
 import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.chemistry.topology import build_topology
 from burnish.data.restraints import Origin, Restraints
 from burnish.geometry.torsions import bond_angles, torsion_angles
 
@@ -231,6 +234,52 @@ def report_geometry(
         outliers += _outliers(kind, heavy, unit, names, outlier_z)
     outliers.sort(key=lambda outlier: -abs(outlier.z))
     return GeometryReport(summaries=summaries, outliers=tuple(outliers))
+
+
+def validate_geometry(structure: gemmi.Structure, library: gemmi.MonLib) -> GeometryReport:
+    """Geometry of the heavy atoms of the first model of a structure.
+
+    Parameters
+    ----------
+    structure : the model; it is not changed.
+    library : dictionaries of its components.
+    """
+    topology = build_topology(structure, library, hydrogens="remove")
+    sites = list(topology.structure[0].all())
+    xyz = torch.tensor(np.array([site.atom.pos.tolist() for site in sites]).reshape(-1, 3))
+    names = [
+        f"{site.chain.name} {site.residue.seqid} {site.residue.name} {site.atom.name}"
+        + (f" {site.atom.altloc}" if site.atom.altloc != "\0" else "")
+        for site in sites
+    ]
+    return report_geometry(topology.restraints, xyz, names)
+
+
+def geometry_record(report: GeometryReport) -> dict[str, Any]:
+    """A report as plain values, Å and degrees, as `validation.json` holds it; restraints of hydrogens left out."""
+    return {
+        **{
+            kind: {
+                "count": summary.count,
+                "rmsd": round(summary.rmsd, 4),
+                "rmsz": round(summary.rmsz, 3),
+                "mean_sigma": round(summary.mean_sigma, 4),
+            }
+            for kind, summary in report.summaries.items()
+            if not kind.endswith("_h")
+        },
+        "outliers": [
+            {
+                "kind": outlier.kind,
+                "atoms": list(outlier.atoms),
+                "value": round(outlier.value, 3),
+                "ideal": round(outlier.target, 3),
+                "z": round(outlier.z, 1),
+                "link": outlier.link,
+            }
+            for outlier in report.outliers
+        ],
+    }
 
 
 def _outliers(kind: str, deviations: Deviations, unit: float, names: Sequence[str], limit: float) -> list[Outlier]:

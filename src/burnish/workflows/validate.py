@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from burnish.chemistry.checks import check_atoms
 from burnish.chemistry.library import read_library
 from burnish.core.events import Listener, Message
 from burnish.data.reflections import Crystal
@@ -17,6 +18,7 @@ from burnish.models.fit_maps import fit_maps
 from burnish.options.validate import ValidateOptions
 from burnish.reports.page import render
 from burnish.reports.validation import validation_page
+from burnish.validate.geometry import geometry_record, validate_geometry
 from burnish.validate.model_validation import JudgedMaps, validate_model
 from burnish.validate.summary import validation_record
 from burnish.workflows.refine_inputs import with_amplitudes
@@ -29,6 +31,7 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
         job.notify(message)
     components = sorted({residue.name for chain in model.structure[0] for residue in chain})
     library = read_library(components, ligands=options.ligand, monomers=options.monomers)
+    check_atoms(model.structure, library.monlib)
     for text in library.messages:
         job.notify(Message(text, "warning"))
     crystal, maps, agreement = model.crystal, None, None
@@ -38,6 +41,7 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
     record = validation_record(found, maps.d_min if maps is not None else None)
     if agreement is not None:
         record["agreement"] = agreement
+    record["geometry"] = geometry_record(validate_geometry(model.structure, library.monlib))
     page = render(validation_page(record, options.model.name, agreement))
     job.begin([options.model, *([options.data] if options.data else []), *options.ligand])
     with write_aside(job.path("validation.json")) as aside:
@@ -83,6 +87,9 @@ def _summary(record: dict[str, Any], job: Job) -> dict[str, Any]:
         "cbeta_outliers": record["cbeta"]["outlier_count"],
         "twisted_peptides": len(record["peptides"]["twisted"]),
         "flips": len(record["flips"]),
+    }
+    summary |= {
+        f"{kind}_{name}": record["geometry"][kind][name] for kind in ("bond", "angle") for name in ("rmsd", "rmsz")
     }
     if "fit" in record:
         summary["mean_rscc"] = record["fit"]["mean_rscc"]
