@@ -76,7 +76,21 @@ def postprocess(source: Path, folder: Path) -> None:
     show("postprocess 256", relion, burnish, text + f"{files[1].b_factor:.1f} Å², correlation {cc:.5f}")
 
 
-STEPS = {"mask": mask, "postprocess": postprocess}
+def localres(source: Path, folder: Path) -> None:
+    """128 voxels, RELION's defaults: every 25 Å in the whole ball."""
+    prepare(source, folder, 128)
+    (folder / "relion").mkdir()
+    theirs = ["relion_postprocess", "--i", "x_half1.mrc", "--o", "relion/relion", "--angpix", "2.0", "--locres"]
+    relion = run([*theirs, "--adhoc_bfac", "0"], folder)
+    ours = [*BURNISH, "localres", "x_half1.mrc", "--step", "25", "--no-directional", "--out", "burnish"]
+    burnish = run(ours, folder)
+    found = [read_map(folder / p).values for p in ("relion/relion_locres.mrc", "burnish/locres.mrc")]
+    inside = (found[0] > 0) & (found[0] < 20) & (found[1] > 0)
+    difference = (found[0] - found[1])[inside].abs().median()
+    show("localres 128", relion, burnish, f"median difference {difference:.2f} Å where better than 20 Å")
+
+
+STEPS = {"mask": mask, "postprocess": postprocess, "localres": localres}
 
 
 def main() -> None:

@@ -28,13 +28,18 @@ def radius_blocks(shape: Sequence[int], device: torch.device | str = "cpu") -> I
 
     The radius is in shells of the longest axis, float32; `planes` slices the first axis of the transform.
     """
-    longest = max(shape)
-    squares = [(k * (longest / n)) ** 2 for k, n in zip(wave_numbers(shape, device), shape, strict=True)]
-    rest = sum(squares[1:], torch.zeros((), dtype=torch.float64, device=device))
+    squares = _squares(shape, device)
+    rest = sum(squares[1:], torch.zeros((), device=device))
     planes = max(1, _BLOCK // max(rest.numel(), 1))
     for start in range(0, shape[0], planes):
         chosen = slice(start, min(start + planes, shape[0]))
-        yield chosen, (squares[0][chosen] + rest).sqrt_().float()
+        yield chosen, (squares[0][chosen] + rest).sqrt_()
+
+
+def _squares(shape: Sequence[int], device: torch.device | str) -> list[Tensor]:
+    """Squared wave numbers in shells² along each axis, float32: whole numbers below 2²⁴ in a cube, thus exact."""
+    longest = max(shape)
+    return [((k * (longest / n)) ** 2).float() for k, n in zip(wave_numbers(shape, device), shape, strict=True)]
 
 
 def shell_indices(shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
@@ -67,16 +72,45 @@ class ShellSums:
 
 def sum_shells(f1: Tensor, f2: Tensor, shape: Sequence[int]) -> ShellSums:
     """Sum products of two half transforms of real arrays of `shape` over shells."""
+
+    def products(part: slice) -> tuple[Tensor, ...]:
+        a, b = f1[part], f2[part]
+        ar, ai, br, bi = a.real, a.imag, b.real, b.imag
+        return ar * br + ai * bi, ar * ar + ai * ai, br * br + bi * bi
+
+    cross, power1, power2, count = _sum_by_shell(products, shape, f1.device)
+    return ShellSums(cross=cross, power1=power1, power2=power2, count=count)
+
+
+def _sum_by_shell(
+    products: Callable[[slice], tuple[Tensor, ...]], shape: Sequence[int], device: torch.device
+) -> list[Tensor]:
+    """Sum real quantities of the coefficients over shells up to Nyquist; the count comes last. Each (shells,) float64.
+
+    ±k of the second axis of a map share their shell: they are added first, which halves the counting.
+    """
     shells = shell_count(shape)
-    sums = torch.zeros(4, shells, dtype=torch.float64, device=f1.device)
-    for planes, radius in radius_blocks(shape, f1.device):
-        index = radius.round_().clamp_max_(shells).long().reshape(-1)
-        a, b = torch.view_as_real(f1[planes]), torch.view_as_real(f2[planes])
-        products = ((a * b).sum(-1), a.square().sum(-1), b.square().sum(-1))
-        for row, product in enumerate(products):
-            sums[row] += torch.bincount(index, product.reshape(-1).double(), minlength=shells + 1)[:shells]
-        sums[3] += torch.bincount(index, minlength=shells + 1)[:shells]
-    return ShellSums(*sums)
+    squares = _squares(shape, device)
+    folds = len(shape) == 3
+    half = shape[1] // 2 + 1
+    rest = squares[1][:, :half] + squares[2] if folds else squares[1]
+    mirrored = slice(1, half - 1 if shape[1] % 2 == 0 else half)
+    planes = max(1, _BLOCK // rest.numel())
+    sums: list[Tensor] = []
+    for start in range(0, shape[0], planes):
+        part = slice(start, min(start + planes, shape[0]))
+        index = (squares[0][part] + rest).sqrt_().round_().clamp_max_(shells).long()
+        values = list(products(part))
+        values.append(torch.ones_like(values[0]))
+        if folds:
+            for i, value in enumerate(values):
+                values[i] = value[:, :half].contiguous()
+                values[i][:, mirrored] += value[:, half:].flip(1)
+        found = [
+            torch.bincount(index.reshape(-1), v.reshape(-1).double(), minlength=shells + 1)[:shells] for v in values
+        ]
+        sums = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
+    return sums
 
 
 def fsc(map1: Tensor, map2: Tensor) -> Tensor:
@@ -101,14 +135,15 @@ def fsc(map1: Tensor, map2: Tensor) -> Tensor:
 
 def amplitudes(f: Tensor, shape: Sequence[int], weight: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Mean of |F|, times `weight(radius)` where one is given, of each shell up to Nyquist, (shells,) float64."""
-    shells = shell_count(shape)
-    sums = torch.zeros(2, shells, dtype=torch.float64, device=f.device)
-    for planes, radius in radius_blocks(shape, f.device):
-        size = f[planes].abs() if weight is None else f[planes].abs() * weight(radius)
-        index = radius.round_().clamp_max_(shells).long().reshape(-1)
-        sums[0] += torch.bincount(index, size.reshape(-1).double(), minlength=shells + 1)[:shells]
-        sums[1] += torch.bincount(index, minlength=shells + 1)[:shells]
-    return sums[0] / sums[1].clamp_min(1)
+    squares = _squares(shape, f.device)
+    rest = sum(squares[1:], torch.zeros((), device=f.device))
+
+    def sizes(part: slice) -> tuple[Tensor]:
+        size = f[part].abs()
+        return (size,) if weight is None else (size * weight((squares[0][part] + rest).sqrt_()),)
+
+    total, count = _sum_by_shell(sizes, shape, f.device)
+    return total / count.clamp_min(1)
 
 
 def weight_shells_(f: Tensor, shape: Sequence[int], weights: Tensor) -> Tensor:

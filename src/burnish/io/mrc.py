@@ -304,7 +304,8 @@ def _make_header(
 def _set_statistics(head: np.ndarray, values: np.ndarray) -> None:
     head["dmin"], head["dmax"] = values.min(), values.max()
     mean = values.mean(dtype=np.float64)
-    spread = np.sqrt(max(float(np.mean([np.square(v.astype(np.float64) - mean).mean() for v in values])), 0.0))
+    flat = (np.float32(v).ravel() - np.float32(mean) for v in values)  # a section at a time: no second volume
+    spread = np.sqrt(sum(float(np.dot(v, v)) for v in flat) / values.size)
     head["dmean"], head["rms"] = mean, spread
 
 

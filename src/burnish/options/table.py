@@ -28,6 +28,15 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command(
+        "localres",
+        "Local and directional resolution of two half maps.",
+        MAPS,
+        "burnish.options.localres:LocalResOptions",
+        "burnish.workflows.localres:run",
+        ("half1", "half2"),
+        project_folder="LocalRes",
+    ),
+    Command(
         "image",
         "Filter, rescale, crop, invert, shift or symmetrise maps and stacks.",
         MAPS,

@@ -42,7 +42,7 @@ _STYLE: Any = {
     "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, RED, VIOLET, GREY]),
     "image.cmap": "gray",
     "image.interpolation": "nearest",
-    "pdf.fonttype": 42,
+    "pdf.fonttype": 3,
 }
 
 

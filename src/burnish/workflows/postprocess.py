@@ -26,7 +26,7 @@ def run(options: PostprocessOptions, job: Job) -> dict[str, Any]:
     check_same_grid(names[0], half1, names[1], half2)
     pixel = half1.voxel_size[0]
     mask_name = None if str(options.mask) in ("auto", "none") else options.mask
-    mask = _read_mask(mask_name, names[0], half1)
+    mask = read_mask(mask_name, names[0], half1)
     if str(options.mask) == "auto":
         mask = automatic_mask(half1.values, half2.values, pixel)
     settings = SharpenSettings(
@@ -95,7 +95,8 @@ def _size(density: DensityMap) -> str:
     return "×".join(str(n) for n in reversed(density.values.shape))
 
 
-def _read_mask(name: Path | None, half_name: Path, half: DensityMap) -> torch.Tensor | None:
+def read_mask(name: Path | None, half_name: Path, half: DensityMap) -> torch.Tensor | None:
+    """Read a mask and check that it fits the half maps; None for None."""
     if name is None:
         return None
     mask = read_map(name, voxel_size=half.voxel_size[0])
