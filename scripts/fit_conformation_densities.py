@@ -1,6 +1,6 @@
 """Fit the smooth densities of backbone and side-chain torsions that Burnish ships to the Top8000 reference tables.
 
-Usage: fit_conformation_densities.py REFERENCE_FOLDER OUT.json [NAME ...]
+Usage: fit_conformation_densities.py REFERENCE_FOLDER OUT.json [NAME ... | --calibrate]
 
 REFERENCE_FOLDER holds `ramachandran/rama8000-*.data`, `rotamers/contours/rota8000-*.data` and `rotamers/centres/*.csv`
 of https://github.com/rlabduke/reference_data (Top8000, Richardson laboratory, CC BY 4.0). Given names are fitted again
@@ -271,7 +271,15 @@ def calibrate(table: Table, params: dict[str, Tensor]) -> tuple[list[float], lis
     cost = log_density_of(table).exp()[order].numpy() * table.cell
     cost = cost / cost.sum() + 0.1 / len(cost) * np.exp(-np.abs(np.log(np.maximum(sorted_v, 1e-9) / 0.005)) / 2)
     knots = []
-    for level in LEVELS:  # the density whose contour differs least from the table's, by mass and a little by area
+    log_v = np.log(np.maximum(sorted_v, 1e-12))
+    for level in LEVELS:
+        near = np.abs(log_v - math.log(level)) < 0.4
+        if near.sum() >= 6:  # where the table is smooth, the density of the level on a straight line
+            fitted = np.polynomial.Polynomial.fit(log_v[near] - math.log(level), sorted_p[near], 1)
+            if float(np.std(sorted_p[near] - fitted(log_v[near] - math.log(level)))) < 0.12:
+                knots.append((float(fitted(0.0)), math.log(level)))
+                continue
+        # elsewhere the density whose contour differs least from the table's, by mass and a little by area
         above = sorted_v >= level
         differing = np.cumsum(np.where(above, 0.0, cost)) + cost[above].sum() - np.cumsum(np.where(above, cost, 0.0))
         best = int(differing.argmin())
@@ -396,11 +404,47 @@ def best_fit(table: Table, components: int, thresholds: tuple[float, ...], *, sy
     return record(params, table.fold, (x, y), log_z), f"rms {rms:.3f}; verdicts differ at {said}"
 
 
+def stored(entry: dict) -> dict[str, Tensor]:
+    """Parameters of the mixture from what was stored."""
+    kappa = torch.tensor(entry["kappa"], dtype=torch.float64)
+    d = kappa.shape[1]
+    pairs = [(a, b) for a in range(d) for b in range(a + 1, d)]
+    coupling = torch.tensor(entry["coupling"], dtype=torch.float64).reshape(len(kappa), len(pairs))
+    root = (
+        torch.stack([(kappa[:, a] * kappa[:, b]).sqrt() for a, b in pairs], -1) if pairs else torch.ones_like(coupling)
+    )
+    return {
+        "mean": torch.deg2rad(torch.tensor(entry["mean_deg"], dtype=torch.float64)),
+        "log_kappa": kappa.clamp(min=1e-3).log(),
+        "rho": (coupling / root).clamp(-0.99999, 0.99999).atanh(),
+        "log_weight": torch.tensor(entry["log_weight"], dtype=torch.float64),
+    }
+
+
+def calibrate_again(folder: Path, result: dict) -> None:
+    """Only the levels, from mixtures that were fitted before."""
+    tables = {("ramachandran", k): folder / "ramachandran" / f"{v[0]}.data" for k, v in RAMACHANDRAN.items()}
+    tables |= {("rotamers", k): folder / "rotamers" / "contours" / f"rota8000-{v[0]}.data" for k, v in ROTAMERS.items()}
+    for (kind, name), path in tables.items():
+        table, entry = read_table(path), result[kind][name]
+        params = stored(entry)
+        x, y, log_z = calibrate(table, params)
+        thresholds = RAMACHANDRAN[name][2] if kind == "ramachandran" else (0.003, 0.02)
+        print(name, verdict_errors(table, params, (x, y), log_z, thresholds), flush=True)
+        entry["log_density_knots"] = [round(k + 0.0, 4) for k in x]
+        entry["log_level_knots"] = [round(k, 4) for k in y]
+
+
 def main() -> None:
     """Fit what is asked for and write the parameters."""
     torch.set_num_threads(1)
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     asked = set(sys.argv[3:])
+    if asked == {"--calibrate"}:
+        result = json.loads(out.read_text())
+        calibrate_again(folder, result)
+        out.write_text(json.dumps(result, separators=(",", ":")) + "\n")
+        return
     result = json.loads(out.read_text()) if out.exists() else {"source": "", "ramachandran": {}, "rotamers": {}}
     result["source"] = (
         "Fitted by scripts/fit_conformation_densities.py to the Top8000 tables of "

@@ -95,3 +95,13 @@ def test_a_peak_is_found_between_grid_points():
     assert abs(float(peaks.height[0]) - 1.0) < 0.02
     assert len(find_peaks(grid, 2.0)) == 0
     assert rms(grid) > 0
+
+
+def test_analytic_gradient_is_that_of_autograd():
+    spline = spline_map(wave((12, 14, 18)))
+    xyz = somewhere(20).requires_grad_()
+    density = sample(spline, xyz)
+    (expected,) = torch.autograd.grad(density.sum(), xyz)
+    found, gradient = sample_with_gradient(spline, xyz.detach())
+    torch.testing.assert_close(found, density.detach())
+    torch.testing.assert_close(gradient, expected)

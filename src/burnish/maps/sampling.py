@@ -65,10 +65,32 @@ def sample(spline: SplineMap, xyz: Tensor) -> Tensor:
 
 def sample_with_gradient(spline: SplineMap, xyz: Tensor) -> tuple[Tensor, Tensor]:
     """Density at positions and its gradient, Å⁻¹. (n,), (n, 3)"""
-    at = xyz.detach().clone().requires_grad_()
-    density = sample(spline, at)
-    (gradient,) = torch.autograd.grad(density.sum(), at)
-    return density.detach(), gradient
+    grid = spline.grid
+    to_grid = grid.to_grid.to(xyz)
+    u = xyz.detach() @ to_grid.T + grid.offset.to(xyz)
+    base = u.floor()
+    w, slope = _weights(u - base), _slopes(u - base)
+    index, inside = _index(base.long(), grid)
+    n1, n2 = grid.values.shape[1], grid.values.shape[2]
+    flat = (index[:, 0, :, None, None] * n1 + index[:, 1, None, :, None]) * n2 + index[:, 2, None, None, :]
+    taps = spline.coefficients.reshape(-1)[flat].to(xyz)
+    along_c = torch.stack([(taps * f[:, 2, None, None, :]).sum(-1) for f in (w, slope)])  # (2, n, 4, 4)
+    along_b = (along_c[0] * w[:, 1, None, :]).sum(-1)
+    by_b = (along_c[0] * slope[:, 1, None, :]).sum(-1)
+    by_c = (along_c[1] * w[:, 1, None, :]).sum(-1)
+    density = (along_b * w[:, 0]).sum(-1)
+    by_grid = torch.stack([(along_b * slope[:, 0]).sum(-1), (by_b * w[:, 0]).sum(-1), (by_c * w[:, 0]).sum(-1)], dim=1)
+    zero = torch.zeros_like(density)
+    return torch.where(inside, density, zero), torch.where(inside[:, None], by_grid @ to_grid, zero[:, None])
+
+
+def _slopes(t: Tensor) -> Tensor:
+    """Derivatives of the weights. (..., 4)"""
+    one_minus = 1.0 - t
+    t2 = t * t
+    return torch.stack(
+        [-0.5 * one_minus**2, 0.5 * (3.0 * t2 - 4.0 * t), 0.5 * (1.0 + 2.0 * t - 3.0 * t2), 0.5 * t2], dim=-1
+    )
 
 
 def _weights(t: Tensor) -> Tensor:

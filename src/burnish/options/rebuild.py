@@ -1,0 +1,43 @@
+"""Options of `burnish rebuild` and `burnish cycle`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from burnish.options.base import JobOptions
+
+
+class _ModelAndData(JobOptions, frozen=True):
+    model: Path = Field(description="Model, mmCIF or PDB.")
+    data: Path = Field(description="Measured data, MTZ or structure-factor mmCIF.")
+    labels: str | None = Field(None, description="Columns to take, VALUE,SIGMA; found by convention when not given.")
+    free_label: str | None = Field(None, description="Column of the free flags; found by convention when not given.")
+    ligand: tuple[Path, ...] = Field((), description="Restraint dictionary (CIF) of a ligand; may be given again.")
+    monomers: Path | None = Field(None, description="CCP4 monomer library; CLIBD_MON or the built-in one by default.")
+    rotamers: bool = Field(True, description="Fit side chains again, in other rotamers and with backrubs.")
+    peptides: bool = Field(True, description="Turn peptides over.")
+    flips: bool = Field(True, description="Turn Asn, Gln and His side chains by their contacts.")
+    waters: bool = Field(True, description="Add and drop waters.")
+    seed: int = Field(0, ge=0, description="Seed of everything random (new free flags).")
+
+
+class RebuildOptions(_ModelAndData, frozen=True):
+    """Correct a model against its density, once, without refining it as a whole.
+
+    The folder gets rebuilt.cif, moves.jsonl (every move that was weighed, with its numbers and what undoes it) and
+    moves.html.
+    """
+
+
+class CycleOptions(_ModelAndData, frozen=True):
+    """Refine, validate and rebuild in rounds until nothing improves; keep the best round.
+
+    The folder gets refined.cif, refined.pdb, refined.mtz and refined.json of the best round, moves.jsonl and
+    moves.html, validation.json and validation.html, and every round in round_NN.
+    """
+
+    rounds: int = Field(6, ge=1, le=50, description="Most rounds of rebuilding.")
+    cycles: int = Field(6, ge=1, le=100, description="Cycles of refinement in a round.")
+    final_cycles: int = Field(10, ge=1, le=100, description="Cycles of the last refinement.")

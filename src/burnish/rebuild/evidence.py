@@ -1,0 +1,103 @@
+"""Density that speaks for a zone alone: what the data show where the rest of the model has been taken away.
+
+ρ_zone = (2mFo − DFc) − D (Fc − F_zone): the observed density minus what all other atoms and the solvent explain. A
+wrong conformation and the right one are then compared on equal terms, as in an omit map, for one transform a group of
+zones that are far apart. Free reflections are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from burnish.data.atoms import Atoms
+from burnish.data.sampled_map import SampledMap
+from burnish.maps.sampling import rms, spline_map
+from burnish.models.crystal_term import CrystalTerm
+from burnish.models.density_maps import crystal_map
+from burnish.models.fit_maps import FitMaps, fit_maps
+from burnish.models.structure_factors import plan_structure_factors, structure_factors
+from burnish.rebuild.zone import Target
+from burnish.scattering.form_factors import form_factors
+from burnish.symmetry.space_groups import special_positions
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Maps of one model at one moment, without the free reflections.
+
+    Attributes
+    ----------
+    maps : observed, calculated and difference density.
+    sigma : rms of the observed density, e⁻/Å³.
+    difference_sigma : rms of the difference density, e⁻/Å³.
+    term : the data with their scales.
+    atoms : of the model.
+    """
+
+    maps: FitMaps
+    sigma: float
+    difference_sigma: float
+    term: CrystalTerm
+    atoms: Atoms
+
+
+def make_evidence(term: CrystalTerm, atoms: Atoms) -> Evidence:
+    """Maps of a model; the term must have seen these atoms last."""
+    maps = fit_maps(term, hide_free=True)
+    return Evidence(maps=maps, sigma=rms(maps.density), difference_sigma=rms(maps.difference), term=term, atoms=atoms)
+
+
+def zone_target(evidence: Evidence, atoms: Index) -> Target:
+    """The density of some atoms alone, as a target for their refinement."""
+    reflections = evidence.term.reflections
+    crystal, hkl = reflections.crystal, reflections.hkl
+    charges = [int(c) for c in evidence.atoms.charges]
+    factors = form_factors(evidence.atoms.elements, charges, evidence.term.settings.radiation)
+    plan = plan_structure_factors(crystal, hkl, evidence.term.settings.accuracy)
+    share = np.zeros(len(evidence.atoms))
+    share[atoms] = 1.0
+    special = special_positions(crystal, evidence.atoms.xyz.numpy())
+    occ = special.weight(evidence.atoms.occ.numpy()) * evidence.atoms.occ.numpy() * share
+    f_zone = structure_factors(evidence.atoms, factors, occ, plan)
+    model = evidence.term.amplitudes.f_model.to(torch.complex128)
+    d = evidence.term.target.map_factors(model).d[: len(hkl)]
+    used = (evidence.term.work & ~reflections.free)[: len(hkl)]
+    coefficient = torch.where(used, d * f_zone.to(torch.complex128), torch.zeros_like(f_zone, dtype=torch.complex128))
+    maps = evidence.maps
+    shape = maps.density.values.shape
+    own = crystal_map(crystal, hkl, coefficient.to(torch.complex64), (shape[0], shape[1], shape[2]))
+    alone = SampledMap(
+        values=maps.density.values - maps.calculated.values + own,
+        to_grid=maps.density.to_grid,
+        offset=maps.density.offset,
+        periodic=True,
+    )
+    return Target(spline=spline_map(alone), sigma=evidence.sigma)
+
+
+def separate_zones(xyz: NDArray[np.float64], zones: Sequence[Index], distance: float = 8.0) -> list[list[int]]:
+    """Groups of zones whose atoms are at least `distance` Å from those of the other zones of the group.
+
+    Zones near each other would share their density; greedy colouring, the largest zones first.
+    """
+    centres = np.array([xyz[z].mean(axis=0) for z in zones]).reshape(-1, 3)
+    radii = np.array([float(np.linalg.norm(xyz[z] - c, axis=1).max()) for z, c in zip(zones, centres, strict=True)])
+    order = sorted(range(len(zones)), key=lambda k: -len(zones[k]))
+    groups: list[list[int]] = []
+    for k in order:
+        for group in groups:
+            members = np.array(group)
+            apart = np.linalg.norm(centres[members] - centres[k], axis=1) - radii[members] - radii[k]
+            if (apart >= distance - 4.0).all():
+                group.append(k)
+                break
+        else:
+            groups.append([k])
+    return groups

@@ -1,0 +1,211 @@
+"""What every automated change of a model is: candidates, a judgement on equal terms, and a record to undo it by.
+
+A move proposes other positions for the atoms of a zone. Every candidate and the zone as it is are refined in the same
+way against the same density; the best candidate replaces the zone when its energy is lower by a margin and the density
+at its atoms is not worse. Both numbers of everything that was weighed are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from burnish.rebuild.zone import Surroundings, Target, ZoneSystem, make_zone, refine_zone, zone_energy
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+MARGIN = 4.0  # −log probability by which a candidate must win
+LEAST_DENSITY_CHANGE = -0.3  # σ; a better energy does not excuse worse density than that
+REFINED = 3  # candidates that are refined; the others are out after their first score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Positions that a zone might have.
+
+    Attributes
+    ----------
+    name : what it is ("mt-10°", "flipped").
+    xyz : of the zone's atoms, Å. (m, 3)
+    """
+
+    name: str
+    xyz: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A place where a move may change the model.
+
+    Attributes
+    ----------
+    kind : of the move ("rotamer", "peptide flip").
+    residue : as a person writes it.
+    view : index into the residue views.
+    atoms : that may move. (m,)
+    judged : those of `atoms` that the density is compared at: what the move is about. bool (m,)
+    candidates : other positions.
+    why : what made the place suspicious.
+    """
+
+    kind: str
+    residue: str
+    view: int
+    atoms: Index
+    judged: NDArray[np.bool_]
+    candidates: tuple[Candidate, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Numbers of one candidate, refined.
+
+    Attributes
+    ----------
+    name : of the candidate; "as is" for the zone unchanged.
+    energy : total with the torsion term, −log probability.
+    geometry, contact, density, torsions : its parts.
+    mean_density, least_density : at the judged atoms, σ of 2mFo − DFc.
+    """
+
+    name: str
+    energy: float
+    geometry: float
+    contact: float
+    density: float
+    torsions: float
+    mean_density: float
+    least_density: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveRecord:
+    """One move as it was decided.
+
+    Attributes
+    ----------
+    kind, residue, why : of the site.
+    accepted : whether the model was changed.
+    reason : why, in words.
+    before, after : numbers of the zone as it was and of the best candidate; `after` is None where none was proposed.
+    undo : name and former position of every atom that was changed.
+    """
+
+    kind: str
+    residue: str
+    why: str
+    accepted: bool
+    reason: str
+    before: Judgement | None
+    after: Judgement | None
+    undo: tuple[tuple[str, tuple[float, float, float]], ...] = field(default=())
+
+
+TorsionEnergy = Callable[[Array], float]
+
+
+def judge_site(
+    site: Site,
+    system: ZoneSystem,
+    around: Surroundings,
+    xyz: Array,
+    target: Target,
+    torsion_energy: TorsionEnergy,
+    atom_names: Sequence[str],
+) -> tuple[MoveRecord, Array | None]:
+    """Decide about one site.
+
+    Parameters
+    ----------
+    site : with its candidates.
+    system, around : restraints and neighbours of the whole model.
+    xyz : positions of all atoms, not changed. (n, 3)
+    target : the density of this zone alone.
+    torsion_energy : −log probability of backbone and side-chain torsions of positions of all atoms (n, 3).
+    atom_names : of all atoms, for the record.
+
+    Returns
+    -------
+    The record, and the new positions of all atoms if the move was accepted, else None.
+    """
+    old = xyz[site.atoms]
+    starts = [old, *(c.xyz for c in site.candidates)]
+    zone = make_zone(system, around, site.atoms, np.stack(starts))
+
+    def torsions(at: Array) -> float:
+        everything = xyz.copy()
+        everything[site.atoms] = at
+        return torsion_energy(everything)
+
+    first = []
+    for candidate in site.candidates:
+        energy, _ = zone_energy(system, zone, xyz, candidate.xyz, target)
+        first.append(energy.density + min(energy.contact, 60.0) + torsions(candidate.xyz))
+    chosen = [site.candidates[k] for k in np.argsort(first, kind="stable")[:REFINED]]
+
+    def judged(name: str, start: Array) -> tuple[Judgement, Array]:
+        done = refine_zone(system, zone, xyz, start, target)
+        energy, extra = done.energy, torsions(done.xyz)
+        at = done.density[site.judged]
+        numbers = Judgement(
+            name=name,
+            energy=energy.total + extra,
+            geometry=energy.geometry,
+            contact=energy.contact,
+            density=energy.density,
+            torsions=extra,
+            mean_density=float(at.mean()) if len(at) else 0.0,
+            least_density=float(at.min()) if len(at) else 0.0,
+        )
+        return numbers, done.xyz
+
+    before, _ = judged("as is", old)
+    refined = [judged(c.name, c.xyz) for c in chosen]
+    if not refined:
+        return _record(site, False, "no other conformation", before, None), None
+    after, positions = min(refined, key=lambda pair: pair[0].energy)
+    accepted, reason = decide(before, after)
+    if not accepted:
+        return _record(site, False, reason, before, after), None
+    undo = tuple(
+        (atom_names[a], (float(p[0]), float(p[1]), float(p[2]))) for a, p in zip(site.atoms.tolist(), old, strict=True)
+    )
+    moved = xyz.copy()
+    moved[site.atoms] = positions
+    return _record(site, True, reason, before, after, undo), moved
+
+
+def decide(before: Judgement, after: Judgement) -> tuple[bool, str]:
+    """Whether a candidate replaces the zone, and why, from their numbers alone."""
+    gain = before.energy - after.energy
+    denser = after.mean_density - before.mean_density
+    if gain < MARGIN:
+        return False, f"{after.name} gains {gain:.1f}, {MARGIN:.1f} needed"
+    if denser < LEAST_DENSITY_CHANGE:
+        return False, f"{after.name} gains {gain:.1f} but its density is lower by {-denser:.1f} σ"
+    return True, f"{after.name}: energy lower by {gain:.1f}, density {denser:+.1f} σ"
+
+
+def _record(
+    site: Site,
+    accepted: bool,
+    reason: str,
+    before: Judgement | None,
+    after: Judgement | None,
+    undo: tuple[tuple[str, tuple[float, float, float]], ...] = (),
+) -> MoveRecord:
+    return MoveRecord(
+        kind=site.kind,
+        residue=site.residue,
+        why=site.why,
+        accepted=accepted,
+        reason=reason,
+        before=before,
+        after=after,
+        undo=undo,
+    )

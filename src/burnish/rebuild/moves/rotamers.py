@@ -1,0 +1,79 @@
+"""Side chains in another rotamer, with and without a backrub of the residue."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from burnish.chemistry.residues import ResidueView
+from burnish.chemistry.rotamers import CHI_ATOMS, rotamers_of
+from burnish.rebuild.conformations import BACKBONE, Array, Graph, with_backrub, with_chi
+from burnish.rebuild.move import Candidate, Site
+
+SPREAD = (-1.0, 0.0, 1.0)  # spreads of χ1 and χ2 about each listed rotamer that are tried
+BACKRUBS_DEG = (-8.0, 8.0)
+LEAST_FREQUENCY = 0.002
+MOST = 400  # candidates a residue
+
+
+def rotamer_site(
+    xyz: Array, views: Sequence[ResidueView], index: int, graph: Graph, why: str, *, spread: bool = True
+) -> Site | None:
+    """All rotamers of one residue as candidates; None for residues without any or with missing atoms.
+
+    Parameters
+    ----------
+    xyz : positions of all atoms, Å. (n, 3)
+    views, index : residues, and which one.
+    graph : bonds.
+    why : what is wrong with it.
+    spread : also the listed angles ± their spread.
+    """
+    view = views[index]
+    torsions = CHI_ATOMS.get(view.name, ())
+    if not torsions or view.name == "PRO" or any(view.indices(*names) is None for names in torsions):
+        return None
+    atoms = _zone(views, index)
+    side = np.array([a in view.atoms.values() and _name(view, a) not in BACKBONE for a in atoms.tolist()])
+    bases: list[tuple[str, Array]] = [("", xyz)]
+    for angle in BACKRUBS_DEG:
+        rubbed = with_backrub(xyz, views, index, math.radians(angle))
+        if rubbed is not None:
+            bases.append((f" backrub {angle:+.0f}°", rubbed))
+    candidates = []
+    for rotamer in rotamers_of(view.name):
+        if rotamer.frequency < LEAST_FREQUENCY:
+            continue
+        variants = itertools.product(SPREAD, repeat=min(2, len(torsions))) if spread else [(0.0, 0.0)]
+        for steps in variants:
+            moved = zip(rotamer.chi, rotamer.esd, (*steps, 0.0, 0.0, 0.0), strict=False)
+            chi = [c + s * e for c, e, s in moved]
+            for label, base in bases if not any(steps) else bases[:1]:
+                candidates.append(Candidate(name=rotamer.name + label, xyz=with_chi(base, view, graph, chi)[atoms]))
+    return Site(
+        kind="rotamer",
+        residue=view.label,
+        view=index,
+        atoms=atoms,
+        judged=side,
+        candidates=tuple(candidates[:MOST]),
+        why=why,
+    )
+
+
+def _name(view: ResidueView, atom: int) -> str:
+    return next(n for n, a in view.atoms.items() if a == atom)
+
+
+def _zone(views: Sequence[ResidueView], index: int) -> np.ndarray:
+    """The residue with the peptides on both sides."""
+    view = views[index]
+    atoms = list(view.atoms.values())
+    if view.previous >= 0:
+        atoms += [a for n, a in views[view.previous].atoms.items() if n in ("C", "O")]
+    if view.next >= 0:
+        atoms += [a for n, a in views[view.next].atoms.items() if n == "N"]
+    return np.array(sorted(set(atoms)), dtype=np.int64)

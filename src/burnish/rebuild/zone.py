@@ -1,0 +1,341 @@
+"""Fast refinement of a few atoms against a map under restraints, everything else held.
+
+Energy of a zone, in units of −log probability:
+
+    ½ Σ z² of every restraint that touches it + ½ Σ z² of its contacts − w Σ (Z/6) occ ρ(x)/σ
+
+minimised by damped Gauss–Newton steps on a dense matrix: zones have tens of atoms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from burnish.data.reflections import Crystal
+from burnish.data.restraints import ContactTypes
+from burnish.maps.sampling import SplineMap, sample_with_gradient
+from burnish.models.restraints.nonbonded import SIGMA as CONTACT_SIGMA
+from burnish.models.restraints.nonbonded import contact_distances
+from burnish.models.restraints.planes import PlaneBatch, plane_term
+from burnish.models.restraints.stereochemistry import Stereochemistry, covalent_residuals
+from burnish.models.restraints.term import Residuals
+from burnish.symmetry.images import images_near
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+DENSITY_WEIGHT = 2.0  # of one σ at a carbon atom: a difference of 1σ of 2mFo − DFc is about 3σ of mFo − DFc
+CONTACT_REACH = 4.2  # Å; no contact distance between atoms without hydrogens is longer
+SLACK = 1.5  # Å; how far a zone may move before its list of neighbours would have to be made anew
+PEAK_WIDTH2 = 0.35  # Å²; curvature of density at an atom, for the damping of steps only
+LONGEST_STEP = 0.4  # Å
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Every atom of a model and of its symmetry mates near it.
+
+    Attributes
+    ----------
+    xyz : Å. (m, 3)
+    source : atom of the model that each is a copy of. (m,)
+    is_own : whether it is that atom itself. (m,)
+    tree : of `xyz`.
+    """
+
+    xyz: Array
+    source: Index
+    is_own: NDArray[np.bool_]
+    tree: cKDTree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneSystem:
+    """What zones of one model share.
+
+    Attributes
+    ----------
+    stereochemistry : restraints of the whole model.
+    contacts : radii and roles of its atoms.
+    electrons : of each atom. (n,)
+    occ : (n,)
+    crystal : for symmetry mates; None without.
+    """
+
+    stereochemistry: Stereochemistry
+    contacts: ContactTypes
+    electrons: Array
+    occ: Array
+    crystal: Crystal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneEnergy:
+    """Energy of a zone by kind, −log probability; `density` is minus the weighted sum of density."""
+
+    geometry: float
+    contact: float
+    density: float
+
+    @property
+    def total(self) -> float:
+        return self.geometry + self.contact + self.density
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A map to fit.
+
+    Attributes
+    ----------
+    spline : the density.
+    sigma : its unit: rms of the 2mFo − DFc map.
+    weight : of one σ at a carbon atom.
+    """
+
+    spline: SplineMap
+    sigma: float
+    weight: float = DENSITY_WEIGHT
+
+
+def surroundings(xyz: Array, crystal: Crystal | None) -> Surroundings:
+    """Copies of all atoms within reach of the model."""
+    if crystal is None:
+        own = np.ones(len(xyz), dtype=bool)
+        return Surroundings(xyz=xyz.copy(), source=np.arange(len(xyz)), is_own=own, tree=cKDTree(xyz))
+    images = images_near(crystal, xyz, xyz, CONTACT_REACH + SLACK)
+    return Surroundings(xyz=images.xyz, source=images.source, is_own=images.is_identity, tree=cKDTree(images.xyz))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """Some atoms with the restraints and neighbours that they have.
+
+    Attributes
+    ----------
+    atoms : indices of the atoms that move. (m,)
+    restraints : those that touch them.
+    pair_moving : index into `atoms` of the first of each pair in contact. (p,)
+    pair_other : the second, an index into `atoms`, or −1 where it is held. (p,)
+    held : position of the second where it is held. (p, 3)
+    distance : shortest distance without repulsion. (p,)
+    """
+
+    atoms: Index
+    restraints: Stereochemistry
+    pair_moving: Index
+    pair_other: Index
+    held: Array
+    distance: Array
+
+
+def make_zone(system: ZoneSystem, around: Surroundings, atoms: Index, candidates: Array) -> Zone:
+    """Collect what a zone needs.
+
+    Parameters
+    ----------
+    system, around : of the whole model.
+    atoms : that move. (m,)
+    candidates : positions that they may start from; neighbours of all of them are found. (c, m, 3)
+    """
+    place = np.full(len(system.occ), -1, dtype=np.int64)
+    place[atoms] = np.arange(len(atoms))
+    pairs: set[tuple[int, int]] = set()
+    for xyz in candidates:
+        for moving, near in enumerate(around.tree.query_ball_point(xyz, CONTACT_REACH + SLACK)):
+            pairs.update((moving, other) for other in near)
+    found = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+    k: Index = found[:, 0]
+    j: Index = found[:, 1]
+    source, own = around.source[j], around.is_own[j]
+    other = np.where(own, place[source], -1)
+    keep = ~((other >= 0) & (other <= k))  # pairs inside the zone once
+    k, source, own, other, j = k[keep], source[keep], own[keep], other[keep], j[keep]
+    near_bonds = _near_bonds(system.contacts, atoms[k], source, own)
+    conformer = system.contacts.conformer.numpy()
+    a, b = conformer[atoms[k]], conformer[source]
+    keep = ((a == b) | (a == 0) | (b == 0)) & ((near_bonds < 0) | (near_bonds == 3))
+    keep &= own | (source != atoms[k])  # an atom's own image: special positions
+    k, source, other, j, near_bonds = k[keep], source[keep], other[keep], j[keep], near_bonds[keep]
+    return Zone(
+        atoms=atoms,
+        restraints=_touching(system.stereochemistry, place >= 0),
+        pair_moving=k,
+        pair_other=other,
+        held=around.xyz[j],
+        distance=contact_distances(system.contacts, np.stack([atoms[k], source], axis=1), near_bonds),
+    )
+
+
+def _near_bonds(types: ContactTypes, first: Index, second: Index, own: NDArray[np.bool_]) -> Index:
+    """Bonds between atoms, 1 to 3; −1 where there are more or the second is a symmetry mate."""
+    near, bonds = types.near.numpy(), types.near_bonds.numpy()
+    result = np.full(len(first), -1, dtype=np.int64)
+    if len(near) == 0 or len(first) == 0:
+        return result
+    n = len(types)
+    code = near[:, 0] * n + near[:, 1]
+    wanted = np.minimum(first, second) * n + np.maximum(first, second)
+    at = np.minimum(np.searchsorted(code, wanted), len(code) - 1)
+    found = (code[at] == wanted) & own
+    result[found] = bonds[at[found]]
+    return result
+
+
+def _touching(s: Stereochemistry, moving: NDArray[np.bool_]) -> Stereochemistry:
+    """The restraints with at least one moving atom; bonds across symmetry are left out."""
+    b = moving[s.bond_atoms].any(axis=1) & (s.bond_image == 0)
+    a, t, c = (moving[x].any(axis=1) for x in (s.angle_atoms, s.torsion_atoms, s.chiral_atoms))
+    planes = []
+    for batch in s.planes:
+        touched = moving[batch.atoms].any(axis=1)
+        if touched.any():
+            planes.append(PlaneBatch(atoms=batch.atoms[touched], sigma=batch.sigma[touched]))
+    return replace(
+        s,
+        bond_atoms=s.bond_atoms[b],
+        bond_target=s.bond_target[b],
+        bond_sigma=s.bond_sigma[b],
+        bond_image=s.bond_image[b],
+        angle_atoms=s.angle_atoms[a],
+        angle_target=s.angle_target[a],
+        angle_sigma=s.angle_sigma[a],
+        torsion_atoms=s.torsion_atoms[t],
+        torsion_target=s.torsion_target[t],
+        torsion_sigma=s.torsion_sigma[t],
+        torsion_period=s.torsion_period[t],
+        chiral_atoms=s.chiral_atoms[c],
+        chiral_target=s.chiral_target[c],
+        chiral_sigma=s.chiral_sigma[c],
+        chiral_either=s.chiral_either[c],
+        planes=tuple(planes),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneResult:
+    """A refined zone.
+
+    Attributes
+    ----------
+    xyz : of its atoms. (m, 3)
+    energy : by kind.
+    density : at each atom, σ. (m,)
+    """
+
+    xyz: Array
+    energy: ZoneEnergy
+    density: Array
+
+
+def refine_zone(
+    system: ZoneSystem, zone: Zone, xyz: Array, start: Array, target: Target, *, steps: int = 12
+) -> ZoneResult:
+    """Refine the atoms of a zone from `start`.
+
+    Parameters
+    ----------
+    system, zone : restraints and neighbours.
+    xyz : positions of all atoms, Å; those of the zone are not used, none is changed. (n, 3)
+    start : of the zone's atoms, Å. (m, 3)
+    target : density to fit.
+    steps : most Gauss–Newton steps.
+    """
+    everything = xyz.copy()
+    now, damping = start.copy(), 0.05
+    energy, density, gradient, normal = _evaluate(system, zone, everything, now, target)
+    for _ in range(steps):
+        diagonal = np.diag(normal)
+        step = np.linalg.solve(normal + np.diag(damping * diagonal + 1e-3), -gradient).reshape(-1, 3)
+        longest = float(np.sqrt((step**2).sum(axis=1)).max(initial=0.0))
+        step *= min(1.0, LONGEST_STEP / max(longest, 1e-9))
+        trial = _evaluate(system, zone, everything, now + step, target)
+        if trial[0].total < energy.total:
+            gained = energy.total - trial[0].total
+            now = now + step
+            energy, density, gradient, normal = trial
+            damping = max(damping / 3.0, 1e-4)
+            if gained < 0.02:
+                break
+        else:
+            damping *= 5.0
+            if damping > 1e4:
+                break
+    return ZoneResult(xyz=now, energy=energy, density=density)
+
+
+def zone_energy(system: ZoneSystem, zone: Zone, xyz: Array, at: Array, target: Target) -> tuple[ZoneEnergy, Array]:
+    """Energy of a zone at positions (m, 3), and the density at its atoms, σ."""
+    energy, density, _, _ = _evaluate(system, zone, xyz.copy(), at, target)
+    return energy, density
+
+
+def _evaluate(
+    system: ZoneSystem, zone: Zone, everything: Array, at: Array, target: Target
+) -> tuple[ZoneEnergy, Array, Array, Array]:
+    """Energy, density at the atoms, gradient (3m,) and Gauss–Newton matrix (3m, 3m); `everything` is overwritten."""
+    m = len(zone.atoms)
+    everything[zone.atoms] = at
+    place = np.full(len(everything), -1, dtype=np.int64)
+    place[zone.atoms] = np.arange(m)
+    gradient, normal = np.zeros(3 * m), np.zeros((3 * m, 3 * m))
+    geometry = 0.0
+    for residuals in covalent_residuals(everything, zone.restraints).values():
+        geometry += 0.5 * float(residuals.z @ residuals.z)
+        _accumulate(residuals, place, gradient, normal)
+    planes = plane_term(everything, zone.restraints.planes)
+    columns = (3 * zone.atoms[:, None] + np.arange(3)).reshape(-1)
+    factor = planes.factor[:, columns].toarray()
+    geometry += planes.energy
+    gradient += planes.gradient[columns]
+    normal += factor.T @ factor
+    contact = _contacts(zone, at, gradient, normal)
+    rho, slope = sample_with_gradient(target.spline, torch.from_numpy(at))
+    density = rho.numpy() / target.sigma
+    share = target.weight * system.electrons[zone.atoms] / 6.0 * system.occ[zone.atoms]
+    gradient -= (share[:, None] * slope.numpy() / target.sigma).reshape(-1)
+    normal[np.diag_indices(3 * m)] += np.repeat(share * np.maximum(density, 0.5) / PEAK_WIDTH2, 3)
+    total = ZoneEnergy(geometry=geometry, contact=contact, density=-float(share @ density))
+    return total, density, gradient, normal
+
+
+def _accumulate(residuals: Residuals, place: Index, gradient: Array, normal: Array) -> None:
+    """Add a kind of restraint to gradient and matrix of the moving atoms."""
+    if len(residuals.z) == 0:
+        return
+    rows = np.zeros((len(residuals.z), len(gradient)))
+    where = place[residuals.atoms]
+    for k in range(where.shape[1]):
+        moving = np.flatnonzero(where[:, k] >= 0)
+        for axis in range(3):
+            rows[moving, 3 * where[moving, k] + axis] += residuals.jacobian[moving, k, axis]
+    gradient += rows.T @ residuals.z
+    normal += rows.T @ rows
+
+
+def _contacts(zone: Zone, at: Array, gradient: Array, normal: Array) -> float:
+    """Repulsion of the pairs that are too close."""
+    if len(zone.pair_moving) == 0:
+        return 0.0
+    inside = zone.pair_other >= 0
+    other = np.where(inside[:, None], at[zone.pair_other], zone.held)
+    delta = at[zone.pair_moving] - other
+    distance = np.sqrt((delta**2).sum(axis=1))
+    close = np.flatnonzero(distance < zone.distance)
+    if len(close) == 0:
+        return 0.0
+    z = (distance[close] - zone.distance[close]) / CONTACT_SIGMA
+    unit = delta[close] / np.maximum(distance[close], 1e-3)[:, None] / CONTACT_SIGMA
+    rows = np.zeros((len(close), len(gradient)))
+    for axis in range(3):
+        rows[np.arange(len(close)), 3 * zone.pair_moving[close] + axis] = unit[:, axis]
+        both = np.flatnonzero(inside[close])
+        rows[both, 3 * zone.pair_other[close][both] + axis] -= unit[both, axis]
+    gradient += rows.T @ z
+    normal += rows.T @ rows
+    return 0.5 * float(z @ z)

@@ -1,0 +1,106 @@
+"""The page of automated changes: what was done, on what evidence, and how to take it back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from burnish.reports.figures import BLUE, ORANGE, as_png, house_style, new_figure
+from burnish.reports.page import Block, Note, Page, Picture, Section, Table, Text
+
+
+def moves_page(lines: Sequence[dict[str, Any]], rounds: Sequence[dict[str, Any]], name: str) -> Page:
+    """The page of a rebuilding job.
+
+    Parameters
+    ----------
+    lines : of `moves.jsonl`.
+    rounds : numbers of each round after refinement, the start first; empty for a single rebuilding.
+    name : of the model.
+    """
+    accepted = [line for line in lines if line["accepted"]]
+    sections = []
+    if rounds:
+        sections.append(Section("Rounds", _round_blocks(rounds)))
+    sections.append(Section("Changes", _change_blocks(accepted)))
+    rejected = [line for line in lines if not line["accepted"]]
+    if rejected:
+        rows = [[str(r["round"]), r["kind"], r["residue"], r["why"], r["reason"]] for r in rejected]
+        table = Table(
+            ["Round", "Move", "Where", "Why tried", "Why not"], rows, "Weighed and left as it was.", more=True
+        )
+        sections.append(Section("Not changed", [table]))
+    counts = Counter(line["kind"] for line in accepted)
+    said = ", ".join(f"{count} × {kind}" for kind, count in counts.most_common()) or "nothing"
+    return Page(
+        title=f"Changes of {name}", lead=f"{len(accepted)} of {len(lines)} moves accepted: {said}.", sections=sections
+    )
+
+
+def _round_blocks(rounds: Sequence[dict[str, Any]]) -> list[Block]:
+    head = ["Round", "R-work", "R-free", "Favoured, %", "Rotamer outliers, %", "Clash score", "MolProbity", "Moves", ""]
+    rows = [
+        [
+            str(r["round"]),
+            f"{r['r_work']:.4f}",
+            f"{r['r_free']:.4f}",
+            f"{r['favoured_percent']:.1f}",
+            f"{r['rotamer_outlier_percent']:.1f}",
+            f"{r['clashscore']:.1f}",
+            f"{r['molprobity_score']:.2f}",
+            str(r["accepted"]),
+            "kept" if r.get("best") else "",
+        ]
+        for r in rounds
+    ]
+    return [Table(head, rows, "After the refinement of each round."), Picture(_round_figure(rounds), "R by round.")]
+
+
+def _round_figure(rounds: Sequence[dict[str, Any]]) -> bytes:
+    with house_style():
+        figure, (left, right) = new_figure(9.0, 3.0, columns=2)
+        x = [r["round"] for r in rounds]
+        left.plot(x, [r["r_work"] for r in rounds], marker="o", color=BLUE, label="R-work")
+        left.plot(x, [r["r_free"] for r in rounds], marker="o", color=ORANGE, label="R-free")
+        left.legend()
+        left.set_title("Agreement")
+        right.plot(x, [r["molprobity_score"] for r in rounds], marker="o", color=BLUE)
+        right.set_title("MolProbity score")
+        for axes in (left, right):
+            axes.set_xlabel("round")
+            axes.set_xticks(x)
+        return as_png(figure)
+
+
+def _change_blocks(accepted: Sequence[dict[str, Any]]) -> list[Block]:
+    if not accepted:
+        return [Note("Nothing was changed.", "good")]
+    conformations = [line for line in accepted if not line["kind"].startswith("water")]
+    waters = [line for line in accepted if line["kind"].startswith("water")]
+    blocks: list[Block] = []
+    if conformations:
+        rows = [
+            [f"{c['round']}.{c['move']}", c["kind"], c["residue"], c["why"], c["reason"], _density(c)]
+            for c in conformations
+        ]
+        blocks.append(
+            Table(
+                ["Move", "Kind", "Where", "Why tried", "What it gained", "Density, σ"],
+                rows,
+                "Energies in units of −log probability: density, restraints, contacts, torsions.",
+            )
+        )
+    if waters:
+        rows = [[f"{w['round']}.{w['move']}", w["kind"], w["residue"], w["reason"]] for w in waters]
+        blocks.append(Table(["Move", "Kind", "Where", "Evidence"], rows, "Waters.", more=True))
+    blocks.append(
+        Text("moves.jsonl holds, under “undo”, the former position of every atom that a move has changed, by its name.")
+    )
+    return blocks
+
+
+def _density(line: dict[str, Any]) -> str:
+    if line["before"] is None or line["after"] is None:
+        return ""
+    return f"{line['before']['mean_density']:.1f} → {line['after']['mean_density']:.1f}"

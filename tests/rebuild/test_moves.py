@@ -1,0 +1,202 @@
+"""Proposals and decisions: conformations are what they are called, decisions follow from the numbers."""
+
+import math
+from dataclasses import replace
+
+import gemmi
+import numpy as np
+import pytest
+import torch
+
+from burnish.chemistry.edit_model import with_positions, with_waters, without_atoms
+from burnish.chemistry.residues import residue_views
+from burnish.chemistry.rotamers import rotamers_of
+from burnish.geometry.torsions import place_atoms
+from burnish.rebuild.conformations import (
+    beyond,
+    bond_graph,
+    chi_of,
+    torsion,
+    with_backrub,
+    with_chi,
+    with_peptide_turned,
+)
+from burnish.rebuild.move import Judgement, decide
+from burnish.rebuild.moves.amides import flip_side_chains
+from burnish.rebuild.moves.peptides import peptide_site
+from burnish.rebuild.moves.rotamers import rotamer_site
+from burnish.rebuild.rounds import RoundQuality, best_round, should_stop
+from burnish.validate.flips import Flip
+from peptide_model import make_peptide, positions
+
+
+def with_leucine() -> gemmi.Structure:
+    structure = make_peptide(["ALA", "LEU", "ALA"], -62.0, -42.0)
+    residue = structure[0]["A"][1]
+
+    def at(name):
+        return torch.tensor([residue[name][0].pos.tolist()], dtype=torch.float64)
+
+    def add(name, a, b, c, length, angle, turn):
+        one = torch.ones(1, dtype=torch.float64)
+        placed = place_atoms(at(a), at(b), at(c), one * length, one * math.radians(angle), one * math.radians(turn))
+        atom = gemmi.Atom()
+        atom.name, atom.element, atom.occ, atom.b_iso = name, gemmi.Element("C"), 1.0, 20.0
+        atom.pos = gemmi.Position(*placed[0].tolist())
+        residue.add_atom(atom)
+
+    add("CG", "N", "CA", "CB", 1.53, 116.0, -60.0)
+    add("CD1", "CA", "CB", "CG", 1.52, 110.5, 175.0)
+    add("CD2", "CA", "CB", "CG", 1.52, 110.5, -63.0)
+    return structure
+
+
+LEUCINE = with_leucine()
+VIEWS = residue_views(LEUCINE[0])
+XYZ = positions(LEUCINE).numpy()
+PAIRS = np.array([(5, 6), (6, 7), (7, 8), (6, 9), (9, 10), (10, 11), (10, 12), (2, 5), (7, 13)])
+GRAPH = bond_graph(PAIRS)
+
+
+def test_atoms_beyond_a_bond():
+    inside = set(VIEWS[1].atoms.values())
+    assert beyond(GRAPH, 6, 9, inside) == [10, 11, 12]
+    assert beyond(GRAPH, 9, 10, inside) == [11, 12]
+
+
+def test_side_chain_takes_the_torsions_asked_for_and_keeps_its_bonds():
+    wanted = (math.radians(180.0), math.radians(65.0))
+    moved = with_chi(XYZ, VIEWS[1], GRAPH, wanted)
+    found = chi_of(moved, VIEWS[1])
+    assert found is not None
+    assert [math.cos(f - w) for f, w in zip(found, wanted, strict=True)] == pytest.approx([1.0, 1.0])
+    for i, j in PAIRS:
+        assert np.linalg.norm(moved[i] - moved[j]) == pytest.approx(np.linalg.norm(XYZ[i] - XYZ[j]))
+    others = [k for k in range(len(XYZ)) if k not in (10, 11, 12)]
+    np.testing.assert_array_equal(moved[others], XYZ[others])
+
+
+def test_every_common_rotamer_is_proposed():
+    site = rotamer_site(XYZ, VIEWS, 1, GRAPH, "test", spread=False)
+    assert site is not None
+    names = {c.name for c in site.candidates}
+    assert {r.name for r in rotamers_of("LEU") if r.frequency > 0.002} <= names
+    assert any("backrub" in n for n in names)
+    assert site.judged.sum() == 4  # CB, CG, CD1, CD2
+
+
+def test_no_rotamers_for_alanine_or_cut_side_chains():
+    assert rotamer_site(XYZ, VIEWS, 0, GRAPH, "test") is None
+    cut = without_atoms(LEUCINE, {11})
+    assert rotamer_site(positions(cut).numpy(), residue_views(cut[0]), 1, GRAPH, "test") is None
+
+
+def test_backrub_keeps_the_ends_and_moves_the_side_chain():
+    moved = with_backrub(XYZ, VIEWS, 1, math.radians(10.0))
+    assert moved is not None
+    for i in (VIEWS[0].atoms["CA"], VIEWS[2].atoms["CA"]):
+        np.testing.assert_allclose(moved[i], XYZ[i])
+    shift = np.linalg.norm(moved - XYZ, axis=1)
+    assert shift[VIEWS[1].atoms["CD1"]] > 0.3
+    assert shift[VIEWS[0].atoms["O"]] < 0.5
+    assert with_backrub(XYZ, VIEWS, 0, 0.1) is None
+
+
+def test_peptide_turned_over():
+    moved = with_peptide_turned(XYZ, VIEWS, 0, math.pi)
+    assert moved is not None
+    ca1, c, o = (VIEWS[0].atoms[n] for n in ("CA", "C", "O"))
+    ca2 = VIEWS[1].atoms["CA"]
+    before, after = torsion(XYZ, (c, ca1, ca2, c)), torsion(moved, (c, ca1, ca2, c))
+    assert before == pytest.approx(after)
+    axis = (XYZ[ca2] - XYZ[ca1]) / np.linalg.norm(XYZ[ca2] - XYZ[ca1])
+    old, new = XYZ[o] - XYZ[ca1], moved[o] - XYZ[ca1]
+    assert old @ axis == pytest.approx(new @ axis)
+    np.testing.assert_allclose(old - (old @ axis) * axis, -(new - (new @ axis) * axis), atol=1e-9)
+    site = peptide_site(XYZ, VIEWS, 0, "test")
+    assert site is not None
+    assert site.judged.sum() == 3
+    assert peptide_site(XYZ, VIEWS, 2, "test") is None
+
+
+def numbers(energy: float, density: float) -> Judgement:
+    return Judgement(
+        name="x",
+        energy=energy,
+        geometry=0.0,
+        contact=0.0,
+        density=0.0,
+        torsions=0.0,
+        mean_density=density,
+        least_density=density,
+    )
+
+
+@pytest.mark.parametrize(
+    ("gain", "denser", "expected"),
+    [(10.0, 0.5, True), (3.9, 2.0, False), (10.0, -0.5, False), (10.0, -0.2, True), (-5.0, 3.0, False)],
+)
+def test_decision(gain, denser, expected):
+    accepted, reason = decide(numbers(50.0, 2.0), numbers(50.0 - gain, 2.0 + denser))
+    assert accepted is expected
+    assert "x" in reason
+
+
+def test_amide_flip_swaps_places_and_is_undone_by_its_record():
+    flip = Flip(residue="A 2 ASN", chain="A", number="2", name="ASN", altloc="", score=0.0, flipped_score=5.0)
+    structure = make_peptide(["ALA", "ASN", "ALA"], -62.0, -42.0)
+    residue = structure[0]["A"][1]
+    cb = np.array(residue["CB"][0].pos.tolist())
+    for name, element, shift in (("CG", "C", (1.5, 0, 0)), ("OD1", "O", (2.1, 1.0, 0)), ("ND2", "N", (2.1, -1.0, 0))):
+        atom = gemmi.Atom()
+        atom.name, atom.element, atom.pos = name, gemmi.Element(element), gemmi.Position(*(cb + shift))
+        residue.add_atom(atom)
+    xyz, views = positions(structure).numpy(), residue_views(structure[0])
+    names = tuple(f"atom {k}" for k in range(len(xyz)))
+    moved, (record,) = flip_side_chains(xyz, views, [flip], names)
+    od1, nd2 = views[1].atoms["OD1"], views[1].atoms["ND2"]
+    np.testing.assert_allclose(moved[od1], xyz[nd2], atol=1e-9)
+    for name, old in record.undo:
+        moved[names.index(name)] = old
+    np.testing.assert_allclose(moved, xyz)
+    assert flip_side_chains(xyz, views, [replace(flip, number="9")], names)[1] == []
+
+
+def test_atoms_and_waters_come_and_go():
+    structure = make_peptide(["ALA", "ALA"], -62.0, -42.0)
+    grown, labels = with_waters(structure, [(1.0, 2.0, 3.0), (4.0, 5.0, 6.0)], [20.0, 30.0])
+    assert labels == ("W 1 HOH", "W 2 HOH")
+    assert structure[0].count_atom_sites() == 10
+    again, more = with_waters(grown, [(7.0, 8.0, 9.0)], [25.0])
+    assert more == ("W 3 HOH",)
+    fewer = without_atoms(again, {10})
+    assert [r.seqid.num for r in fewer[0]["W"]] == [2, 3]
+    assert [chain.name for chain in without_atoms(again, {10, 11, 12})[0]] == ["A"]
+    moved = with_positions(structure, positions(structure).numpy() + 1.0)
+    np.testing.assert_allclose(positions(moved) - positions(structure), 1.0)
+
+
+def quality(r_free: float, score: float = 1.5, accepted: int = 3) -> RoundQuality:
+    return RoundQuality(
+        r_work=r_free - 0.03,
+        r_free=r_free,
+        favoured_percent=98.0,
+        rotamer_outlier_percent=1.0,
+        clashscore=3.0,
+        molprobity_score=score,
+        accepted=accepted,
+    )
+
+
+def test_the_best_round_is_kept_and_geometry_has_its_price():
+    assert best_round([quality(0.26), quality(0.24), quality(0.241)]) == 1
+    assert best_round([quality(0.250, 1.2), quality(0.248, 2.2)]) == 0
+    assert best_round([quality(0.25), quality(0.25)]) == 0
+
+
+def test_when_to_stop():
+    assert should_stop([quality(0.26, accepted=0)], 5) is None
+    assert should_stop([quality(0.26), quality(0.25), quality(0.24)], 2) == "2 rounds done"
+    assert should_stop([quality(0.26), quality(0.25, accepted=0)], 5) == "no move was accepted"
+    assert should_stop([quality(0.25), quality(0.2501), quality(0.2502)], 5) == "two rounds without gain"
+    assert should_stop([quality(0.26), quality(0.25), quality(0.24)], 5) is None
