@@ -143,4 +143,13 @@ COMMANDS: tuple[Command, ...] = (
         "burnish.workflows.ctfrefine:run",
         project_folder="CtfRefine",
     ),
+    Command(
+        "run",
+        "Run a recipe: a chain of jobs, each taking what the ones before it left.",
+        PROJECT,
+        "burnish.options.recipe:RecipeOptions",
+        "burnish.cli.recipe:run",
+        ("recipe",),
+        keeps_record=False,
+    ),
 )

@@ -1,0 +1,200 @@
+"""`burnish run`: reading recipes, wiring inputs, stopping and going on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from burnish.cli import recipe as runner
+from burnish.cli.main import main
+from burnish.core.errors import DataError
+from burnish.data.density import DensityMap
+from burnish.io.mrc import write_map
+from burnish.jobs.project import find_project
+from burnish.jobs.recipe import fingerprint, read_recipe, resolve
+
+COMMANDS = ("refine3d", "mask", "postprocess", "ctfrefine")
+
+
+def write(text: str) -> Path:
+    path = Path("recipe.yaml")
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_reads_steps(folder):
+    steps = read_recipe(
+        write("name: x\nsteps:\n- {job: refine3d, name: a, options: {mask-diameter: 200}}\n- {job: mask}\n"), COMMANDS
+    )
+    assert [(s.place, s.command, s.name) for s in steps] == [(1, "refine3d", "a"), (2, "mask", "step2")]
+    assert steps[0].options == {"mask_diameter": 200}
+    assert steps[1].options == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: [", "is not YAML"),
+        ("- job: mask", "expected a list 'steps'"),
+        ("steps: []", "at least one step"),
+        ("steps: [{job: mask}]\nstep: 1", "unknown key 'step'"),
+        ("steps: [mask]", "step 1: expected 'job'"),
+        ("steps: [{job: mask}, {job: bake}]", "step 2: no command 'bake'; known are ctfrefine"),
+        ("steps: [{job: mask, option: {}}]", "unknown key 'option'"),
+        ("steps: [{job: mask, options: 3}]", "'options' is '3'"),
+        ("steps: [{job: mask, options: {out: x}}]", "'out' is not for recipes"),
+        ("steps: [{job: mask, name: a}, {job: mask, name: a}]", "'a' is used twice"),
+        ("steps: [{job: mask, options: {map: '{later}/x.mrc'}}, {job: mask, name: later}]", "not the name of an earlier"),
+    ],
+)  # fmt: skip
+def test_bad_recipes_are_refused(folder, text, message):
+    with pytest.raises(DataError, match=message.replace("{", r"\{")):
+        read_recipe(write(text), COMMANDS)
+
+
+def test_missing_recipe(folder):
+    with pytest.raises(DataError, match="cannot be read"):
+        read_recipe(Path("none.yaml"), COMMANDS)
+
+
+def touch(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+
+
+def test_inputs_come_from_the_newest_step_then_from_the_project(folder):
+    touch("Refine3D/job001/run_data.star", "Refine3D/job001/run_class001.mrc")
+    touch("CtfRefine/job004/particles_ctf_refine.star", "Old/job000/run_class001.mrc")
+    (step,) = read_recipe(write("steps: [{job: refine3d, options: {symmetry: D2}}]"), COMMANDS)
+    done = {"a": Path("Refine3D/job001"), "b": Path("CtfRefine/job004")}
+    found = resolve(Path("r"), step, done, [Path("Old/job000")])
+    assert found["particles"] == "CtfRefine/job004/particles_ctf_refine.star"
+    assert found["reference"] == "Refine3D/job001/run_class001.mrc"
+    only_project = resolve(Path("r"), step, {}, [Path("Old/job000"), Path("Refine3D/job001"), Path("CtfRefine/job004")])
+    assert only_project["reference"] == "Refine3D/job001/run_class001.mrc"
+    with pytest.raises(DataError, match=r"step 1 \(refine3d\): no particles_ctf_refine.star or run_data.star"):
+        resolve(Path("r"), step, {}, [])
+
+
+def test_given_options_and_references_stand(folder):
+    touch("Refine3D/job001/run_class001.mrc")
+    _, step = read_recipe(
+        write("steps: [{job: refine3d, name: a}, {job: mask, options: {map: '{a}/other.mrc', lowpass: 20}}]"), COMMANDS
+    )
+    found = resolve(Path("r"), step, {"a": Path("Refine3D/job001/")}, [])
+    assert found == {"map": "Refine3D/job001/other.mrc", "lowpass": 20}
+
+
+def test_a_mask_from_outside_the_recipe_is_not_taken_for_postprocess(folder):
+    touch("Refine3D/job001/run_half1_class001_unfil.mrc", "MaskCreate/job002/mask.mrc")
+    (step,) = read_recipe(write("steps: [{job: postprocess}]"), COMMANDS)
+    outside = resolve(Path("r"), step, {"a": Path("Refine3D/job001")}, [Path("MaskCreate/job002")])
+    assert "mask" not in outside
+    inside = resolve(Path("r"), step, {"a": Path("Refine3D/job001"), "m": Path("MaskCreate/job002")}, [])
+    assert inside["mask"] == "MaskCreate/job002/mask.mrc"
+
+
+def test_fingerprint_sees_options_and_files(folder):
+    touch("map.mrc")
+    (step,) = read_recipe(write("steps: [{job: mask, options: {map: map.mrc}}]"), COMMANDS)
+    first = fingerprint(step, {"map": "map.mrc"})
+    assert first == fingerprint(step, {"map": "map.mrc"})
+    assert first != fingerprint(step, {"map": "map.mrc", "lowpass": 3})
+    Path("map.mrc").write_text("other content")
+    assert first != fingerprint(step, {"map": "map.mrc"})
+
+
+def write_half_maps() -> None:
+    g = torch.Generator().manual_seed(1)
+    axis = torch.arange(24) - 12.0
+    r2 = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2
+    blob = torch.exp(-r2 / 40) * (1 + 0.5 * torch.sin(axis))
+    Path("Refine3D/job001").mkdir(parents=True)
+    for name in ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc", "run_class001.mrc"):
+        noisy = blob + 0.02 * torch.randn(blob.shape, generator=g)
+        write_map(Path("Refine3D/job001", name), DensityMap(values=noisy, voxel_size=(3.0,) * 3))
+
+
+def run(*arguments: str, code: int = 0) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["run", "recipe.yaml", *arguments])
+    assert end.value.code == code
+
+
+RECIPE = """
+steps:
+  - job: mask
+    options: {map: Refine3D/job001/run_class001.mrc, lowpass: 12, threshold: 0.2, soft-edge: 3}
+  - job: postprocess
+    options: {half1: Refine3D/job001/run_half1_class001_unfil.mrc, bfactor: 0}
+"""
+
+
+def test_runs_steps_and_skips_what_is_done(folder, capsys):
+    write_half_maps()
+    write(RECIPE)
+    run("--json")
+    steps = json.loads(capsys.readouterr().out.splitlines()[-1])["steps"]
+    assert [s["job"] for s in steps] == ["mask", "postprocess"]
+    mask, post = (Path(s["folder"]) for s in steps)
+    assert (mask / "mask.mrc").exists() and (post / "postprocess.mrc").exists()
+    assert str(mask / "mask.mrc") in (post / "postprocess.star").read_text()
+    project = find_project(Path())
+    assert project is not None
+    assert {p.name: p.status for p in project.read().processes} == {f"{mask}/": "Succeeded", f"{post}/": "Succeeded"}
+    run()
+    assert capsys.readouterr().err.count("done already") == 2
+    write(RECIPE.replace("bfactor: 0", "bfactor: -20"))
+    run()
+    assert capsys.readouterr().err.count("done already") == 1
+    assert len(list(Path("PostProcess").glob("job*"))) == 2
+    run("--fresh")
+    assert "done already" not in capsys.readouterr().err
+
+
+def test_goes_on_after_a_failed_step(folder, capsys):
+    write_half_maps()
+    half = Path("Refine3D/job001/run_half2_class001_unfil.mrc")
+    content = half.read_bytes()
+    half.write_bytes(content[:2000])
+    write(RECIPE)
+    run(code=2)
+    error = capsys.readouterr().err
+    assert "step 2 (postprocess): failed" in error
+    half.write_bytes(content)
+    run()
+    assert capsys.readouterr().err.count("done already") == 1
+    assert len(list(Path("MaskCreate").glob("job*"))) == 1
+
+
+def test_dry_run_checks_only(folder, capsys):
+    write(RECIPE)
+    run("--dry-run", "--json")
+    assert len(json.loads(capsys.readouterr().out)["steps"]) == 2
+    assert sorted(p.name for p in Path().iterdir()) == ["recipe.yaml"]
+
+
+def test_another_project_folder(folder):
+    Path("p").mkdir()
+    (folder / "elsewhere").mkdir()
+    write_half_maps()
+    Path("Refine3D").rename("p/Refine3D")
+    write(RECIPE)
+    run("--project", "p")
+    assert list(Path("p").glob("PostProcess/job*/postprocess.mrc"))
+    assert Path.cwd() == folder
+
+
+def test_unreadable_state_runs_everything(folder):
+    Path("state.json").write_text("{")
+    assert runner._read_state(Path("state.json")) == {}
