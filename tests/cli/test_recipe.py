@@ -53,7 +53,7 @@ def test_reads_steps(folder):
         ("steps: [{job: mask, options: 3}]", "'options' is '3'"),
         ("steps: [{job: mask, options: {out: x}}]", "'out' is not for recipes"),
         ("steps: [{job: mask, name: a}, {job: mask, name: a}]", "'a' is used twice"),
-        ("steps: [{job: mask, options: {map: '{later}/x.mrc'}}, {job: mask, name: later}]", "not the name of an earlier"),
+        ("steps: [{job: mask, options: {map: '{b}/x.mrc'}}, {job: mask, name: b}]", "not the name of an earlier"),
     ],
 )  # fmt: skip
 def test_bad_recipes_are_refused(folder, text, message):

@@ -31,7 +31,8 @@ def run(options: RecipeOptions, job: Job) -> dict[str, Any]:
     if options.dry_run:
         return {"steps": [{"step": s.place, "job": s.command, "name": s.name} for s in steps]}
     folder = options.project.resolve()
-    project = find_project(folder) or init_project(folder)
+    if find_project(folder) is None:
+        init_project(folder)
     with _standing_in(folder):
         return _run_steps(Project(Path()), recipe, steps, usable, job, fresh=options.fresh)
 

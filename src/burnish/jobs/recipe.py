@@ -93,9 +93,7 @@ def read_recipe(path: Path, commands: Sequence[str]) -> tuple[Step, ...]:
         raise DataError(f"{path}: expected a list 'steps' with at least one step, each with 'job' and 'options'")
     unknown = set(content) - {"steps", "name", "description"}
     if unknown:
-        raise DataError(
-            f"{path}: unknown key '{sorted(map(str, unknown))[0]}'; a recipe has name, description and steps"
-        )
+        raise DataError(f"{path}: unknown key '{min(map(str, unknown))}'; a recipe has name, description, steps")
     steps = tuple(_read_step(path, i + 1, entry, commands) for i, entry in enumerate(content["steps"]))
     names = [s.name for s in steps]
     for step in steps:
@@ -154,7 +152,7 @@ def _read_step(path: Path, place: int, entry: Any, commands: Sequence[str]) -> S
         raise DataError(f"{where}: expected 'job' with the name of a command, and 'options'")
     unknown = set(entry) - {"job", "name", "options"}
     if unknown:
-        raise DataError(f"{where}: unknown key '{sorted(map(str, unknown))[0]}'; a step has job, name and options")
+        raise DataError(f"{where}: unknown key '{min(map(str, unknown))}'; a step has job, name and options")
     command = str(entry["job"])
     if command not in commands:
         raise DataError(f"{where}: no command '{command}'; known are {', '.join(sorted(commands))}")

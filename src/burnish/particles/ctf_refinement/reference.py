@@ -10,7 +10,7 @@ from torch import Tensor
 
 from burnish.particles.ctf_refinement.slicing_numba import slice_on_cpu
 
-PADDING = 2.0  # length of the transform over the edge of the cube around the mask; slices then err by some per cent
+PADDING = 1.6  # length of the transform over the edge of the cube around the mask; slices then err by some per cent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from burnish.data.particles import Particles
 from burnish.particles.ctf_refinement.comparison import Chunk, HalfMaps, ImageLoader, compare, split_into_chunks
 from burnish.particles.ctf_refinement.half_plane import HalfPlane
 
-SURVEY_PARTICLES = 100  # of an optics group: shells hold thousands of pixels of them
+SURVEY_PARTICLES = 75  # of an optics group: shells hold thousands of pixels of them
 SURVEY_CHUNK = 15  # of one micrograph, so that the survey sees many
 MIN_RELIABILITY = 0.05  # shells after the last one with this FSC between half maps are left out
 
