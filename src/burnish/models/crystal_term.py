@@ -31,6 +31,8 @@ from burnish.models.targets import AmplitudeTarget, Target, TargetEvaluation
 from burnish.scattering.form_factors import FormFactors, Radiation, form_factors
 from burnish.symmetry.space_groups import SpecialPositions, reflection_properties, special_positions
 
+MASK_SPACING = 0.75  # of the solvent mask at most, Å; finer ones do not lower R on the cases of benchmarks/
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrystalSettings:
@@ -74,7 +76,7 @@ class CrystalTerm(DataTerm):
         self._coherence = torch.from_numpy(np.where(centric, 1.0, 0.5) * epsilon)
         self._quadratic = quadratic_terms(crystal, self._hkl)
         self._vectors = self._hkl.astype(float) @ self._plan.frac
-        self._mask_spacing = min(max(0.25 * reflections.d_min, 0.5), 0.45 * reflections.d_min)
+        self._mask_spacing = min(max(0.3 * reflections.d_min, 0.55), MASK_SPACING, 0.45 * reflections.d_min)
         self._measured = self.target.measured
         self._impossible = torch.zeros_like(self._measured)
         if self.settings.reject_outliers:
@@ -175,15 +177,20 @@ class CrystalTerm(DataTerm):
 
     def _fit(self, f_calc: Tensor) -> Tensor:
         """Fit scales and error model; returns F_model."""
-        crystal, work = self.reflections.crystal, self.work
         if self._scaling is None:
-            observed = self.reflections.f_obs
-        else:
-            observed = self.target.compare(self._scaled(f_calc)).single
+            self._fit_scale(f_calc, self.reflections.f_obs)
+            self.target.fit(self._scaled(f_calc), self.work, self.free)
+        # What a twinned amplitude says of one reflection depends on scales and fractions: a few turns settle them.
+        for _ in range(1 if len(self.target.twin_fractions) == 1 else 3):
+            self._fit_scale(f_calc, self.target.compare(self._scaled(f_calc)).single)
+            self.target.fit(self._scaled(f_calc), self.work, self.free)
+        return self._scaled(f_calc)
+
+    def _fit_scale(self, f_calc: Tensor, observed: Tensor) -> None:
         n = len(self.reflections)
-        use = (work & observed.isfinite()).numpy()
+        use = (self.work & observed.isfinite()).numpy()
         self._scaling = fit_scaling(
-            crystal,
+            self.reflections.crystal,
             self._hkl[:n][use],
             self._s2[:n][use],
             observed.numpy()[use],
@@ -193,9 +200,6 @@ class CrystalTerm(DataTerm):
         )
         factor, k_mask = scale_factors(self._scaling, self._s2, self._quadratic)
         self._factor, self._k_mask = torch.from_numpy(factor), torch.from_numpy(k_mask)
-        f_model = self._scaled(f_calc)
-        self.target.fit(f_model, work, self.free)
-        return f_model
 
     def _target(self, atoms: Atoms) -> TargetEvaluation:
         f_calc = self._calculated(atoms)

@@ -35,6 +35,7 @@ class GaussianAtoms:
     xyz : centres, Å. (n, 3) float64
     precision : S_g⁻¹ as 11 22 33 12 13 23, Å⁻². (n, 5, 6) float64
     height : value at the centre for unit occupancy, e⁻/Å³; 0 for terms that are not there. (n, 5) float64
+    isotropic : whether all S_g of an atom are multiples of the unit matrix. (n,) bool
     occ : occupancy, with the share of a special position. (n,) float64
     radius : beyond which the density counts as zero, Å. (n,) float64
     """
@@ -42,6 +43,7 @@ class GaussianAtoms:
     xyz: np.ndarray
     precision: np.ndarray
     height: np.ndarray
+    isotropic: np.ndarray
     occ: np.ndarray
     radius: np.ndarray
 
@@ -110,6 +112,7 @@ def gaussian_atoms(atoms: Atoms, factors: FormFactors, occ: np.ndarray, blur: fl
         xyz=atoms.xyz.detach().cpu().numpy().astype(np.float64),
         precision=np.where(present[:, :, None], precision, 0.0),
         height=height,
+        isotropic=~atoms.is_aniso.cpu().numpy(),
         occ=np.asarray(occ, np.float64),
         radius=np.sqrt(np.max(np.where(present, reach2, 0.0), axis=1)),
     )

@@ -10,8 +10,10 @@ once by Gauss–Newton with robust weights, on the working reflections.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from burnish.data.reflections import Crystal
@@ -20,6 +22,7 @@ from burnish.symmetry.space_groups import fractionalisation, symmetric_tensors
 
 SOLVENT_D_MIN = 2.5  # where the solvent has faded (exp(−46/4/2.5²) = .16 of .35 e⁻/Å³), Å
 MAX_K_MASK = 1.0
+CONVERGED = 2e-3  # change of log k and k_mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,60 +106,96 @@ def fit_scaling(
     if start is None:
         knots = knots_by_number(s2, first=max(30, min(100, len(s2) // 40)), most=min(20, max(6, len(s2) // 300)))
         start = _first_scaling(knots, s2, f_obs, f_calc, f_mask)
-    basis = start.knots.basis(s2)
+    knots = start.knots
+    left, right = knots.locate(s2)
     tensors = anisotropy_basis(crystal)
     direction = -0.25 * quadratic_terms(crystal, hkl) @ tensors.T
-    solvent = start.knots.position < 1.0 / SOLVENT_D_MIN**2
-    overlap = np.real(np.conj(f_calc) * f_mask)
-    mask2, calc2 = np.abs(f_mask) ** 2, np.abs(f_calc) ** 2
-    log_k, k_mask = start.log_k.copy(), np.where(solvent, start.k_mask, 0.0)
-    aniso = np.linalg.lstsq(tensors.T, start.anisotropy, rcond=None)[0] if len(tensors) else np.zeros(0)
-    size = len(log_k)
-    smooth = roughness(size)
+    solvent = np.flatnonzero(knots.position < 1.0 / SOLVENT_D_MIN**2)
+    log_k, k_mask = start.log_k.copy(), np.zeros(len(knots))
+    k_mask[solvent] = start.k_mask[solvent]
+    aniso = np.linalg.lstsq(tensors.T, start.anisotropy, rcond=None)[0]
+    active = np.concatenate(
+        [np.arange(len(knots)), len(knots) + solvent, 2 * len(knots) + np.arange(len(tensors))]
+    ).astype(np.int64)
+    prior = _prior(len(knots), len(solvent), len(tensors))
+    terms = np.real(np.conj(f_calc) * f_mask).astype(float), np.abs(f_mask) ** 2, np.abs(f_calc) ** 2
     for _ in range(12):
-        k = basis @ k_mask
-        factor = np.exp(basis @ log_k + direction @ aniso)
-        bare = np.sqrt(np.maximum(calc2 + k * (2.0 * overlap + k * mask2), 1e-12))
-        model = factor * bare
-        residual = f_obs - model
-        spread = np.sqrt(basis @ _shell_means(basis, residual**2)) + 1e-12
-        weight = 1.0 / (spread**2 * np.sqrt(1.0 + (residual / spread) ** 2))
-        wrt_mask = factor * (overlap + k * mask2) / bare
-        jacobian = np.concatenate(
-            [basis * model[:, None], (basis * wrt_mask[:, None])[:, solvent], direction * model[:, None]], axis=1
-        )
-        scaled = jacobian * weight[:, None]
-        normal, right = jacobian.T @ scaled, scaled.T @ residual
-        # Weak priors on the second differences, .1 of log k and .2 of k_mask: a noisy knot follows its neighbours.
-        active = np.flatnonzero(solvent)
-        prior = np.zeros_like(normal)
-        prior[:size, :size] = smooth / 0.1**2
-        mask_part = slice(size, size + len(active))
-        prior[mask_part, mask_part] = roughness(len(active)) / 0.2**2 + np.eye(len(active)) / 1.0
+        state = log_k, k_mask, aniso
+        normal, gradient = _normal_equations(left, right, direction, *state, *terms, f_obs)
         current = np.concatenate([log_k, k_mask[solvent], aniso])
-        right -= prior @ current
-        normal += prior
-        normal[np.diag_indices(len(normal))] *= 1.0 + 1e-6
-        step = np.linalg.solve(normal, right)
-        step *= min(1.0, 0.7 / np.abs(step[:size]).max(initial=1e-9))
-        log_k += step[:size]
-        k_mask[solvent] = np.clip(k_mask[solvent] + step[mask_part], 0.0, MAX_K_MASK)
-        aniso += step[size + len(active) :]
-        if np.abs(step[: size + len(active)]).max() < 1e-3:
+        matrix = normal[np.ix_(active, active)] + prior
+        matrix[np.diag_indices(len(matrix))] *= 1.0 + 1e-6
+        step = np.linalg.solve(matrix, gradient[active] - prior @ current)
+        step *= min(1.0, 0.7 / np.abs(step[: len(knots)]).max(initial=1e-9))
+        by_mask = slice(len(knots), len(knots) + len(solvent))
+        log_k = log_k + step[: len(knots)]
+        k_mask[solvent] = np.clip(k_mask[solvent] + step[by_mask], 0.0, MAX_K_MASK)
+        aniso = aniso + step[by_mask.stop :]
+        if np.abs(step[: by_mask.stop]).max() < CONVERGED:
             break
-    return Scaling(
-        knots=start.knots, log_k=log_k, k_mask=k_mask, anisotropy=aniso @ tensors if len(tensors) else np.zeros(6)
-    )
+    return Scaling(knots=knots, log_k=log_k, k_mask=k_mask, anisotropy=aniso @ tensors)
 
 
-def _shell_means(basis: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Mean of values around each knot. (k,)"""
-    return (basis.T @ values) / np.maximum(basis.sum(axis=0), 1e-9)
+def _prior(knots: int, solvent: int, tensors: int) -> np.ndarray:
+    """Weak priors on second differences, .1 of log k and .2 of k_mask, so that a noisy knot follows its neighbours."""
+    prior = np.zeros((knots + solvent + tensors, knots + solvent + tensors))
+    prior[:knots, :knots] = roughness(knots) / 0.1**2
+    prior[knots : knots + solvent, knots : knots + solvent] = roughness(solvent) / 0.2**2 + np.eye(solvent)
+    return prior
+
+
+@numba.njit(cache=True)
+def _normal_equations(left, right, direction, log_k, k_mask, aniso, overlap, mask2, calc2, f_obs):
+    """Normal matrix and gradient of the robust sum of squares by (log k, k_mask, anisotropy).
+
+    A reflection touches two knots of each function and the few tensors: the matrix is summed without a Jacobian.
+    Weights are those of a hyperbolic loss whose width is the rms residual around the knot.
+    """
+    n, knots, tensors = len(f_obs), len(log_k), direction.shape[1]
+    model, by_mask, residual = np.empty(n), np.empty(n), np.empty(n)
+    square, count = np.zeros(knots), np.full(knots, 1e-9)
+    for i in range(n):
+        a, w = left[i], right[i]
+        b = min(a + 1, knots - 1)
+        k = (1.0 - w) * k_mask[a] + w * k_mask[b]
+        exponent = (1.0 - w) * log_k[a] + w * log_k[b]
+        for t in range(tensors):
+            exponent += direction[i, t] * aniso[t]
+        factor = math.exp(exponent)
+        bare = math.sqrt(max(calc2[i] + k * (2.0 * overlap[i] + k * mask2[i]), 1e-12))
+        model[i] = factor * bare
+        by_mask[i] = factor * (overlap[i] + k * mask2[i]) / bare
+        residual[i] = f_obs[i] - model[i]
+        square[a] += (1.0 - w) * residual[i] ** 2
+        square[b] += w * residual[i] ** 2
+        count[a] += 1.0 - w
+        count[b] += w
+    size = 2 * knots + tensors
+    normal, gradient = np.zeros((size, size)), np.zeros(size)
+    place, value = np.empty(4 + tensors, np.int64), np.empty(4 + tensors)
+    for t in range(tensors):
+        place[4 + t] = 2 * knots + t
+    for i in range(n):
+        a, w = left[i], right[i]
+        b = min(a + 1, knots - 1)
+        spread2 = (1.0 - w) * square[a] / count[a] + w * square[b] / count[b] + 1e-24
+        weight = 1.0 / (spread2 * math.sqrt(1.0 + residual[i] ** 2 / spread2))
+        place[0], place[1], place[2], place[3] = a, b, knots + a, knots + b
+        value[0], value[1] = (1.0 - w) * model[i], w * model[i]
+        value[2], value[3] = (1.0 - w) * by_mask[i], w * by_mask[i]
+        for t in range(tensors):
+            value[4 + t] = direction[i, t] * model[i]
+        for p in range(4 + tensors):
+            scaled = weight * value[p]
+            gradient[place[p]] += scaled * residual[i]
+            for q in range(4 + tensors):
+                normal[place[p], place[q]] += scaled * value[q]
+    return normal, gradient
 
 
 def _first_scaling(knots: Knots, s2: np.ndarray, f_obs: np.ndarray, f_calc: np.ndarray, f_mask: np.ndarray) -> Scaling:
     k_mask = 0.35 * np.exp(-46.0 * knots.position / 4.0)
     basis = knots.basis(s2)
     model = np.abs(f_calc + (basis @ k_mask) * f_mask)
-    ratio = _shell_means(basis, f_obs * model) / np.maximum(_shell_means(basis, model**2), 1e-12)
+    ratio = (basis.T @ (f_obs * model)) / np.maximum(basis.T @ model**2, 1e-12)
     return Scaling(knots=knots, log_k=np.log(np.maximum(ratio, 1e-12)), k_mask=k_mask, anisotropy=np.zeros(6))

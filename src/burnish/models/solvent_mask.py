@@ -30,8 +30,8 @@ class MaskSettings:
 
 
 @numba.njit(cache=True)
-def _mark(grid, on_grid, radius, frac, step, value):
-    """Write value at every grid point within the radius of each centre."""
+def _mark(grid, on_grid, radius, frac, step):
+    """Write 0 at every grid point within the radius of each centre."""
     nu, nv, nw = grid.shape
     reach_u = math.sqrt(frac[0, 0] ** 2 + frac[0, 1] ** 2 + frac[0, 2] ** 2) * nu
     reach_v = math.sqrt(frac[1, 0] ** 2 + frac[1, 1] ** 2 + frac[1, 2] ** 2) * nv
@@ -56,34 +56,63 @@ def _mark(grid, on_grid, radius, frac, step, value):
                 row = grid[u % nu, v % nv]
                 place = first % nw
                 for _ in range(first, last + 1):
-                    row[place] = value
+                    row[place] = 0
                     place += 1
                     if place == nw:
                         place = 0
 
 
 @numba.njit(cache=True)
-def _boundary(grid):
-    """Solvent points that touch a point of the model. (m, 3) float64"""
+def _grow(grid, grown, neighbours, offsets):
+    """Set `grown` to 1 at the offsets around every point of `grid` that is 1 and has a neighbour that is 0."""
     nu, nv, nw = grid.shape
-    found = np.empty((grid.size, 3), np.int32)
-    count = 0
     for u in range(nu):
-        up, down = grid[(u + 1) % nu], grid[u - 1]
         for v in range(nv):
-            here, right, left = grid[u, v], grid[u, (v + 1) % nv], grid[u, v - 1]
             for w in range(nw):
-                if here[w] == 1 and (
-                    up[v, w] == 0
-                    or down[v, w] == 0
-                    or right[w] == 0
-                    or left[w] == 0
-                    or here[w - 1] == 0
-                    or here[(w + 1) % nw] == 0
-                ):
-                    found[count, 0], found[count, 1], found[count, 2] = u, v, w
-                    count += 1
-    return found[:count].astype(np.float64)
+                if grid[u, v, w] == 0:
+                    continue
+                outside = False
+                for n in range(len(neighbours)):
+                    x, y, z = u + neighbours[n, 0], v + neighbours[n, 1], w + neighbours[n, 2]
+                    x += nu * (x < 0) - nu * (x >= nu)
+                    y += nv * (y < 0) - nv * (y >= nv)
+                    z += nw * (z < 0) - nw * (z >= nw)
+                    if grid[x, y, z] == 0:
+                        outside = True
+                        break
+                if outside:
+                    for n in range(len(offsets)):
+                        x, y, z = u + offsets[n, 0], v + offsets[n, 1], w + offsets[n, 2]
+                        x += nu * (x < 0) - nu * (x >= nu)
+                        y += nv * (y < 0) - nv * (y >= nv)
+                        z += nw * (z < 0) - nw * (z >= nw)
+                        grown[x, y, z] = 1
+
+
+def _neighbours(step: np.ndarray) -> np.ndarray:
+    """Grid vectors across the faces of a point's Voronoi cell: 6 on an orthogonal grid, 8 to 14 on others. (m, 3) int64
+
+    From any point the nearest one of the other kind is reached over these; steps along the axes are not enough where
+    the axes are oblique.
+    """
+    axis = np.arange(-1, 2)
+    vectors = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    vectors = vectors[np.any(vectors != 0, axis=1)]
+    place = vectors @ step.T
+    middle = 0.5 * place
+    to_others = np.sum((middle[:, None, :] - place[None, :, :]) ** 2, axis=2)
+    np.fill_diagonal(to_others, np.inf)
+    own = np.sum(middle**2, axis=1)
+    return vectors[own < to_others.min(axis=1) - 1e-6 * own].astype(np.int64)
+
+
+def _ball(step: np.ndarray, radius: float, shape: tuple[int, int, int]) -> np.ndarray:
+    """Offsets of the grid points within a radius, none further than the grid is wide. (m, 3) int64"""
+    reach = np.ceil(radius * np.linalg.norm(np.linalg.inv(step), axis=1)).astype(int)
+    reach = np.minimum(reach, np.array(shape) - 1)
+    axes = [np.arange(-k, k + 1) for k in reach]
+    offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    return offsets[np.sum((offsets @ step.T) ** 2, axis=1) <= radius**2].astype(np.int64)
 
 
 def solvent_mask(crystal: Crystal, atoms: Atoms, spacing: float, settings: MaskSettings | None = None) -> torch.Tensor:
@@ -111,7 +140,7 @@ def solvent_mask(crystal: Crystal, atoms: Atoms, spacing: float, settings: MaskS
     grid = np.ones(shape, dtype=np.uint8)
     inside = atoms.xyz.detach().cpu().numpy()[heavy] @ frac.T
     for rotation, translation in zip(rotations, translations, strict=True):
-        _mark(grid, (inside @ rotation.T + translation) * np.array(shape), radius, frac, step, 0)
-    edge = _boundary(grid)
-    _mark(grid, edge, np.full(len(edge), settings.shrink), frac, step, 1)
-    return torch.from_numpy(grid).to(torch.float32)
+        _mark(grid, (inside @ rotation.T + translation) * np.array(shape), radius, frac, step)
+    grown = grid.copy()
+    _grow(grid, grown, _neighbours(step), _ball(step, settings.shrink, shape))
+    return torch.from_numpy(grown).to(torch.float32)

@@ -1,8 +1,8 @@
 """Spread Gaussian atoms on a periodic grid and gather the adjoint: the numba twin of `splat_reference`.
 
-Rows of the grid along c are the unit of work. On a row every term is exp2 of a quadratic in the row index, so that the
-inner loops have no branches, no calls and no gathers, and are vectorised; the moments of a row with weights 1, k, k²
-give all derivatives of the atom. Single precision on the grid, double for what is summed over an atom.
+The points of an atom's sphere are first listed, row by row along c, with their displacements from the atom. All
+exponentials then run over that list, hundreds of points long, without branches or calls, and are vectorised; rows of
+the grid by themselves are too short for it. Single precision on the grid, double for what is summed over an atom.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 
 from burnish.models.gaussian_atoms import GaussianAtoms
 
-LOG2_E = 1.4426950408889634
-MAX_ROW = 512  # longest part of a row that one atom may cover, grid points
+HALF_LOG2_E = 0.5 * 1.4426950408889634
 
 
 @numba.njit(inline="always", fastmath=True)
@@ -34,158 +33,184 @@ def _exp2(t):
     return p * np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@numba.njit(inline="always", fastmath=True)
-def _row_exponent(q, x, y, z, step):
-    """Coefficients of −½ log2(e) (d + k·step)ᵀ Q (d + k·step) in k."""
-    ax = q[0] * x + q[3] * y + q[4] * z
-    ay = q[3] * x + q[1] * y + q[5] * z
-    az = q[4] * x + q[5] * y + q[2] * z
-    bx = q[0] * step[0] + q[3] * step[1] + q[4] * step[2]
-    by = q[3] * step[0] + q[1] * step[1] + q[5] * step[2]
-    bz = q[4] * step[0] + q[5] * step[1] + q[2] * step[2]
-    c = -0.5 * LOG2_E
-    return (
-        np.float32(c * (x * ax + y * ay + z * az)),
-        np.float32(2.0 * c * (step[0] * ax + step[1] * ay + step[2] * az)),
-        np.float32(c * (step[0] * bx + step[1] * by + step[2] * bz)),
-    )
+@numba.njit(cache=True, fastmath=True)
+def _list_points(shape, centre, radius, frac, step, points, rows):
+    """List the grid points within the radius of an atom.
+
+    points : displacement x, y, z from the atom and its square, as rows of an array. (4, capacity)
+    rows : u, v and first w of each row of the grid, wrapped into it, and its number of points. (capacity, 4)
+    """
+    nu, nv, nw = shape
+    width_u = math.sqrt(frac[0, 0] ** 2 + frac[0, 1] ** 2 + frac[0, 2] ** 2) * nu
+    width_v = math.sqrt(frac[1, 0] ** 2 + frac[1, 1] ** 2 + frac[1, 2] ** 2) * nv
+    fu = (frac[0, 0] * centre[0] + frac[0, 1] * centre[1] + frac[0, 2] * centre[2]) * nu
+    fv = (frac[1, 0] * centre[0] + frac[1, 1] * centre[1] + frac[1, 2] * centre[2]) * nv
+    fw = (frac[2, 0] * centre[0] + frac[2, 1] * centre[1] + frac[2, 2] * centre[2]) * nw
+    cx, cy, cz = step[0, 2], step[1, 2], step[2, 2]
+    length2 = cx * cx + cy * cy + cz * cz
+    n_points, n_rows = 0, 0
+    for u in range(math.ceil(fu - radius * width_u), math.floor(fu + radius * width_u) + 1):
+        for v in range(math.ceil(fv - radius * width_v), math.floor(fv + radius * width_v) + 1):
+            du, dv = u - fu, v - fv
+            x = du * step[0, 0] + dv * step[0, 1]
+            y = du * step[1, 0] + dv * step[1, 1]
+            z = du * step[2, 0] + dv * step[2, 1]
+            along = x * cx + y * cy + z * cz
+            under = along * along - length2 * (x * x + y * y + z * z - radius * radius)
+            if under < 0.0:
+                continue
+            root = math.sqrt(under)
+            first = math.ceil(fw + (-along - root) / length2)
+            count = math.floor(fw + (-along + root) / length2) - first + 1
+            if count <= 0:
+                continue
+            dw = first - fw
+            x0, y0, z0 = np.float32(x + dw * cx), np.float32(y + dw * cy), np.float32(z + dw * cz)
+            sx, sy, sz = np.float32(cx), np.float32(cy), np.float32(cz)
+            for k in range(count):
+                t = np.float32(k)
+                px, py, pz = x0 + t * sx, y0 + t * sy, z0 + t * sz
+                points[0, n_points + k] = px
+                points[1, n_points + k] = py
+                points[2, n_points + k] = pz
+                points[3, n_points + k] = px * px + py * py + pz * pz
+            rows[n_rows, 0], rows[n_rows, 1], rows[n_rows, 2], rows[n_rows, 3] = u % nu, v % nv, first % nw, count
+            n_points += count
+            n_rows += 1
+    return n_points, n_rows
 
 
 @numba.njit(inline="always", fastmath=True)
-def _row_range(x, y, z, step, radius2):
-    """First and last k with |d + k·step| ≤ radius; empty if last < first."""
-    along = x * step[0] + y * step[1] + z * step[2]
-    length2 = step[0] ** 2 + step[1] ** 2 + step[2] ** 2
-    under = along * along - length2 * (x * x + y * y + z * z - radius2)
-    if under < 0.0:
-        return 0, -1
-    root = math.sqrt(under)
-    first, last = math.ceil((-along - root) / length2), math.floor((-along + root) / length2)
-    return first, min(last, first + MAX_ROW - 1)
+def _exponent(q, points, p):
+    """−½ log2(e) dᵀ Q d of one point."""
+    x, y, z = points[0, p], points[1, p], points[2, p]
+    return x * (q[0] * x + q[3] * y + q[4] * z) + y * (q[1] * y + q[5] * z) + q[2] * z * z
+
+
+@numba.njit(inline="always")
+def _packed_exponent(precision, q):
+    """The six numbers that `_exponent` takes, off-diagonal ones doubled."""
+    for k in range(6):
+        q[k] = np.float32(-HALF_LOG2_E * precision[k] * (1.0 if k < 3 else 2.0))
 
 
 @numba.njit(cache=True, fastmath=True)
-def _spread(grid, xyz, precision, height, occ, radius, frac, orth):
-    nu, nv, nw = grid.shape
-    steps = np.empty((3, 3))
-    for i in range(3):
-        steps[i, 0], steps[i, 1], steps[i, 2] = orth[0, i], orth[1, i], orth[2, i]
-    steps[0] /= nu
-    steps[1] /= nv
-    steps[2] /= nw
-    width_u = math.sqrt(frac[0, 0] ** 2 + frac[0, 1] ** 2 + frac[0, 2] ** 2) * nu
-    width_v = math.sqrt(frac[1, 0] ** 2 + frac[1, 1] ** 2 + frac[1, 2] ** 2) * nv
-    buffer = np.zeros(MAX_ROW, np.float32)
-    step = steps[2]
+def _spread(grid, xyz, precision, height, isotropic, occ, radius, frac, step, capacity):
+    nw = grid.shape[2]
+    points, rows = np.empty((4, capacity), np.float32), np.empty((capacity, 4), np.int64)
+    density, q = np.empty(capacity, np.float32), np.empty(6, np.float32)
     for n in range(len(xyz)):
         if occ[n] == 0.0:
             continue
-        fu = (frac[0, 0] * xyz[n, 0] + frac[0, 1] * xyz[n, 1] + frac[0, 2] * xyz[n, 2]) * nu
-        fv = (frac[1, 0] * xyz[n, 0] + frac[1, 1] * xyz[n, 1] + frac[1, 2] * xyz[n, 2]) * nv
-        fw = (frac[2, 0] * xyz[n, 0] + frac[2, 1] * xyz[n, 1] + frac[2, 2] * xyz[n, 2]) * nw
-        radius2 = radius[n] ** 2
-        w0 = math.floor(fw)
-        for u in range(math.ceil(fu - radius[n] * width_u), math.floor(fu + radius[n] * width_u) + 1):
-            for v in range(math.ceil(fv - radius[n] * width_v), math.floor(fv + radius[n] * width_v) + 1):
-                du, dv, dw = u - fu, v - fv, w0 - fw
-                x = du * steps[0, 0] + dv * steps[1, 0] + dw * steps[2, 0]
-                y = du * steps[0, 1] + dv * steps[1, 1] + dw * steps[2, 1]
-                z = du * steps[0, 2] + dv * steps[1, 2] + dw * steps[2, 2]
-                first, last = _row_range(x, y, z, step, radius2)
-                count = last - first + 1
-                if count <= 0:
-                    continue
-                x += first * step[0]
-                y += first * step[1]
-                z += first * step[2]
-                for g in range(height.shape[1]):
-                    if height[n, g] != 0.0:
-                        c0, c1, c2 = _row_exponent(precision[n, g], x, y, z, step)
-                        scale = np.float32(occ[n] * height[n, g])
-                        for k in range(count):
-                            t = np.float32(k)
-                            buffer[k] += scale * _exp2(c0 + t * (c1 + t * c2))
-                row = grid[u % nu, v % nv]
-                place = (w0 + first) % nw
-                done = 0
-                while done < count:
-                    part = min(count - done, nw - place)
-                    for k in range(part):
-                        row[place + k] += buffer[done + k]
-                        buffer[done + k] = 0.0
-                    done += part
-                    place = 0
+        n_points, n_rows = _list_points(grid.shape, xyz[n], radius[n], frac, step, points, rows)
+        density[:n_points] = 0.0
+        for g in range(height.shape[1]):
+            scale = np.float32(occ[n] * height[n, g])
+            if scale == 0.0:
+                continue
+            if isotropic[n]:
+                factor = np.float32(-HALF_LOG2_E * precision[n, g, 0])
+                for p in range(n_points):
+                    density[p] += scale * _exp2(factor * points[3, p])
+            else:
+                _packed_exponent(precision[n, g], q)
+                for p in range(n_points):
+                    density[p] += scale * _exp2(_exponent(q, points, p))
+        start = 0
+        for r in range(n_rows):
+            row = grid[rows[r, 0], rows[r, 1]]
+            place, left = rows[r, 2], rows[r, 3]
+            while left > 0:
+                part = min(left, nw - place)
+                for k in range(part):
+                    row[place + k] += density[start + k]
+                start += part
+                left -= part
+                place = 0
+
+
+@numba.njit(inline="always")
+def _copy_rows(grid, rows, n_rows, values):
+    """Values of the grid at the listed points."""
+    nw = grid.shape[2]
+    start = 0
+    for r in range(n_rows):
+        row = grid[rows[r, 0], rows[r, 1]]
+        place, left = rows[r, 2], rows[r, 3]
+        while left > 0:
+            part = min(left, nw - place)
+            for k in range(part):
+                values[start + k] = row[place + k]
+            start += part
+            left -= part
+            place = 0
 
 
 @numba.njit(cache=True, fastmath=True)
-def _gather(grid, xyz, precision, height, occ, radius, frac, orth, wrt_xyz, wrt_u, wrt_occ):
-    nu, nv, nw = grid.shape
-    terms = height.shape[1]
-    steps = np.empty((3, 3))
-    for i in range(3):
-        steps[i, 0], steps[i, 1], steps[i, 2] = orth[0, i], orth[1, i], orth[2, i]
-    steps[0] /= nu
-    steps[1] /= nv
-    steps[2] /= nw
-    width_u = math.sqrt(frac[0, 0] ** 2 + frac[0, 1] ** 2 + frac[0, 2] ** 2) * nu
-    width_v = math.sqrt(frac[1, 0] ** 2 + frac[1, 1] ** 2 + frac[1, 2] ** 2) * nv
-    buffer = np.zeros(MAX_ROW, np.float32)
-    step = steps[2]
-    moment = np.zeros((terms, 10))
+def _gather(grid, xyz, precision, height, isotropic, occ, radius, frac, step, capacity, wrt_xyz, wrt_u, wrt_occ):
+    points, rows = np.empty((4, capacity), np.float32), np.empty((capacity, 4), np.int64)
+    values, q = np.empty(capacity, np.float32), np.empty(6, np.float32)
+    sums = np.empty((3, capacity), np.float32)
+    moment = np.zeros((height.shape[1], 10))
     for n in range(len(xyz)):
-        fu = (frac[0, 0] * xyz[n, 0] + frac[0, 1] * xyz[n, 1] + frac[0, 2] * xyz[n, 2]) * nu
-        fv = (frac[1, 0] * xyz[n, 0] + frac[1, 1] * xyz[n, 1] + frac[1, 2] * xyz[n, 2]) * nv
-        fw = (frac[2, 0] * xyz[n, 0] + frac[2, 1] * xyz[n, 1] + frac[2, 2] * xyz[n, 2]) * nw
-        radius2 = radius[n] ** 2
-        w0 = math.floor(fw)
-        moment[:] = 0.0
-        for u in range(math.ceil(fu - radius[n] * width_u), math.floor(fu + radius[n] * width_u) + 1):
-            for v in range(math.ceil(fv - radius[n] * width_v), math.floor(fv + radius[n] * width_v) + 1):
-                du, dv, dw = u - fu, v - fv, w0 - fw
-                x = du * steps[0, 0] + dv * steps[1, 0] + dw * steps[2, 0]
-                y = du * steps[0, 1] + dv * steps[1, 1] + dw * steps[2, 1]
-                z = du * steps[0, 2] + dv * steps[1, 2] + dw * steps[2, 2]
-                first, last = _row_range(x, y, z, step, radius2)
-                count = last - first + 1
-                if count <= 0:
+        n_points, n_rows = _list_points(grid.shape, xyz[n], radius[n], frac, step, points, rows)
+        _copy_rows(grid, rows, n_rows, values)
+        if isotropic[n]:
+            sums[:, :n_points] = 0.0
+            for g in range(height.shape[1]):
+                scale, beta = np.float32(height[n, g]), np.float32(precision[n, g, 0])
+                if scale == 0.0:
                     continue
-                x += first * step[0]
-                y += first * step[1]
-                z += first * step[2]
-                row = grid[u % nu, v % nv]
-                place = (w0 + first) % nw
-                done = 0
-                while done < count:
-                    part = min(count - done, nw - place)
-                    for k in range(part):
-                        buffer[done + k] = row[place + k]
-                    done += part
-                    place = 0
-                for g in range(terms):
-                    if height[n, g] == 0.0:
-                        continue
-                    c0, c1, c2 = _row_exponent(precision[n, g], x, y, z, step)
-                    s0, s1, s2 = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-                    for k in range(count):
-                        t = np.float32(k)
-                        e = buffer[k] * _exp2(c0 + t * (c1 + t * c2))
-                        s0 += e
-                        e *= t
-                        s1 += e
-                        s2 += e * t
-                    moment[g, 0] += s0
-                    mx, my, mz = x * s0 + step[0] * s1, y * s0 + step[1] * s1, z * s0 + step[2] * s1
-                    tx, ty, tz = x * s1 + step[0] * s2, y * s1 + step[1] * s2, z * s1 + step[2] * s2
-                    moment[g, 1] += mx
-                    moment[g, 2] += my
-                    moment[g, 3] += mz
-                    moment[g, 4] += x * mx + step[0] * tx
-                    moment[g, 5] += y * my + step[1] * ty
-                    moment[g, 6] += z * mz + step[2] * tz
-                    moment[g, 7] += x * my + step[0] * ty
-                    moment[g, 8] += x * mz + step[0] * tz
-                    moment[g, 9] += y * mz + step[1] * tz
-        _atom_derivatives(n, moment, precision[n], height[n], occ[n], wrt_xyz, wrt_u, wrt_occ)
+                factor = np.float32(-HALF_LOG2_E) * beta
+                for p in range(n_points):
+                    e = scale * _exp2(factor * points[3, p])
+                    sums[0, p] += e
+                    e *= beta
+                    sums[1, p] += e
+                    sums[2, p] += beta * e
+            s, tx, ty, tz = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            t, w = np.float32(0), np.float32(0)
+            for p in range(n_points):
+                s += values[p] * sums[0, p]
+                slope = values[p] * sums[1, p]
+                tx += slope * points[0, p]
+                ty += slope * points[1, p]
+                tz += slope * points[2, p]
+                t += slope
+                w += values[p] * sums[2, p] * points[3, p]
+            wrt_occ[n] = s
+            wrt_xyz[n, 0], wrt_xyz[n, 1], wrt_xyz[n, 2] = occ[n] * tx, occ[n] * ty, occ[n] * tz
+            trace = 0.5 * occ[n] * (w - 3.0 * t)
+            wrt_u[n, 0], wrt_u[n, 1], wrt_u[n, 2] = trace / 3.0, trace / 3.0, trace / 3.0
+        else:
+            for g in range(height.shape[1]):
+                if height[n, g] != 0.0:
+                    _packed_exponent(precision[n, g], q)
+                    _moments(points, values, n_points, q, moment[g])
+            _atom_derivatives(n, moment, precision[n], height[n], occ[n], wrt_xyz, wrt_u, wrt_occ)
+
+
+@numba.njit(inline="always", fastmath=True)
+def _moments(points, values, n_points, q, moment):
+    """Σ M e, Σ M e d and Σ M e d dᵀ of one term."""
+    zero = np.float32(0)
+    s, sx, sy, sz, xx, yy, zz, xy, xz, yz = zero, zero, zero, zero, zero, zero, zero, zero, zero, zero
+    for p in range(n_points):
+        e = values[p] * _exp2(_exponent(q, points, p))
+        x, y, z = points[0, p], points[1, p], points[2, p]
+        ex, ey, ez = e * x, e * y, e * z
+        s += e
+        sx += ex
+        sy += ey
+        sz += ez
+        xx += ex * x
+        yy += ey * y
+        zz += ez * z
+        xy += ex * y
+        xz += ex * z
+        yz += ey * z
+    moment[0], moment[1], moment[2], moment[3], moment[4] = s, sx, sy, sz, xx
+    moment[5], moment[6], moment[7], moment[8], moment[9] = yy, zz, xy, xz, yz
 
 
 @numba.njit(inline="always")
@@ -215,6 +240,12 @@ def _atom_derivatives(n, moment, precision, height, occ, wrt_xyz, wrt_u, wrt_occ
                     wrt_u[n, 2 + i + j] += 2.0 * value
 
 
+def _capacity(shape: tuple[int, ...], atoms: GaussianAtoms, frac: np.ndarray) -> int:
+    """Most points that one atom can cover."""
+    reach = float(atoms.radius.max(initial=0.0)) * np.linalg.norm(frac, axis=1) * np.array(shape)
+    return int(np.prod(2.0 * reach + 2.0))
+
+
 def spread(grid: np.ndarray, atoms: GaussianAtoms, frac: np.ndarray, orth: np.ndarray) -> None:
     """Add the density of the atoms to a grid that covers the cell periodically.
 
@@ -223,16 +254,22 @@ def spread(grid: np.ndarray, atoms: GaussianAtoms, frac: np.ndarray, orth: np.nd
     grid : indexed along a, b, c; changed in place. (nu, nv, nw) float32
     frac, orth : matrices from Cartesian to fractional coordinates and back. (3, 3)
     """
-    _spread(grid, atoms.xyz, atoms.precision, atoms.height, atoms.occ, atoms.radius, frac, orth)
+    step, capacity = orth / np.array(grid.shape), _capacity(grid.shape, atoms, frac)
+    a = atoms
+    _spread(grid, a.xyz, a.precision, a.height, a.isotropic, a.occ, a.radius, frac, step, capacity)
 
 
 def gather(
     grid: np.ndarray, atoms: GaussianAtoms, frac: np.ndarray, orth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Derivatives of Σ grid · density with respect to positions, U and occupancies. (n, 3), (n, 6), (n,) float64"""
+    """Derivatives of Σ grid · density with respect to positions, U and occupancies. (n, 3), (n, 6), (n,) float64
+
+    Of the derivative by U, isotropic atoms get the trace only, in three equal parts.
+    """
     n = len(atoms.xyz)
     wrt_xyz, wrt_u, wrt_occ = np.zeros((n, 3)), np.zeros((n, 6)), np.zeros(n)
-    _gather(
-        grid, atoms.xyz, atoms.precision, atoms.height, atoms.occ, atoms.radius, frac, orth, wrt_xyz, wrt_u, wrt_occ
-    )
-    return wrt_xyz, wrt_u, wrt_occ
+    step, capacity = orth / np.array(grid.shape), _capacity(grid.shape, atoms, frac)
+    a = atoms
+    out = (wrt_xyz, wrt_u, wrt_occ)
+    _gather(grid, a.xyz, a.precision, a.height, a.isotropic, a.occ, a.radius, frac, step, capacity, *out)
+    return out
