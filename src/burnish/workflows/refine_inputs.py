@@ -11,6 +11,7 @@ import torch
 
 from burnish.chemistry.checks import check_atoms
 from burnish.chemistry.hydrogens import make_riders
+from burnish.chemistry.labels import atom_labels
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import Topology, build_topology
 from burnish.core.errors import DataError, InputError, ResourceError
@@ -100,7 +101,13 @@ def restrained_model(
     atoms = atoms_of(topology.structure)
     distance = "nucleus" if options.radiation == "neutron" else "electron"
     riders = make_riders(topology.restraints, atoms.xyz, distance=distance)  # type: ignore[arg-type]
-    refinable = RefinableModel(atoms=atoms, restraints=topology.restraints, riders=riders, crystal=crystal)
+    refinable = RefinableModel(
+        atoms=atoms,
+        restraints=topology.restraints,
+        riders=riders,
+        crystal=crystal,
+        labels=atom_labels(topology.structure),
+    )
     return library, topology, refinable
 
 
@@ -168,8 +175,6 @@ def _refuse_unbuilt(options: RefineOptions) -> None:
     """What the engine cannot do yet is refused rather than left out without a word."""
     asked = {
         "--tls": options.tls != "none",
-        "--ncs on": options.ncs == "on",
-        "--jelly-body": bool(options.jelly_body),
         "--rigid-body": options.rigid_body > 0,
     }
     for name, wanted in asked.items():
