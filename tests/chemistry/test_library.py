@@ -136,6 +136,26 @@ def test_debian_serves_what_the_own_library_lacks(tmp_path):
     assert library.sources["ZZ1"].startswith("Debian")
 
 
+def test_file_that_only_draws_a_component(tmp_path):
+    """Acetone in the format of the chemical component dictionary: bonds with orders, but without lengths."""
+    pytest.importorskip("rdkit")
+    path = tmp_path / "drawn.cif"
+    atoms = {"C1": "C -1.3 0.7 0.0", "C2": "C 0.0 0.0 0.0", "C3": "C 1.3 0.7 0.0", "O": "O 0.0 -1.2 0.0"}
+    atoms |= {"H11": "H -1.3 1.35 -0.88", "H12": "H -1.3 1.35 0.88", "H13": "H -2.15 0.01 0.0"}
+    atoms |= {"H31": "H 1.3 1.35 -0.88", "H32": "H 1.3 1.35 0.88", "H33": "H 2.15 0.01 0.0"}
+    bonds = "C1 C2 SING;C2 C3 SING;C2 O DOUB;C1 H11 SING;C1 H12 SING;C1 H13 SING;C3 H31 SING;C3 H32 SING;C3 H33 SING"
+    lines = ["data_QQ1", "loop_", *(f"_chem_comp_atom.{tag}" for tag in ("atom_id", "type_symbol"))]
+    lines += [f"_chem_comp_atom.model_Cartn_{axis}" for axis in "xyz"]
+    lines += [f"{name} {rest}" for name, rest in atoms.items()]
+    lines += ["loop_", *(f"_chem_comp_bond.{tag}" for tag in ("atom_id_1", "atom_id_2", "value_order"))]
+    path.write_text("\n".join([*lines, *bonds.split(";"), ""]))
+    library = read_library(["QQ1"], ligands=[path], environment={}, debian=None)
+    comp = library.monlib.monomers["QQ1"]
+    assert distance(comp, "C2", "O") == pytest.approx(1.22, abs=0.02)
+    assert distance(comp, "C1", "C2") == pytest.approx(1.51, abs=0.02)
+    assert "no bond lengths" in library.messages[0]
+
+
 def test_folder_that_is_no_library(tmp_path):
     with pytest.raises(InputError, match=r"--monomers.*list/mon_lib_list\.cif"):
         read_library(["ALA"], monomers=tmp_path, environment={})

@@ -191,6 +191,16 @@ def test_riding_hydrogens_follow():
     assert float(lengths.min()) > 0.7 and float(lengths.max()) < 1.25
 
 
+def test_hydrogens_of_the_file_are_kept_but_those_with_strange_names():
+    model = topology_of(peptide(["ALA", "SER"])).structure
+    kept = topology_of(model, hydrogens="keep")
+    assert labels(kept) == labels(topology_of(peptide(["ALA", "SER"])))
+    model[0]["A"][1].find_atom("HA", "*").name = "HX"
+    some = topology_of(model, hydrogens="keep")
+    assert some.restraints.n_atoms == kept.restraints.n_atoms - 1
+    assert some.messages == ("1 hydrogens unknown to the dictionaries were left out, as A/SER 2/HX",)
+
+
 def test_empty_model():
     model = structure({})
     library = read_library(["ALA"], environment={}, debian=None)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import gemmi
 
+from burnish.chemistry.ligands import make_missing
 from burnish.core.errors import DataError, InputError
 
 OWN_LIBRARY = Path(__file__).parent / "library"
@@ -67,8 +68,11 @@ def read_library(
     sources: dict[str, str] = {}
     messages: list[str] = []
     monlib = gemmi.MonLib()
+    drawn: dict[str, gemmi.cif.Block] = {}
     for path in ligands:
-        sources |= _read_user_file(monlib, Path(path), messages)
+        restrained, only_drawn = _read_user_file(monlib, Path(path), messages)
+        sources |= restrained
+        drawn |= only_drawn
     full = monomer_folder(monomers, os.environ if environment is None else environment)
     monlib.read_monomer_lib(_folder_name(full or OWN_LIBRARY), [])
     folders = [(full, "monomer library"), (OWN_LIBRARY, "own library"), (debian, "Debian's refmac-dictionary")]
@@ -77,13 +81,26 @@ def read_library(
             continue
         for name in wanted:
             path = monomer_path(folder, name)
-            if name in sources or not path.is_file():
+            if name in sources or name in drawn or not path.is_file():
                 continue
             if _read_monomer(monlib, path, name):
                 sources[name] = f"{label} ({path})"
     missing = [name for name in wanted if name not in sources]
     if missing:
-        _make_missing(monlib, missing, smiles or {}, sources, messages)
+        made, hopeless = make_missing(missing, smiles or {}, drawn)
+        for name, component in made.items():
+            monlib.read_monomer_doc(component.document)
+            sources[name] = component.source
+            messages.append(
+                f"{name} is in no dictionary: its restraints were made from {component.source} with wide sigmas;"
+                " give a proper dictionary with --ligand if it matters"
+            )
+        if hopeless:
+            listed = "; ".join(f"{name} ({why})" for name, why in hopeless.items())
+            raise DataError(
+                f"no restraints for {listed}. Give a dictionary with --ligand FILE.cif,"
+                " or a complete library with --monomers"
+            )
     return Library(monlib=monlib, sources=sources, messages=tuple(messages))
 
 
@@ -125,11 +142,15 @@ def _read_document(path: Path) -> gemmi.cif.Document:
 
 def _read_monomer(monlib: gemmi.MonLib, path: Path, name: str) -> bool:
     """Add a monomer of a library; false where the file holds no usable restraints."""
+    alone = gemmi.MonLib()  # what is once in the library cannot be replaced
     try:
-        monlib.read_monomer_cif(str(path))
+        alone.read_monomer_cif(str(path))
     except (RuntimeError, ValueError):
         return False
-    return name in monlib.monomers and _is_restrained(monlib.monomers[name])
+    if name not in alone.monomers or not _is_restrained(alone.monomers[name]):
+        return False
+    monlib.read_monomer_cif(str(path))
+    return True
 
 
 def _is_restrained(component: gemmi.ChemComp) -> bool:
@@ -140,55 +161,37 @@ def _is_restrained(component: gemmi.ChemComp) -> bool:
     )
 
 
-def _read_user_file(monlib: gemmi.MonLib, path: Path, messages: list[str]) -> dict[str, str]:
+def _read_user_file(
+    monlib: gemmi.MonLib, path: Path, messages: list[str]
+) -> tuple[dict[str, str], dict[str, gemmi.cif.Block]]:
+    """Read a dictionary of the user: sources of the components it restrains, and blocks that only draw one."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a restraint dictionary (CIF) of a ligand")
     document = _read_document(path)
-    names = [block.name[5:] for block in document if block.name.startswith("comp_") and block.name != "comp_list"]
-    plain = [block for block in document if block.find_values("_chem_comp_atom.atom_id")]
+    described = [block for block in document if block.find_values("_chem_comp_atom.atom_id")]
     has_links = any(block.name.startswith(("link_", "mod_")) for block in document)
-    if not plain and not has_links:
+    if not described and not has_links:
         raise InputError(
             f"{path}: holds no restraint dictionary (no _chem_comp_atom loop); expected the CIF that a dictionary"
             " generator as AceDRG, eLBOW or GRADE writes"
         )
-    monlib.read_monomer_doc(document)
-    found = {}
-    for name in names or [block.find_value("_chem_comp.id") or block.name for block in plain]:
-        name = gemmi.cif.as_string(name)
-        if name in monlib.monomers and _is_restrained(monlib.monomers[name]):
-            found[name] = str(path)
+    sources, drawn = {}, {}
+    for block in described:
+        name = block.name.removeprefix("comp_")
+        if block.find_values("_chem_comp_bond.value_dist") or len(block.find_values("_chem_comp_atom.atom_id")) == 1:
+            sources[name] = str(path)
         else:
-            messages.append(f"{path}: {name} has bonds without lengths there; its restraints are made anew")
-    return found
-
-
-def _make_missing(
-    monlib: gemmi.MonLib,
-    missing: Sequence[str],
-    smiles: Mapping[str, str],
-    sources: dict[str, str],
-    messages: list[str],
-) -> None:
-    """Make restraints for components that no dictionary knows, or say which cannot be made."""
-    from burnish.chemistry.ligands import make_component  # needs RDKit and biotite, which are optional
-
-    hopeless = []
-    for name in missing:
-        try:
-            made = make_component(name, smiles.get(name))
-        except DataError as error:
-            hopeless.append((name, str(error)))
-            continue
-        monlib.read_monomer_doc(made.document)
-        sources[name] = made.source
-        messages.append(
-            f"{name} is in no dictionary: its restraints were made from {made.source} with wide sigmas;"
-            " give a proper dictionary with --ligand if it matters"
-        )
-    if hopeless:
-        listed = "; ".join(f"{name} ({why})" for name, why in hopeless)
-        raise DataError(
-            f"no restraints for {listed}. Give a dictionary with --ligand FILE.cif,"
-            " or a complete library with --monomers"
-        )
+            drawn[name] = block
+            messages.append(f"{path}: {name} has no bond lengths there; its restraints are made from the drawing")
+    usable = gemmi.cif.Document()
+    for block in document:
+        if block.name.removeprefix("comp_") not in drawn:
+            usable.add_copied_block(block)
+    try:
+        monlib.read_monomer_doc(usable)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be used as a restraint dictionary: {error}") from error
+    for name in sources:
+        if name not in monlib.monomers or not _is_restrained(monlib.monomers[name]):
+            raise InputError(f"{path}: {name} has bonds without a length; expected _chem_comp_bond.value_dist for each")
+    return sources, drawn

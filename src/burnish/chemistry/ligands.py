@@ -5,16 +5,15 @@ RDKit and biotite, which carries the wwPDB's chemical component dictionary, come
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gemmi
-import numpy as np
 
 from burnish.chemistry.component import component_document
+from burnish.chemistry.drawings import Drawing, drawing_from_block, drawing_from_components
 from burnish.core.errors import DataError
-
-AtomRow = tuple[str, str, int, tuple[float, ...]]  # name, element, charge, place
 
 SEED = 61453  # of the conformer search; any fixed number
 ACIDS = ("[CX3](=O)[OX2H1]", "[P,S](=O)[OX2H1]")  # carboxylic, phosphoric and sulphuric acids lose their protons
@@ -28,14 +27,14 @@ class MadeComponent:
     source: str
 
 
-def make_component(name: str, smiles: str | None = None) -> MadeComponent:
+def make_component(name: str, smiles: str | None = None, block: gemmi.cif.Block | None = None) -> MadeComponent:
     """Make the dictionary of a component.
 
     Parameters
     ----------
     name : of the component.
-    smiles : to make it from; None for the drawing in the chemical component dictionary. Its atoms are then named by
-        element and number.
+    smiles : to make it from, atoms named by element and number; or
+    block : of a file that draws it; with neither, the drawing in the chemical component dictionary.
 
     Raises
     ------
@@ -48,35 +47,70 @@ def make_component(name: str, smiles: str | None = None) -> MadeComponent:
     if smiles is not None:
         molecule, title, source, group = molecule_from_smiles(smiles), name, "SMILES", "non-polymer"
     else:
-        molecule, title = molecule_from_components(name)
-        source, group = "the chemical component dictionary", component_group(name, molecule)
+        drawing = drawing_from_components(name) if block is None else drawing_from_block(block)
+        molecule, title = molecule_of(drawing), drawing.title
+        source = "the chemical component dictionary" if block is None else "the drawing in the file given"
+        group = component_group(drawing.kind, molecule)
         if group in ("peptide", "P-peptide"):
             molecule = with_ammonium(molecule)
     component = perceive(molecule, name, title, group)
     return MadeComponent(document=component_document(component, [f"made from {source}"]), source=source)
 
 
+def make_missing(
+    names: Sequence[str], smiles: Mapping[str, str], drawn: Mapping[str, gemmi.cif.Block]
+) -> tuple[dict[str, MadeComponent], dict[str, str]]:
+    """Dictionaries of all the components that can be made, and why the others cannot.
+
+    Parameters
+    ----------
+    names : of the components.
+    smiles, drawn : SMILES and drawings of the user, by name; the first wins.
+    """
+    made, hopeless = {}, {}
+    for name in names:
+        try:
+            made[name] = make_component(name, smiles.get(name), drawn.get(name))
+        except DataError as error:
+            hopeless[name] = str(error)
+    return made, hopeless
+
+
 def molecule_from_components(name: str) -> tuple[Any, str]:
     """RDKit molecule and title of a component of the chemical component dictionary, acids without their protons."""
+    drawing = drawing_from_components(name)
+    return molecule_of(drawing), drawing.title
+
+
+def molecule_of(drawing: Drawing) -> Any:
+    """RDKit molecule of a drawing, acids without their protons; its atoms carry the property "name"."""
     from rdkit import Chem
     from rdkit.Geometry import Point3D
 
-    atoms, bonds, title = _read_component(name)
+    orders = {
+        "single": Chem.BondType.SINGLE,
+        "double": Chem.BondType.DOUBLE,
+        "triple": Chem.BondType.TRIPLE,
+        "aromatic": Chem.BondType.AROMATIC,
+    }
     editable = Chem.RWMol()
-    conformer = Chem.Conformer(len(atoms))
-    for number, (atom_name, element, charge, place) in enumerate(atoms):
-        atom = Chem.Atom(element.capitalize())
-        atom.SetFormalCharge(charge)
+    conformer = Chem.Conformer(len(drawing.atoms))
+    for number, drawn in enumerate(drawing.atoms):
+        atom = Chem.Atom(drawn.element)
+        atom.SetFormalCharge(drawn.charge)
         atom.SetNoImplicit(True)
-        atom.SetProp("name", atom_name)
+        atom.SetProp("name", drawn.name)
         editable.AddAtom(atom)
-        conformer.SetAtomPosition(number, Point3D(*place))
-    index = {atom[0]: number for number, atom in enumerate(atoms)}
-    orders = {"SING": Chem.BondType.SINGLE, "DOUB": Chem.BondType.DOUBLE, "TRIP": Chem.BondType.TRIPLE}
-    for first, second, order in bonds:
-        editable.AddBond(index[first], index[second], orders.get(order, Chem.BondType.SINGLE))
+        conformer.SetAtomPosition(number, Point3D(*drawn.xyz))
+    index = {atom.name: number for number, atom in enumerate(drawing.atoms)}
+    for first, second, order in drawing.bonds:
+        if first not in index or second not in index:
+            raise DataError(f"its drawing has a bond {first}–{second}, but not both of these atoms")
+        editable.AddBond(index[first], index[second], orders[order])
     editable.AddConformer(conformer)
     molecule = editable.GetMol()
+    for atom in molecule.GetAtoms():
+        atom.SetIsAromatic(any(bond.GetBondType() == Chem.BondType.AROMATIC for bond in atom.GetBonds()))
     try:
         Chem.SanitizeMol(molecule)
     except (ValueError, RuntimeError):
@@ -87,42 +121,17 @@ def molecule_from_components(name: str) -> tuple[Any, str]:
             Chem.SANITIZE_SYMMRINGS | Chem.SANITIZE_SETCONJUGATION | Chem.SANITIZE_SETHYBRIDIZATION,
             catchErrors=True,
         )
-    return without_acid_protons(molecule), title
+    return without_acid_protons(molecule)
 
 
-def _read_component(name: str) -> tuple[list[AtomRow], list[tuple[str, str, str]], str]:
-    """Atoms (name, element, charge, place), bonds (name, name, order) and the title of a component."""
-    atom_table, bond_table, head = (
-        _category(category, name) for category in ("chem_comp_atom", "chem_comp_bond", "chem_comp")
-    )
-    if atom_table is None:
-        raise DataError("unknown to the chemical component dictionary as well")
-    places = _places(atom_table)
-    names = atom_table["atom_id"].as_array(str)
-    elements = atom_table["type_symbol"].as_array(str)
-    charges = atom_table["charge"].as_array(str)
-    atoms = [
-        (str(label), str(element), int(charge) if charge.lstrip("-+").isdigit() else 0, tuple(map(float, place)))
-        for label, element, charge, place in zip(names, elements, charges, places, strict=True)
-    ]
-    bonds = []
-    if bond_table is not None:
-        columns = [bond_table[key].as_array(str) for key in ("atom_id_1", "atom_id_2", "value_order")]
-        bonds = [(str(first), str(second), str(order).upper()) for first, second, order in zip(*columns, strict=True)]
-    title = str(head["name"].as_array(str)[0]) if head is not None else name
-    return atoms, bonds, title
-
-
-def component_group(name: str, molecule: Any) -> str:
+def component_group(kind: str, molecule: Any) -> str:
     """Group, as CCP4 spells it, that decides which links a component takes part in.
 
     Parameters
     ----------
-    name : of the component.
+    kind : type in the chemical component dictionary, upper case.
     molecule : its atoms by name; a component lacking those that the links of its group need is "non-polymer".
     """
-    head = _category("chem_comp", name)
-    kind = str(head["type"].as_array(str)[0]).upper() if head is not None else ""
     atoms = {atom.GetProp("name"): atom for atom in molecule.GetAtoms()}
     if "PEPTIDE" in kind and {"N", "CA", "C", "O", "OXT"} <= set(atoms):
         nitrogen = atoms["N"]
@@ -154,27 +163,6 @@ def with_ammonium(molecule: Any) -> Any:
             atom.SetProp("name", new)
     Chem.SanitizeMol(added)
     return added
-
-
-def _category(category: str, name: str) -> Any:
-    """A category of a component in biotite's copy of the chemical component dictionary, or None."""
-    try:
-        from biotite.structure.info.ccd import get_from_ccd
-    except ImportError as error:
-        raise DataError("the chemical component dictionary needs biotite: pip install burnish[ligands]") from error
-    try:
-        return get_from_ccd(category, name)
-    except KeyError:
-        return None
-
-
-def _places(table: Any) -> np.ndarray:
-    """Ideal coordinates of a component, else those of its model."""
-    for prefix in ("pdbx_model_Cartn_{}_ideal", "model_Cartn_{}"):
-        columns = [table[prefix.format(axis)].as_array(str) for axis in "xyz"]
-        if all(value not in ("", "?", ".") for column in columns for value in column):
-            return np.array([[float(value) for value in column] for column in columns]).T
-    raise DataError("the chemical component dictionary has no complete coordinates for it")
 
 
 def without_acid_protons(molecule: Any) -> Any:

@@ -102,13 +102,32 @@ def build_topology(
         )
     except (RuntimeError, ValueError) as error:
         raise DataError(f"{structure.name}: no restraints could be made: {error}") from error
-    if _drop_failed_hydrogens(model):
+    strange = _drop_strange_hydrogens(model, topology) if hydrogens == "keep" else []
+    if strange or _drop_failed_hydrogens(model):
         topology = gemmi.prepare_topology(model, monlib, 0, gemmi.HydrogenChange.NoChange, warnings=messages)
     for index, site in enumerate(model[0].all()):
         site.atom.serial = index + 1
     metals = _metal_targets(topology, library)
     restraints = _collect(model, topology, monlib, metals)
-    return Topology(structure=model, restraints=restraints, messages=(*linked.messages, *messages.lines))
+    said = [line for line in messages.lines if not any(place in line for place in strange)]
+    if strange:
+        said.append(f"{len(strange)} hydrogens unknown to the dictionaries were left out, as {strange[0]}")
+    return Topology(structure=model, restraints=restraints, messages=(*linked.messages, *said))
+
+
+def _drop_strange_hydrogens(model: gemmi.Structure, topology: gemmi.Topo) -> list[str]:
+    """Remove hydrogens of the file that are bonded to nothing, because no dictionary has their names."""
+    for index, site in enumerate(model[0].all()):
+        site.atom.serial = index
+    bonded = {atom.serial for bond in topology.bonds for atom in bond.atoms}
+    dropped = []
+    for chain in model[0]:
+        for residue in chain:
+            for i in reversed(range(len(residue))):
+                if residue[i].is_hydrogen() and residue[i].serial not in bonded:
+                    dropped.append(f"{chain.name}/{residue.name} {residue.seqid}/{residue[i].name}")
+                    del residue[i]
+    return dropped
 
 
 def _drop_failed_hydrogens(model: gemmi.Structure) -> bool:
