@@ -249,6 +249,26 @@ def test_all_fits_at_once_and_beam_shift_groups(project):
     assert "rlnCtfBfactor" in file.table
 
 
+def test_beam_shifts_from_a_file(project, capsys):
+    lines = [f"raw/mic{m}.tiff, {5 * (m % 2) + 0.01 * m}, {0.02 * m}" for m in range(4)]
+    Path("shifts.csv").write_text("micrograph, x, y\n" + "\n".join(lines) + "\n")
+    call("--beam-shifts", "shifts.csv", "--beam-tilt", "--defocus", "no")
+    file = read_particles(Path("job/particles_ctf_refine.star"))
+    assert [g.name for g in file.particles.optics] == ["a_shift1", "a_shift2"]
+    Path("shifts.csv").write_text("\n".join(lines[:3]))
+    call("--beam-shifts", "shifts.csv", out="other", code=2)
+    assert "no beam shift of mic3.mrc (1 of 4" in " ".join(capsys.readouterr().err.split())
+    Path("shifts.csv").write_text("\n".join([*lines[:3], "mic3 a b"]))
+    call("--beam-shifts", "shifts.csv", out="other", code=2)
+    assert "line 4" in capsys.readouterr().err
+
+
+def test_names_without_beam_shifts_are_told(project, capsys):
+    call("--beam-shift-groups")
+    assert "carry no beam-shift positions" in " ".join(capsys.readouterr().err.split())
+    assert len(read_particles(Path("job/particles_ctf_refine.star")).particles.optics) == 1
+
+
 def test_an_engine_error_inside_is_a_failed_job(project, monkeypatch):
     def broken(*args, **kwargs):
         raise DataError("the half maps melted")

@@ -36,6 +36,10 @@ class CtfRefineOptions(JobOptions, frozen=True):
     beam_shift_groups: bool = Field(
         False, description="Split the optics groups by the beam-shift position in the micrograph names (EPU, SerialEM)."
     )
+    beam_shifts: Path | None = Field(
+        None,
+        description="Text file with micrograph, beam shift x and y in each line: split the optics groups by it.",
+    )
     device: str = Field("cpu", description="Where to compute: cpu, cuda, cuda:1 …")
     threads: int = Field(1, ge=1, le=256, description="CPU threads.")
     max_memory: float = Field(2.0, ge=0, description="Memory for images kept between passes, GiB.")
@@ -47,6 +51,8 @@ class CtfRefineOptions(JobOptions, frozen=True):
             raise ValueError(
                 "--magnification is fitted alone: with aberrations the fit is unstable; run it first, then the others"
             )
+        if self.beam_shift_groups and self.beam_shifts is not None:
+            raise ValueError("--beam-shift-groups and --beam-shifts are two ways to split the optics groups; give one")
         others = (self.defocus, self.astigmatism, self.phase_shift, self.bfactor)
         if not self.magnification and not aberrations and all(o == "no" for o in others):
             raise ValueError("nothing to fit: all of --defocus, --beam-tilt, --trefoil, … are off")

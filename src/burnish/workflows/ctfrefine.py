@@ -15,11 +15,16 @@ from burnish.core.units import RAD_PER_MRAD
 from burnish.data.particles import Particles
 from burnish.io.atomic import write_aside, write_text
 from burnish.io.chunked_images import ChunkedImages
-from burnish.io.particles import ParticleFile, write_particles
+from burnish.io.particles import write_particles
 from burnish.jobs.folder import Job
 from burnish.options.ctfrefine import CtfRefineOptions
 from burnish.particles.ctf_refinement.aberration_fit import COMA, TREFOIL
-from burnish.particles.ctf_refinement.beam_shift_groups import split_by_beam_shift
+from burnish.particles.ctf_refinement.beam_shift_groups import (
+    beam_shift_labels,
+    cluster_positions,
+    natural_spacing,
+    split_by_labels,
+)
 from burnish.particles.ctf_refinement.defocus_fit import DefocusSettings
 from burnish.particles.ctf_refinement.findings import GroupFinding, find
 from burnish.particles.ctf_refinement.refinement import (
@@ -31,7 +36,7 @@ from burnish.particles.ctf_refinement.refinement import (
     start_refinement,
 )
 from burnish.workflows.ctfrefine_checkpoint import Checkpoint
-from burnish.workflows.ctfrefine_inputs import Inputs, read_inputs
+from burnish.workflows.ctfrefine_inputs import Inputs, read_beam_shifts, read_inputs
 
 DEFAULT_SPREAD = 200.0  # Å; of defocus in micrographs with too few particles to tell
 UNCERTAINTY_COLUMNS = (
@@ -50,8 +55,7 @@ def run(options: CtfRefineOptions, job: Job) -> dict[str, Any]:
     device = _device(options.device)
     inputs = read_inputs(options)
     particles = inputs.file.particles
-    if options.beam_shift_groups:
-        particles = _split_groups(particles, inputs.file, job)
+    particles = _split_groups(options, particles, job)
     images = ChunkedImages(particles, options.particles)
     experiment = prepare(
         particles,
@@ -116,18 +120,25 @@ def _settings(options: CtfRefineOptions) -> RefinementSettings:
     )
 
 
-def _split_groups(particles: Particles, file: ParticleFile, job: Job) -> Particles:
-    split = split_by_beam_shift(particles)
-    if split is None:
-        job.notify(
-            Message(
-                f"{file.path}: --beam-shift-groups: the micrograph names carry no beam-shift positions that EPU or "
-                "SerialEM would have written; the optics groups stay",
-                "warning",
-            )
+def _split_groups(options: CtfRefineOptions, particles: Particles, job: Job) -> Particles:
+    """One optics group for each beam shift, if that is asked for and known."""
+    if options.beam_shifts is not None:
+        position = read_beam_shifts(options.beam_shifts, particles.micrographs)
+        spacing = natural_spacing(position)
+        labels = [f"shift{int(c) + 1}" for c in cluster_positions(position, spacing)]
+        reason = f"{options.beam_shifts}: the beam shifts form no clusters"
+    elif options.beam_shift_groups:
+        labels = list(beam_shift_labels(particles.micrographs) or ())
+        reason = (
+            f"{options.particles}: the micrograph names carry no beam-shift positions as EPU or SerialEM write them"
         )
+    else:
         return particles
-    job.notify(Message(f"{len(particles.optics)} optics groups split into {len(split.optics)} by beam-shift position"))
+    if len(set(labels)) < 2:
+        job.notify(Message(f"{reason}; the optics groups stay as they are", "warning"))
+        return particles
+    split = split_by_labels(particles, labels)
+    job.notify(Message(f"{len(particles.optics)} optics group(s) split into {len(split.optics)} by beam shift"))
     return split
 
 

@@ -73,6 +73,36 @@ def read_inputs(options: CtfRefineOptions) -> Inputs:
     )
 
 
+def read_beam_shifts(path: Path, micrographs: tuple[str, ...]) -> Tensor:
+    """Beam shift of each micrograph from lines of name, x and y; names may leave out folder and ending. (m, 2)"""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); expected lines of micrograph, x and y") from None
+    known: dict[str, tuple[float, float]] = {}
+    for number, line in enumerate(lines, 1):
+        values = line.replace(",", " ").replace(";", " ").split()
+        if not values or values[0].startswith("#"):
+            continue
+        try:
+            x, y = (float(v) for v in values[1:3])
+        except ValueError:
+            if number == 1:
+                continue  # a heading
+            raise DataError(f"{path}, line {number}: '{line.strip()}', expected micrograph, x and y") from None
+        known[_stem(values[0])] = (x, y)
+    missing = [m for m in micrographs if _stem(m) not in known]
+    if missing:
+        raise DataError(
+            f"{path}: no beam shift of {missing[0]} ({len(missing)} of {len(micrographs)} micrographs are missing)"
+        )
+    return torch.tensor([known[_stem(m)] for m in micrographs], dtype=torch.float64)
+
+
+def _stem(name: str) -> str:
+    return name.rsplit("/", 1)[-1].split(".")[0]
+
+
 def _check_particles(file: ParticleFile) -> None:
     particles = file.particles
     if particles.poses is None:

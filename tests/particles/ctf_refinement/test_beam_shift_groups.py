@@ -10,7 +10,8 @@ from tests.particles.ctf_refinement.ctf_blobs import make_particles
 from burnish.particles.ctf_refinement.beam_shift_groups import (
     beam_shift_labels,
     cluster_positions,
-    split_by_beam_shift,
+    natural_spacing,
+    split_by_labels,
 )
 
 
@@ -33,8 +34,9 @@ def test_names_without_positions():
 def test_split_keeps_the_optics_and_numbers_the_groups():
     particles = make_particles(12, micrographs=4)
     particles = replace(particles, micrographs=tuple(epu(h, 100 + h % 2) for h in range(4)))
-    split = split_by_beam_shift(particles)
-    assert split is not None
+    labels = beam_shift_labels(particles.micrographs)
+    assert labels is not None
+    split = split_by_labels(particles, labels)
     assert [g.name for g in split.optics] == ["a_100", "a_101"]
     assert split.optics_index.tolist() == (particles.micrograph % 2).tolist()
     assert split.optics[0].voltage == particles.optics[0].voltage
@@ -48,3 +50,20 @@ def test_positions_cluster_by_distance():
     assert cluster_positions(position, 2.0).tolist() == [0, 1, 2] * 6
     assert cluster_positions(position, 20.0).tolist() == [0] * 18
     assert cluster_positions(position[:0], 1.0).tolist() == []
+
+
+def test_spacing_of_a_pattern_is_found():
+    centres = torch.tensor([[float(x), float(y)] for x in (-5, 0, 5) for y in (-5, 0, 5)])
+    g = torch.Generator().manual_seed(1)
+    position = centres.repeat(8, 1) + 0.1 * torch.randn(72, 2, generator=g)
+    spacing = natural_spacing(position)
+    assert 0.5 < spacing < 5.0
+    assert cluster_positions(position, spacing).tolist() == list(range(9)) * 8
+
+
+def test_a_cloud_has_no_clusters():
+    g = torch.Generator().manual_seed(1)
+    assert natural_spacing(torch.randn(200, 2, generator=g)) == 0.0
+    assert natural_spacing(torch.zeros(2, 2)) == 0.0
+    equal = torch.zeros(9, 2)
+    assert natural_spacing(equal) == 0.0

@@ -1,11 +1,13 @@
 """Optics groups by beam shift: micrographs taken with one shift of the beam share one beam tilt.
 
-Programs that take several holes from one stage position write the position into the name of the micrograph.
+Programs that take several holes from one stage position write the position into the name of the micrograph, or into a
+file beside it, as numbers that scatter about the places of the pattern.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -17,6 +19,7 @@ from burnish.data.particles import Particles
 _EPU = re.compile(r"FoilHole_\d+_Data_(\d+)_\d+_\d{8}_\d+")
 # SerialEM multi-shot: …_X+1Y-1-2…: hole of the pattern, then the shot within it
 _SERIALEM = re.compile(r"_X([+-]\d+)Y([+-]\d+)(?:-(\d+))?(?=[_.]|$)")
+MIN_GAP = 3.0  # between distances within a cluster and between clusters
 MIN_MICROGRAPHS = 2  # a position seen once is no position: names of another meaning
 
 
@@ -74,11 +77,40 @@ def cluster_positions(position: Tensor, spacing: float) -> Tensor:
     return cluster
 
 
-def split_by_beam_shift(particles: Particles) -> Particles | None:
-    """The particles with one optics group for each old group and beam-shift position; None if names carry none."""
-    labels = beam_shift_labels(particles.micrographs)
-    if labels is None:
-        return None
+def natural_spacing(position: Tensor) -> float:
+    """Distance that parts a pattern of positions into clusters: inside the widest relative gap between the distances.
+
+    Parameters
+    ----------
+    position : (x, y) of each micrograph. (n, 2)
+
+    Returns
+    -------
+    The geometric mean of the two edges of the minimum spanning tree between which the lengths jump most; 0 where no
+    jump is threefold: such positions have no clusters.
+    """
+    n = len(position)
+    if n < 3:
+        return 0.0
+    distance = torch.cdist(position.double(), position.double())
+    inside = torch.zeros(n, dtype=torch.bool)
+    inside[0] = True
+    nearest = distance[0].clone()
+    edges = []
+    for _ in range(n - 1):  # Prim's algorithm
+        nearest[inside] = torch.inf
+        new = int(nearest.argmin())
+        edges.append(float(nearest[new]))
+        inside[new] = True
+        nearest = torch.minimum(nearest, distance[new])
+    length = torch.tensor(edges, dtype=torch.float64).sort().values.clamp_min(1e-3 * max(edges))
+    ratio = length[1:] / length[:-1]
+    widest = int(ratio.argmax())
+    return float((length[widest] * length[widest + 1]).sqrt()) if ratio[widest] > MIN_GAP else 0.0
+
+
+def split_by_labels(particles: Particles, labels: Sequence[str]) -> Particles:
+    """The particles with one optics group for each old group and label of their micrograph."""
     distinct = {label: i for i, label in enumerate(sorted(set(labels)))}
     label_of = torch.tensor([distinct[label] for label in labels])
     key = particles.optics_index * len(distinct) + label_of[particles.micrograph]
