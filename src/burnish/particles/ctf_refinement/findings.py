@@ -219,7 +219,7 @@ def _rows_of(fit: TermFit | None, optics: OpticsGroup) -> list[TermRow]:
         if family in known:
             continue
         part = "" if family[1] == 0 else (" sin", " cos")[seen[family] - 1]
-        name = f"{FAMILY_NAMES.get(family, f'{family[0]}, {family[1]}')}{part}, rad Å{_superscript(family[0])}"
+        name = f"{FAMILY_NAMES.get(family, f'{family[0]}, {family[1]}')}{part}, rad{_unit(family[0])}"
         add(name, float(fit.measured[place]), float(fit.sigma[place]), family)
     return rows
 
@@ -239,5 +239,6 @@ def _crossing(fsc: Tensor, step: float) -> float:
     return 1.0 / (step * max(shell - 1 + min(max(part, 0.0), 1.0), 1.0))
 
 
-def _superscript(n: int) -> str:
-    return "" if n == 0 else "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(c)] for c in str(n))
+def _unit(n: int) -> str:
+    """Of the coefficient of a term sⁿ, beside rad."""
+    return "" if n == 0 else " Å" if n == 1 else " Å" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(c)] for c in str(n))
