@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _MORE_DATA = 1.3  # by which the data gain weight in a cycle while geometry has slack
+_SLACK = 0.95  # of a limit: a factor that was raised beyond need comes down again
 _SETTLED = 0.9  # an rms Z that fell by more than to this fraction in the last cycle is still on its way
 
 
@@ -102,9 +103,13 @@ def plan_balance(history: Sequence[CycleQuality], limits: BalanceLimits) -> Bala
     if now.angle_z > limits.angle_z and now.angle_z > _SETTLED * before.angle_z:
         step = min(1.6, (now.angle_z / limits.angle_z) ** 2 * 1.1)
         data, angle = _tighten(data, angle, limits.angle[1], step)
+    elif now.angle_z < _SLACK * limits.angle_z and angle > limits.angle[0]:
+        angle = max(limits.angle[0], angle * max(0.75, (now.angle_z / limits.angle_z) ** 2))
     if now.bond_z > limits.bond_z[1] and bond_settled:
         step = min(1.6, (now.bond_z / limits.bond_z[1]) ** 2 * 1.1)
         data, bond = _tighten(data, bond, limits.bond[1], step)
+    elif now.bond_z < _SLACK * limits.bond_z[1] and bond > 1.0:
+        bond = max(1.0, bond * max(0.75, (now.bond_z / limits.bond_z[1]) ** 2))
     elif now.bond_z < limits.bond_z[0] and bond_settled:
         bond = max(limits.bond[0], bond / min(1.6, (limits.bond_z[0] / max(now.bond_z, 0.1)) ** 2 * 1.1))
     if max(now.angle_z / max(limits.slack_angle_z, 1e-6), now.bond_z / limits.bond_z[1]) < 1.0:
