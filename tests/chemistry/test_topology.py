@@ -93,6 +93,16 @@ def test_gap_in_numbering_stays_a_gap():
     assert len(bond_names(topology_of(model), Origin.PEPTIDE)) == 2
 
 
+def test_a_ter_record_inside_a_chain_does_not_end_the_polymer():
+    text = peptide(["ALA", "GLY", "SER", "ALA", "GLY"]).make_pdb_string()
+    lines = [line for line in text.splitlines() if not line.startswith("TER")]
+    third = next(k for k, line in enumerate(lines) if line.startswith("ATOM") and int(line[22:26]) == 3)
+    model = gemmi.read_pdb_string("\n".join([*lines[:third], "TER      10      GLY A   2", *lines[third:]]))
+    topology = topology_of(model)
+    assert len(bond_names(topology, Origin.PEPTIDE)) == 4
+    assert topology.messages[0].startswith("chain A: 3 residues from SER 3 on follow a TER record")
+
+
 def test_numbering_that_jumps_without_a_gap_is_bonded():
     model = peptide(["ALA", "GLY", "SER", "ALA"])
     for number, one in enumerate(model[0]["A"]):

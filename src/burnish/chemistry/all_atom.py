@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from burnish.chemistry.links import Linking, complete_links
+from burnish.chemistry.links import Linking, complete_links, mend_polymers
 from burnish.core.errors import DataError
 
 FloatArray = NDArray[np.float64]
@@ -86,6 +86,7 @@ def all_atom_model(structure: gemmi.Structure, library: gemmi.MonLib) -> AllAtom
     """
     model = structure.clone()
     model.setup_entities()
+    mend_polymers(model)
     model.setup_cell_images()
     complete_links(model, library, Linking())
     try:

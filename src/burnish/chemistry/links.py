@@ -57,6 +57,40 @@ def complete_links(model: gemmi.Structure, library: gemmi.MonLib, linking: Linki
     return Linked(messages=tuple(messages))
 
 
+def mend_polymers(model: gemmi.Structure) -> list[str]:
+    """Take residues of a polymer that follow a TER record in the middle of their chain for part of it.
+
+    Some programs write TER at every gap; gemmi then takes all that follows for ligands, without a single link.
+
+    Parameters
+    ----------
+    model : its entities are set up; the structure given is changed.
+    """
+    messages = []
+    for chain in model[0]:
+        strays = [
+            residue
+            for residue in chain
+            if residue.entity_type == gemmi.EntityType.NonPolymer and residue.het_flag == "A" and _is_standard(residue)
+        ]
+        for residue in strays:
+            residue.entity_type = gemmi.EntityType.Polymer
+        if strays:
+            messages.append(
+                f"chain {chain.name}: {len(strays)} residues from {strays[0].name} {strays[0].seqid} on follow a TER"
+                " record or are marked as ligands; taken for part of the polymer"
+            )
+    if messages:
+        model.assign_subchains(force=True)
+        model.ensure_entities()
+    return messages
+
+
+def _is_standard(residue: gemmi.Residue) -> bool:
+    info = gemmi.find_tabulated_residue(residue.name)
+    return info.is_standard() and (info.is_amino_acid() or info.is_nucleic_acid())
+
+
 def link_origin(link_id: str, atoms: Sequence[gemmi.Atom]) -> Origin:
     """Kind of a link from its name and its bonded atoms."""
     if link_id in PEPTIDE_LINKS:

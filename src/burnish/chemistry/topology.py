@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from burnish.chemistry.contacts import contact_types
-from burnish.chemistry.links import Linking, complete_links, link_origin
+from burnish.chemistry.links import Linking, complete_links, link_origin, mend_polymers
 from burnish.chemistry.metals import SIGMA as METAL_SIGMA
 from burnish.chemistry.metals import metal_distance
 from burnish.core.errors import DataError
@@ -92,6 +92,7 @@ def build_topology(
     if len(model) == 0 or model[0].count_atom_sites() == 0:
         raise DataError(f"{structure.name}: the model has no atoms; expected at least one")
     model.setup_entities()
+    mended = mend_polymers(model)
     model.setup_cell_images()
     monlib = library.clone()  # gemmi adds a link to it for each record that no link of the library fits
     linked = complete_links(model, monlib, linking or Linking())
@@ -112,7 +113,7 @@ def build_topology(
     said = [line for line in messages.lines if not any(place in line for place in strange)]
     if strange:
         said.append(f"{len(strange)} hydrogens unknown to the dictionaries were left out, as {strange[0]}")
-    return Topology(structure=model, restraints=restraints, messages=(*linked.messages, *said))
+    return Topology(structure=model, restraints=restraints, messages=(*mended, *linked.messages, *said))
 
 
 def _drop_strange_hydrogens(model: gemmi.Structure, topology: gemmi.Topo) -> list[str]:
