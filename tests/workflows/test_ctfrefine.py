@@ -25,6 +25,7 @@ from burnish.data.density import DensityMap
 from burnish.io.mrc import new_stack, write_map
 from burnish.io.particles import ParticleFile, read_particles, write_particles
 from burnish.io.star import StarTable, make_table, read_star, write_star
+from burnish.jobs.project import init_project
 from burnish.workflows import ctfrefine, ctfrefine_checkpoint
 
 NOISE = 100.0
@@ -176,6 +177,25 @@ def test_a_killed_job_goes_on_to_the_same_answer(project, monkeypatch):
     assert "going on in pass 2 after 2 micrographs" in Path("killed/run.log").read_text()
     one, two = (Path(f, "particles_ctf_refine.star").read_text() for f in ("whole", "killed"))
     assert one == two
+
+
+def test_continue_in_a_project(project, monkeypatch):
+    init_project(Path())
+    monkeypatch.setattr(ctfrefine_checkpoint, "INTERVAL", 0.0)
+    saved = ctfrefine_checkpoint.Checkpoint.save
+
+    def save_then_die(self, state):
+        saved(self, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ctfrefine_checkpoint.Checkpoint, "save", save_then_die)
+    call(out="CtfRefine/job005", code=130)
+    monkeypatch.setattr(ctfrefine_checkpoint.Checkpoint, "save", saved)
+    with pytest.raises(SystemExit) as end:
+        main(["continue", "5"])
+    assert end.value.code == 0
+    assert "going on in pass 1 after 1 micrographs" in Path("CtfRefine/job005/run.log").read_text()
+    assert json.loads(Path("CtfRefine/job005/job.json").read_text())["state"] == "finished"
 
 
 def test_a_checkpoint_of_other_options_is_not_used(project, monkeypatch, capsys):

@@ -35,8 +35,14 @@ def _load(path: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
+def load_options(command: Command) -> type[BaseModel]:
+    """The options model of a command."""
+    model: type[BaseModel] = _load(command.options)
+    return model
+
+
 def _build(command: Command) -> Callable[..., int]:
-    options_model: type[BaseModel] = _load(command.options)
+    options_model = load_options(command)
 
     def run(*positional: Any, **given: Any) -> int:
         as_json = given.pop("json", False)
@@ -96,7 +102,7 @@ def _is_sequence(annotation: Any) -> bool:
 
 def run_command(command: Command, given: dict[str, Any], *, as_json: bool = False) -> int:
     """Run a command with these options; return the exit code of the process."""
-    options_model: type[BaseModel] = _load(command.options)
+    options_model = load_options(command)
     terminal = Terminal(command.name, quiet=as_json)
     project = find_project(Path.cwd())
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.cli import commands
+from burnish.cli.repeat import find_checkpoints
 from burnish.core.errors import JobError
 from burnish.core.events import Message
 from burnish.jobs.folder import Job
@@ -75,8 +76,8 @@ def _run_step(
     given = dict(chosen)
     if command.keeps_record:
         given["out"] = folder
-        checkpoints = sorted(folder.glob("run_it[0-9][0-9][0-9]_optimiser.star"))
-        if command.name == "refine3d" and checkpoints:
+        checkpoints = find_checkpoints(folder)
+        if checkpoints and "continue_from" in commands.load_options(command).model_fields:
             given["continue_from"] = checkpoints[-1]
         status = commands.run_command(command, given)
     else:

@@ -14,6 +14,8 @@ from burnish.jobs.record import JobRecord, read_record
 from burnish.options.project import RepeatOptions
 from burnish.options.table import COMMANDS, Command
 
+BY_ITSELF = "ctfrefine_checkpoint.pt"  # of a job that goes on from its checkpoint without being told
+
 
 def rerun(options: RepeatOptions, job: Job) -> dict[str, Any]:
     """Run a job's options again on its present inputs, under the next number."""
@@ -28,12 +30,19 @@ def resume(options: RepeatOptions, job: Job) -> dict[str, Any]:
     folder = project.folder / name
     if is_running(folder):
         raise JobError(f"{name}: is running; nothing to continue")
-    checkpoints = sorted([*folder.glob("run_it[0-9][0-9][0-9]_optimiser.star"), *folder.glob("checkpoint.npz")])
+    checkpoints = find_checkpoints(folder)
+    if "continue_from" not in record.options and (folder / BY_ITSELF).exists():
+        return _again(command, {**record.options, "out": Path(name)})
     if "continue_from" not in record.options:
         raise JobError(f"{name}: a {command.name} job has no checkpoints; `burnish rerun {options.job}` runs it again")
     if not checkpoints:
         raise JobError(f"{name}: ended before its first iteration; `burnish rerun {options.job}` runs it again")
     return _again(command, {**record.options, "out": Path(name), "continue_from": checkpoints[-1]})
+
+
+def find_checkpoints(folder: Path) -> list[Path]:
+    """Files of a job's folder that its option `continue_from` takes, oldest first."""
+    return sorted([*folder.glob("run_it[0-9][0-9][0-9]_optimiser.star"), *folder.glob("checkpoint.npz")])
 
 
 def _recorded(options: RepeatOptions) -> tuple[Project, str, JobRecord, Command]:
