@@ -4,6 +4,8 @@ from pathlib import Path
 
 import gemmi
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from burnish.chemistry.checks import check_atoms
 from burnish.chemistry.library import OWN_LIBRARY, monomer_path, read_library
@@ -172,6 +174,32 @@ def test_missing_and_wrong_ligand_files(tmp_path):
     plain.write_text("data_x\n_cell.length_a 10\n")
     with pytest.raises(InputError, match="no restraint dictionary"):
         read_library(["ALA"], ligands=[plain], environment={})
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.randoms(use_true_random=False))
+def test_damaged_dictionaries_are_used_or_refused_with_one_line(tmp_path, random):
+    pytest.importorskip("rdkit")
+    lines = monomer_path(OWN_LIBRARY, "EDO").read_text().splitlines()
+    kind = random.randrange(3)
+    if kind == 0:
+        del lines[random.randrange(len(lines)) :]
+    for _ in range(random.randint(1, 4)):
+        row = random.randrange(len(lines)) if lines else 0
+        words = lines[row].split() if lines else []
+        if words and kind == 1:
+            words[random.randrange(len(words))] = random.choice(["?", ".", "nan", "1e400", "-5", "xx", "''"])
+            lines[row] = " ".join(words)
+        elif lines and kind == 2:
+            del lines[row]
+    path = tmp_path / "damaged.cif"
+    path.write_text("\n".join(lines))
+    try:
+        comp = read_library(["EDO"], ligands=[path], environment={}, debian=None).monlib.monomers["EDO"]
+    except (InputError, DataError) as error:
+        assert "\n" not in str(error)
+    else:
+        assert all(bond.value > 0 for bond in comp.rt.bonds)
 
 
 def test_component_that_nobody_knows():

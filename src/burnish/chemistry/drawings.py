@@ -96,6 +96,9 @@ def _drawing(atoms: Columns, bonds: Columns, title: str, kind: str) -> Drawing:
     names, elements = atoms.get("atom_id", []), atoms.get("type_symbol", [])
     if not names or len(elements) != len(names):
         raise DataError("its drawing lists no atoms with their elements")
+    strange = [element for element in elements if gemmi.Element(element).atomic_number == 0]
+    if strange:
+        raise DataError(f"its drawing has an element {strange[0]!r} that does not exist")
     charges = atoms.get("charge", ["0"] * len(names))
     orders = bonds.get("value_order", bonds.get("type", []))
     pairs = zip(bonds.get("atom_id_1", []), bonds.get("atom_id_2", []), orders, strict=False)

@@ -145,7 +145,7 @@ def _read_monomer(monlib: gemmi.MonLib, path: Path, name: str) -> bool:
     alone = gemmi.MonLib()  # what is once in the library cannot be replaced
     try:
         alone.read_monomer_cif(str(path))
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError, IndexError):
         return False
     if name not in alone.monomers or not _is_restrained(alone.monomers[name]):
         return False
@@ -189,7 +189,7 @@ def _read_user_file(
             usable.add_copied_block(block)
     try:
         monlib.read_monomer_doc(usable)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: cannot be used as a restraint dictionary: {error}") from error
     for name in sources:
         if name not in monlib.monomers or not _is_restrained(monlib.monomers[name]):

@@ -41,9 +41,12 @@ def make_component(name: str, smiles: str | None = None, block: gemmi.cif.Block 
     DataError : it cannot be made; the message says why.
     """
     try:
+        from rdkit import rdBase
+
         from burnish.chemistry.perception import perceive
     except ImportError as error:
         raise DataError("restraints of unknown components need RDKit: pip install burnish[ligands]") from error
+    quiet = rdBase.BlockLogs()  # RDKit's remarks on valences mean nothing to users; faults become exceptions
     if smiles is not None:
         molecule, title, source, group = molecule_from_smiles(smiles), name, "SMILES", "non-polymer"
     else:
@@ -54,6 +57,7 @@ def make_component(name: str, smiles: str | None = None, block: gemmi.cif.Block 
         if group in ("peptide", "P-peptide"):
             molecule = with_ammonium(molecule)
     component = perceive(molecule, name, title, group)
+    del quiet
     return MadeComponent(document=component_document(component, [f"made from {source}"]), source=source)
 
 
