@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,18 +32,29 @@ from burnish.models.targets import AmplitudeTarget, Target, TargetEvaluation
 from burnish.scattering.form_factors import FormFactors, Radiation, form_factors
 from burnish.symmetry.space_groups import SpecialPositions, reflection_properties, special_positions
 
-MASK_SPACING = 0.75  # of the solvent mask at most, Å; finer ones do not lower R on the cases of benchmarks/
+MASK_SPACING = 0.6  # of the solvent mask at most, Å; finer ones do not lower R on the cases of benchmarks/
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrystalSettings:
-    """How a crystal's data are modelled."""
+    """How a crystal's data are modelled.
+
+    Attributes
+    ----------
+    radiation : kind of form factors.
+    accuracy : of the sampled density.
+    mask : radii of the solvent mask.
+    reject_outliers : leave out impossible and improbable measurements.
+    shells : of the statistics, at most.
+    dispersion : (f′, f″) by element, e⁻. f″ splits Bijvoet pairs: give it for an `AnomalousTarget`, else 0.
+    """
 
     radiation: Radiation = Radiation.XRAY
     accuracy: Accuracy = field(default_factory=Accuracy)
     mask: MaskSettings = field(default_factory=MaskSettings)
     reject_outliers: bool = True
     shells: int = 20
+    dispersion: Mapping[str, tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +88,7 @@ class CrystalTerm(DataTerm):
         self._coherence = torch.from_numpy(np.where(centric, 1.0, 0.5) * epsilon)
         self._quadratic = quadratic_terms(crystal, self._hkl)
         self._vectors = self._hkl.astype(float) @ self._plan.frac
-        self._mask_spacing = min(max(0.3 * reflections.d_min, 0.55), MASK_SPACING, 0.45 * reflections.d_min)
+        self._mask_spacing = min(max(0.25 * reflections.d_min, 0.5), MASK_SPACING, 0.45 * reflections.d_min)
         self._measured = self.target.measured
         self._impossible = torch.zeros_like(self._measured)
         if self.settings.reject_outliers:
@@ -141,7 +153,7 @@ class CrystalTerm(DataTerm):
 
     def prepare(self, atoms: Atoms) -> None:
         charges = [int(charge) for charge in atoms.charges]
-        self._factors = form_factors(atoms.elements, charges, self.settings.radiation)
+        self._factors = form_factors(atoms.elements, charges, self.settings.radiation, self.settings.dispersion)
         self._special = special_positions(self.reflections.crystal, atoms.xyz.detach().cpu().numpy())
         self._share = self._special.weight(atoms.occ.detach().cpu().numpy())
         self.update_scaling(atoms)
@@ -153,7 +165,10 @@ class CrystalTerm(DataTerm):
         if self._factors is None or len(self._factors) != len(atoms):
             raise RuntimeError("prepare() has not seen these atoms")
         if self._known is None or self._known[0] is not atoms:  # records are never changed: the same one, the same F
-            f_calc = structure_factors(atoms, self._factors, self._occupancy(atoms), self._plan).cpu()
+            occ = self._occupancy(atoms)
+            f_calc = structure_factors(atoms, self._factors, occ, self._plan).cpu()
+            if self._factors.dispersion.any():
+                f_calc = f_calc + 1j * structure_factors(atoms, self._factors.dispersive(), occ, self._plan).cpu()
             self._known = (atoms, f_calc)
         return self._known[1]
 
@@ -216,6 +231,14 @@ class CrystalTerm(DataTerm):
         occ = self._occupancy(atoms)
         coefficient = (self._factor * result.coefficient).to(torch.complex64).to(self.device)
         gradient = structure_factor_gradient(atoms, self._factors, occ, self._plan, coefficient)
+        if self._factors.dispersion.any():
+            other = structure_factor_gradient(atoms, self._factors.dispersive(), occ, self._plan, -1j * coefficient)
+            gradient = AtomGradient(
+                xyz=gradient.xyz + other.xyz,
+                b_iso=gradient.b_iso + other.b_iso,
+                u_aniso=gradient.u_aniso + other.u_aniso,
+                occ=gradient.occ + other.occ,
+            )
         weight = result.curvature * self._factor.square() * self._coherence
         use = (weight > 0).numpy()
         share = torch.from_numpy(self._share)

@@ -102,6 +102,20 @@ def crystal_map(crystal: Crystal, hkl: Tensor, coefficient: Tensor, shape: tuple
     return adjoint_map(present * share.to(coefficient.device), lookup)
 
 
+def anomalous_coefficients(term: CrystalTerm) -> Tensor:
+    """Coefficients of the anomalous difference map, (F(+) − F(−)) exp(i(φ − π/2)); NaN without a pair. (n,) complex64
+
+    Peaks lie at the anomalous scatterers; φ is the phase of the model.
+    """
+    pairs = term.reflections.anomalous
+    n = len(term.reflections)
+    phase = term.target.map_factors(term.amplitudes.f_model.to(torch.complex128)).phase
+    difference = torch.full((n,), torch.nan).double()
+    if pairs is not None and pairs.f_obs is not None:
+        difference = torch.where(term.reflections.centric, torch.nan, pairs.f_obs[:, 0] - pairs.f_obs[:, 1])
+    return (-1j * phase * (difference / term.scale[:n])).to(torch.complex64)
+
+
 def phases_deg(coefficient: Tensor) -> Tensor:
     """Phase angle as files hold it, −180 to 180°. (n,)"""
     return torch.rad2deg(torch.angle(coefficient))

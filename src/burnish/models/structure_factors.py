@@ -197,15 +197,11 @@ def choose_blur(atoms: Atoms, spacing: float) -> float:
     """B that widens the sharpest atoms until the grid can hold them, Å² (as REFMAC does: 1/(1.1 Δ²) of variance)."""
     if len(atoms) == 0:
         return 0.0
-    smallest = float(torch.where(atoms.is_aniso, _smallest_eigenvalue(atoms) * EIGHT_PI_SQUARED, atoms.b_iso).min())
+    smallest = float(torch.where(atoms.is_aniso, torch.inf, atoms.b_iso).min())
+    if bool(atoms.is_aniso.any()):
+        full = atoms.u_aniso[atoms.is_aniso][:, [0, 3, 4, 3, 1, 5, 4, 5, 2]].reshape(-1, 3, 3)
+        smallest = min(smallest, float(torch.linalg.eigvalsh(full).min()) * EIGHT_PI_SQUARED)
     return max(0.0, EIGHT_PI_SQUARED / 1.1 * spacing**2 - smallest)
-
-
-def _smallest_eigenvalue(atoms: Atoms) -> Tensor:
-    """Lower bound (Gershgorin) of the smallest eigenvalue of U. (n,)"""
-    u = atoms.u_aniso
-    off = u[:, 3:].abs()
-    return (u[:, :3] - torch.stack([off[:, 0] + off[:, 1], off[:, 0] + off[:, 2], off[:, 1] + off[:, 2]], 1)).amin(1)
 
 
 def structure_factors(atoms: Atoms, factors: FormFactors, occ: np.ndarray, plan: StructureFactorPlan) -> Tensor:

@@ -47,6 +47,13 @@ class FormFactors:
     def __len__(self) -> int:
         return len(self.kind)
 
+    def dispersive(self) -> FormFactors:
+        """f″ of the same atoms as points: the other real density of anomalous scatterers."""
+        amplitude = np.zeros_like(self.amplitude)
+        amplitude[:, -1] = self.dispersion
+        zero = np.zeros_like(self.dispersion)
+        return FormFactors(amplitude=amplitude, width=np.zeros_like(self.width), kind=self.kind, dispersion=zero)
+
     def at(self, s2: np.ndarray) -> np.ndarray:
         """Scattering of each kind without its displacement, at given 1/d², Å⁻². (kinds, len(s2))"""
         exponent = -0.25 * self.width[:, :, None] * np.asarray(s2, float)
