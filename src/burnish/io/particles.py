@@ -151,6 +151,13 @@ def write_particles(
     write_star(path, tables)
 
 
+def write_new_particles(path: Path, particles: Particles) -> None:
+    """Write particles that come from no file as RELION 3.1 does."""
+    empty = StarTable(name="particles", columns={})
+    file = ParticleFile(particles=particles, table=empty, optics_table=_no_optics(path), others=(), path=path)
+    write_particles(path, file)
+
+
 @dataclass(frozen=True)
 class _StackFacts:
     """Facts that only the header of the first stack may hold; the file is opened when they are asked for."""

@@ -28,6 +28,15 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command(
+        "simulate",
+        "Simulate particle images of a model or a map, with their truth.",
+        MAPS,
+        "burnish.options.simulate:SimulateOptions",
+        "burnish.workflows.simulate:run",
+        ("source",),
+        keeps_record=False,
+    ),
+    Command(
         "localres",
         "Local and directional resolution of two half maps.",
         MAPS,

@@ -60,9 +60,9 @@ def run(options: MaskOptions, job: Job) -> dict[str, Any]:
 
 def _seed(options: MaskOptions, density: DensityMap, values: torch.Tensor, threshold: float) -> torch.Tensor:
     if options.model is not None:
-        from burnish.io.models import read_model  # only a mask of a model needs it
+        from burnish.io.atoms import read_atoms  # only a mask of a model needs it
 
-        xyz = read_model(options.model).atoms.xyz - torch.tensor(density.origin, dtype=torch.float64)
+        xyz = read_atoms(options.model).xyz - torch.tensor(density.origin, dtype=torch.float64)
         seed = seed_from_atoms(xyz, values, density.voxel_size, options.model_radius)
         if not bool(seed.any()):
             raise DataError(
