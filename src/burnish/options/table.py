@@ -82,6 +82,15 @@ COMMANDS: tuple[Command, ...] = (
         project_folder="Refine",
     ),
     Command(
+        "fit",
+        "Place a model in a cryo-EM map as a rigid body.",
+        MODELS,
+        "burnish.options.fit:FitOptions",
+        "burnish.workflows.fit:run",
+        ("model", "map"),
+        project_folder="Fit",
+    ),
+    Command(
         "validate",
         "Judge a model: geometry, and fit to the data.",
         MODELS,

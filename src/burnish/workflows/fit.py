@@ -1,0 +1,105 @@
+"""`burnish fit`: a model placed in a map as a rigid body."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import gemmi
+import torch
+
+from burnish.core.errors import DataError
+from burnish.core.events import Message
+from burnish.core.units import RAD_PER_DEG
+from burnish.data.atoms import Atoms
+from burnish.io.atomic import write_aside, write_text
+from burnish.io.model_writer import why_not_pdb
+from burnish.io.models import read_model, with_atoms
+from burnish.io.mrc import read_map
+from burnish.jobs.folder import Job
+from burnish.models.placement import Placement, PlacementSettings, place_globally, place_locally
+from burnish.options.fit import FitOptions
+
+POOR = 0.3  # correlation about the model below which a place is hardly the right one
+CLOSE = 0.9  # share of the best correlation from which a second place is worth a word
+
+
+def run(options: FitOptions, job: Job) -> dict[str, Any]:
+    """Read, search, write the model at its best place."""
+    model = read_model(options.model)
+    for message in model.messages:
+        job.notify(message)
+    density = read_map(options.map, voxel_size=options.pixel_size)
+    if float(density.values.std()) == 0.0:
+        raise DataError(f"{options.map}: every value is the same; expected a map with density")
+    heavy = torch.tensor([element not in ("H", "D") for element in model.atoms.elements])
+    xyz = model.atoms.xyz[heavy]
+    electrons = torch.tensor([gemmi.Element(e).atomic_number for e in model.atoms.elements], dtype=torch.float64)
+    settings = PlacementSettings(
+        resolution=options.resolution,
+        search_resolution=options.search_resolution,
+        step=None if options.step_deg is None else options.step_deg * RAD_PER_DEG,
+        candidates=options.candidates,
+    )
+    job.begin([options.model, options.map])
+    if options.local:
+        places = [place_locally(density, xyz, electrons[heavy], settings)]
+    else:
+        places = place_globally(density, xyz, electrons[heavy], settings, job.notify)
+    best = places[0]
+    _judge(places, job)
+    moved = best.apply(model.atoms.xyz)
+    structure = with_atoms(model.structure, _turned(model.atoms, moved, best))
+    structure.spacegroup_hm, structure.cell = "P 1", gemmi.UnitCell(1, 1, 1, 90, 90, 90)
+    with write_aside(job.path("fitted.cif")) as aside:
+        structure.make_mmcif_document().write_file(str(aside))
+    if why_not_pdb(structure) is None:
+        with write_aside(job.path("fitted.pdb")) as aside:
+            structure.write_pdb(str(aside))
+    record = {"places": [_place_record(p) for p in places[:20]]}
+    write_text(job.path("fit.json"), json.dumps(record, indent=1) + "\n")
+    moved_by = float((moved - model.atoms.xyz).square().sum(1).mean().sqrt())
+    return {
+        "correlation": best.correlation,
+        "mean_density_sigma": best.score,
+        "second_correlation": places[1].correlation if len(places) > 1 else None,
+        "moved_rms": moved_by,
+        "places": len(places),
+    }
+
+
+def _judge(places: list[Placement], job: Job) -> None:
+    best = places[0]
+    if best.correlation < POOR:
+        job.notify(
+            Message(
+                f"the best place has a correlation of {best.correlation:.2f}: probably not the right one. Is the hand "
+                "of the map right, its pixel size, the resolution?",
+                "warning",
+            )
+        )
+    others = [p for p in places[1:] if p.correlation > CLOSE * best.correlation]
+    if others:
+        job.notify(
+            Message(
+                f"{len(others)} more places with at least {CLOSE:.0%} of the best correlation: copies by symmetry, or "
+                "a map that does not decide; see fit.json"
+            )
+        )
+
+
+def _turned(atoms: Atoms, moved: torch.Tensor, place: Placement) -> Atoms:
+    """Atoms at their new positions, anisotropic tensors turned along."""
+    u = atoms.u_aniso[:, [0, 3, 4, 3, 1, 5, 4, 5, 2]].reshape(-1, 3, 3)
+    turned = (place.rotation @ u @ place.rotation.T).reshape(-1, 9)[:, [0, 4, 8, 1, 2, 5]]
+    return replace(atoms, xyz=moved, u_aniso=turned)
+
+
+def _place_record(place: Placement) -> dict[str, Any]:
+    return {
+        "correlation": place.correlation,
+        "mean_density_sigma": place.score,
+        "rotation": place.rotation.tolist(),
+        "translation": place.translation.tolist(),
+    }
