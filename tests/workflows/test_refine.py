@@ -125,6 +125,29 @@ def test_checkpoints_of_other_things_are_refused(refined, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+def test_uncertainties_are_those_of_the_errors(refined, tmp_path):
+    """Errors against the truth are of the size that the written uncertainties say, within a factor of three.
+
+    Not closer: ideal values of the dictionary differ from the geometry of the truth, and its crystal has no solvent.
+    """
+    folder, _ = refined
+    options = RefineOptions(
+        model=folder / "model.cif",
+        data=folder / "data.mtz",
+        out=tmp_path / "o",
+        cycles=8,
+        hydrogens="remove",
+        uncertainties=True,
+    )
+    refine(options)
+    block = gemmi.cif.read(str(options.out / "refined.cif")).sole_block()
+    items = [f"Cartn_{axis}{suffix}" for suffix in ("", "_esd") for axis in "xyz"]
+    values = np.array([[float(v) for v in row] for row in block.find("_atom_site.", items)])
+    truth = np.array([c.atom.pos.tolist() for c in helix()[0].all()])
+    z = (values[:, :3] - truth) / values[:, 3:]
+    assert 1 / 3 < np.sqrt((z**2).mean()) < 3.0
+
+
 def test_command_line_prints_json(refined, tmp_path, capsys):
     folder, _ = refined
     arguments = ["refine", str(folder / "model.cif"), str(folder / "data.mtz"), "--out", str(tmp_path / "o")]

@@ -71,6 +71,7 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
 
     # how to run and write
     continue_from: Path | None = Field(None, description="Checkpoint (checkpoint.npz) of a run to go on with.")
+    uncertainties: bool = Field(False, description="Write standard uncertainties of positions and B into refined.cif.")
     map_labels: Literal["ccp4", "phenix"] = Field("ccp4", description="Names of the map columns in refined.mtz.")
     seed: int = Field(0, ge=0, description="Seed of everything random (new free flags).")
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$", description="cpu, cuda, cuda:N or auto.")

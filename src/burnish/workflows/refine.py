@@ -59,7 +59,9 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     state, interrupted = _refine(system, term, listener, earlier, job.path(CHECKPOINT))
     if interrupted:
         term.update_scaling(state.atoms)  # the cycle that was cut off may have left scales of other atoms
-    done = Finished(inputs=inputs, term=term, state=state, interrupted=interrupted, warnings=listener.warnings)
+    done = Finished(
+        inputs=inputs, system=system, term=term, state=state, interrupted=interrupted, warnings=listener.warnings
+    )
     summary = write_outputs(options, job, done)
     if interrupted:
         raise KeyboardInterrupt

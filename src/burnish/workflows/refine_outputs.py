@@ -13,7 +13,14 @@ import gemmi
 from burnish import __version__
 from burnish.core.events import Listener, Message
 from burnish.io.atomic import write_text
-from burnish.io.model_writer import RefinementNumbers, RestraintLine, why_not_pdb, write_model_cif, write_model_pdb
+from burnish.io.model_writer import (
+    RefinementNumbers,
+    RestraintLine,
+    Uncertainties,
+    why_not_pdb,
+    write_model_cif,
+    write_model_pdb,
+)
 from burnish.io.models import with_atoms
 from burnish.io.reflection_writer import OutputColumn, write_reflections
 from burnish.jobs.folder import Job
@@ -21,6 +28,8 @@ from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_term import DataStatistics
 from burnish.models.density_maps import map_coefficients, phases_deg
 from burnish.models.refinement import CycleRecord, RefinementState
+from burnish.models.refinement_system import RefinementSystem
+from burnish.models.uncertainties import standard_uncertainties
 from burnish.options.refine import RefineOptions
 from burnish.reports.page import render
 from burnish.reports.refinement import RefinementReport, refinement_page
@@ -50,6 +59,7 @@ class Finished:
     state: RefinementState
     interrupted: bool
     warnings: Sequence[str]
+    system: RefinementSystem | None = None  # what uncertainties need beside the rest
 
 
 def write_outputs(options: RefineOptions, job: Job, done: Finished) -> dict[str, Any]:
@@ -59,7 +69,8 @@ def write_outputs(options: RefineOptions, job: Job, done: Finished) -> dict[str,
     structure = output_structure(options, done)
     geometry = geometry_report(done)
     numbers = header_numbers(done, statistics, geometry)
-    write_model_cif(job.path("refined.cif"), done.inputs.model, structure, numbers)
+    uncertainties = _uncertainties(done, structure) if options.uncertainties else None
+    write_model_cif(job.path("refined.cif"), done.inputs.model, structure, numbers, uncertainties)
     _write_pdb(job, structure, numbers, job.notify)
     record = statistics_record(options, done, statistics, geometry)
     write_text(job.path("refined.json"), json.dumps(record, indent=1, allow_nan=False) + "\n")
@@ -76,6 +87,18 @@ def output_structure(options: RefineOptions, done: Finished) -> gemmi.Structure:
         structure.remove_hydrogens()
     structure.assign_serial_numbers()
     return structure
+
+
+def _uncertainties(done: Finished, structure: gemmi.Structure) -> Uncertainties:
+    """Standard uncertainties of the atoms that are written."""
+    if done.system is None:
+        raise ValueError("uncertainties need the system that was refined")
+    found = standard_uncertainties(done.state, done.system, done.term)
+    every = list(done.inputs.topology.structure[0].all())
+    if structure[0].count_atom_sites() == len(every):
+        return Uncertainties(xyz=found.xyz, b_iso=found.b_iso)
+    written = [not cra.atom.is_hydrogen() for cra in every]
+    return Uncertainties(xyz=found.xyz[written], b_iso=found.b_iso[written])
 
 
 def _write_pdb(job: Job, structure: gemmi.Structure, numbers: RefinementNumbers, listener: Listener) -> None:

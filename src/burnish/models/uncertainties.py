@@ -1,0 +1,114 @@
+"""Standard uncertainties of positions and B from the inverse of the normal matrix.
+
+The curvature of −log posterior (data with weight one, which is what the likelihood means, and all restraints) at the
+refined model is the inverse covariance of its parameters (Cruickshank 1999, Acta Cryst. D55, 583; Steiner 2003). The
+inverse is needed near its diagonal only, and there it is local: atoms far from each other hardly correlate. So the
+matrix is inverted in overlapping pieces, each a group of parameters with its neighbours in the sparse matrix, and only
+the group's own part of each inverse is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from burnish.models.data_term import DataTerm
+from burnish.models.refinement import RefinementState, normal_equations
+from burnish.models.refinement_system import RefinementSystem, parametrise, prior_terms
+from burnish.models.restraints.nonbonded import find_contacts
+from burnish.numerics.conjugate_gradients import NormalMatrix
+
+Array = NDArray[np.float64]
+
+GROUP = 90  # parameters inverted together
+HOPS = 3  # how far along restraints the neighbourhood of a group reaches
+LARGEST = 900  # parameters of a neighbourhood; one that would grow beyond stops a hop earlier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandardUncertainties:
+    """One standard deviation of each atom; NaN where a parameter was not refined.
+
+    Attributes
+    ----------
+    xyz : Å. (n, 3)
+    b_iso : of isotropic atoms, Å². (n,)
+    """
+
+    xyz: Array
+    b_iso: Array
+
+
+def standard_uncertainties(state: RefinementState, system: RefinementSystem, data: DataTerm) -> StandardUncertainties:
+    """Standard uncertainties at the present model and scales."""
+    atoms = state.atoms
+    n = len(atoms)
+    s = system.stereochemistry
+    contacts = find_contacts(
+        atoms.xyz.numpy(), s.source.contacts, system.model.crystal, atoms.occ.numpy(), s.bonded_images
+    )
+    terms = prior_terms(atoms, system, contacts, system.settings.geometry)
+    parameters = parametrise(atoms, system)
+    _, matrix = normal_equations(data.evaluate(atoms), terms, parameters, 1.0, 0.0)
+    covariance = inverse_near_diagonal(matrix)
+    n_xyz, n_adp = parameters.xyz.shape[1], parameters.adp.shape[1]
+    xyz = _spread(parameters.xyz, covariance[:n_xyz, :n_xyz])
+    adp = _spread(parameters.adp, covariance[n_xyz : n_xyz + n_adp, n_xyz : n_xyz + n_adp])
+    b_iso = np.where(atoms.is_aniso.numpy(), np.nan, adp[:n])
+    return StandardUncertainties(xyz=xyz.reshape(n, 3), b_iso=b_iso)
+
+
+def _spread(parameters: sp.csr_matrix, covariance: sp.csr_matrix) -> Array:
+    """Square root of the diagonal of M C Mᵀ; NaN where M has an empty row. (rows,)"""
+    variance = np.asarray((parameters @ covariance).multiply(parameters).sum(axis=1)).reshape(-1)
+    refined = np.diff(parameters.indptr) > 0
+    return np.where(refined & (variance > 0), np.sqrt(np.maximum(variance, 0.0)), np.nan)
+
+
+def inverse_near_diagonal(matrix: NormalMatrix, group: int = GROUP, hops: int = HOPS) -> sp.csr_matrix:
+    """The inverse of a sparse normal matrix within groups of consecutive parameters. (n, n) sparse
+
+    Parameters
+    ----------
+    matrix : positive definite; parameters without any curvature get a variance of zero.
+    group : number of parameters that share a piece.
+    hops : each piece is inverted with all parameters that are connected to it over so many elements of the matrix, or
+        fewer where these are more than `LARGEST`.
+    """
+    whole = sp.csr_matrix(matrix.factor.T @ matrix.factor + matrix.blocks)
+    diagonal = whole.diagonal()
+    alive = diagonal > 1e-14 * diagonal.max(initial=0.0)
+    scale = np.where(alive, 1.0 / np.sqrt(np.where(alive, diagonal, 1.0)), 0.0)
+    scaled = sp.csr_matrix(sp.diags_array(scale) @ whole @ sp.diags_array(scale))
+    n = whole.shape[0]
+    rows, columns, values = [], [], []
+    for start in range(0, n, group):
+        own = np.arange(start, min(start + group, n))
+        own = own[alive[own]]
+        if not len(own):
+            continue
+        near = _neighbourhood(scaled, own, hops)
+        inverse = np.linalg.inv(scaled[near][:, near].toarray())
+        place = np.searchsorted(near, own)
+        part = inverse[np.ix_(place, place)] * np.outer(scale[own], scale[own])
+        rows.append(np.repeat(own, len(own)))
+        columns.append(np.tile(own, len(own)))
+        values.append(part.reshape(-1))
+    if not rows:
+        return sp.csr_matrix((n, n))
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    return sp.csr_matrix(entries, shape=(n, n))
+
+
+def _neighbourhood(matrix: sp.csr_matrix, own: NDArray[np.int64], hops: int) -> NDArray[np.int64]:
+    """Sorted parameters within so many elements of the given ones, themselves among them."""
+    near = own
+    for hop in range(hops):
+        wider = np.unique(np.concatenate([near, matrix[near].indices]))
+        if hop > 0 and len(wider) > LARGEST:
+            break
+        near = wider
+    return near
