@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import gemmi
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -241,6 +242,40 @@ def test_component_from_smiles():
     assert distance(comp, "C2", "N1") == pytest.approx(1.334)
     with pytest.raises(DataError, match="SMILES"):
         read_library(["LIG"], environment={}, debian=None, smiles={"LIG": "not a molecule"})
+
+
+def test_component_from_smiles_takes_the_names_of_the_model():
+    """Glycerol under other names; where an atom is not in the model, it gets a name of its own."""
+    pytest.importorskip("rdkit")
+    drawn = residue("GOL", 1)
+    drawn.name = "QQ2"
+    names = {"C1": "CX1", "O1": "OX1", "C2": "CX2", "O2": "OX2", "C3": "CX3", "O3": "OX3"}
+    for atom in drawn:
+        atom.name = names[atom.name]
+    library = read_library(["QQ2"], environment={}, debian=None, smiles={"QQ2": "OCC(O)CO"}, examples={"QQ2": drawn})
+    comp = library.monlib.monomers["QQ2"]
+    assert {atom.id for atom in comp.atoms if not atom.is_hydrogen()} == set(names.values())
+    assert {frozenset((b.id1.atom, b.id2.atom)) for b in comp.rt.bonds} >= {
+        frozenset(pair) for pair in (("CX1", "OX1"), ("CX1", "CX2"), ("CX2", "OX2"), ("CX2", "CX3"), ("CX3", "OX3"))
+    }
+    drawn.remove_atom("OX3", "\0", gemmi.Element("O"))
+    partial = read_library(["QQ2"], environment={}, debian=None, smiles={"QQ2": "OCC(O)CO"}, examples={"QQ2": drawn})
+    assert len(partial.monlib.monomers["QQ2"].atoms) == len(comp.atoms)
+    with pytest.raises(DataError, match="not bonded as in the SMILES"):
+        read_library(["QQ2"], environment={}, debian=None, smiles={"QQ2": "CCO"}, examples={"QQ2": drawn})
+
+
+def test_names_from_a_model_keep_the_hand():
+    pytest.importorskip("rdkit")
+    serine = residue("SER", 1)
+    serine.name = "QQ3"
+    for smiles, same in (("N[C@@H](CO)C(=O)O", True), ("N[C@H](CO)C(=O)O", False)):
+        library = read_library(["QQ3"], environment={}, debian=None, smiles={"QQ3": smiles}, examples={"QQ3": serine})
+        (made,) = library.monlib.monomers["QQ3"].rt.chirs
+        place = {atom.name: np.array(atom.pos.tolist()) for atom in serine}
+        ids = (made.id1.atom, made.id2.atom, made.id3.atom)
+        volume = np.linalg.det(np.stack([place[k] for k in ids]) - place[made.id_ctr.atom])
+        assert bool((volume > 0) == (made.sign == gemmi.ChiralityType.Positive)) == same
 
 
 def test_misnamed_and_doubled_atoms_are_named():

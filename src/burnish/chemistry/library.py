@@ -47,6 +47,7 @@ def read_library(
     environment: Mapping[str, str] | None = None,
     debian: Path | None = DEBIAN_LIBRARY,
     smiles: Mapping[str, str] | None = None,
+    examples: Mapping[str, gemmi.Residue] | None = None,
 ) -> Library:
     """Read the dictionaries of some components.
 
@@ -58,6 +59,7 @@ def read_library(
     environment : where CLIBD_MON is looked for; None for that of the process.
     debian : folder of Debian's refmac-dictionary, used if it exists; None to leave it out.
     smiles : of components that nobody knows, by name.
+    examples : residues of the model, by name: they give the atoms of those components their names.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def read_library(
                 sources[name] = f"{label} ({path})"
     missing = [name for name in wanted if name not in sources]
     if missing:
-        made, hopeless = make_missing(missing, smiles or {}, drawn)
+        made, hopeless = make_missing(missing, smiles or {}, drawn, examples or {})
         for name, component in made.items():
             monlib.read_monomer_doc(component.document)
             sources[name] = component.source

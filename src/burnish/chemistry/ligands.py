@@ -11,6 +11,7 @@ from typing import Any
 
 import gemmi
 
+from burnish.chemistry.atom_matching import take_names
 from burnish.chemistry.component import component_document
 from burnish.chemistry.drawings import Drawing, drawing_from_block, drawing_from_components
 from burnish.core.errors import DataError
@@ -27,14 +28,20 @@ class MadeComponent:
     source: str
 
 
-def make_component(name: str, smiles: str | None = None, block: gemmi.cif.Block | None = None) -> MadeComponent:
+def make_component(
+    name: str,
+    smiles: str | None = None,
+    block: gemmi.cif.Block | None = None,
+    example: gemmi.Residue | None = None,
+) -> MadeComponent:
     """Make the dictionary of a component.
 
     Parameters
     ----------
     name : of the component.
-    smiles : to make it from, atoms named by element and number; or
+    smiles : to make it from; or
     block : of a file that draws it; with neither, the drawing in the chemical component dictionary.
+    example : a residue of the model, which gives the atoms of SMILES their names; without, element and number.
 
     Raises
     ------
@@ -49,6 +56,8 @@ def make_component(name: str, smiles: str | None = None, block: gemmi.cif.Block 
     quiet = rdBase.BlockLogs()  # RDKit's remarks on valences mean nothing to users; faults become exceptions
     if smiles is not None:
         molecule, title, source, group = molecule_from_smiles(smiles), name, "SMILES", "non-polymer"
+        if example is not None:
+            take_names(molecule, example)
     else:
         drawing = drawing_from_components(name) if block is None else drawing_from_block(block)
         molecule, title = molecule_of(drawing), drawing.title
@@ -62,7 +71,10 @@ def make_component(name: str, smiles: str | None = None, block: gemmi.cif.Block 
 
 
 def make_missing(
-    names: Sequence[str], smiles: Mapping[str, str], drawn: Mapping[str, gemmi.cif.Block]
+    names: Sequence[str],
+    smiles: Mapping[str, str],
+    drawn: Mapping[str, gemmi.cif.Block],
+    examples: Mapping[str, gemmi.Residue],
 ) -> tuple[dict[str, MadeComponent], dict[str, str]]:
     """Dictionaries of all the components that can be made, and why the others cannot.
 
@@ -70,11 +82,12 @@ def make_missing(
     ----------
     names : of the components.
     smiles, drawn : SMILES and drawings of the user, by name; the first wins.
+    examples : residues of the model, by name.
     """
     made, hopeless = {}, {}
     for name in names:
         try:
-            made[name] = make_component(name, smiles.get(name), drawn.get(name))
+            made[name] = make_component(name, smiles.get(name), drawn.get(name), examples.get(name))
         except DataError as error:
             hopeless[name] = str(error)
     return made, hopeless

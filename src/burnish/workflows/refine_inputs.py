@@ -88,11 +88,13 @@ def restrained_model(
     options: RefineOptions, structure: gemmi.Structure, crystal: Crystal | None, listener: Listener
 ) -> tuple[Library, Topology, RefinableModel]:
     """Dictionaries of a structure's components, its restraints, and the model for the engine."""
+    examples = {residue.name: residue for chain in structure[0] for residue in chain}
     library = read_library(
-        sorted({residue.name for chain in structure[0] for residue in chain}),
+        sorted(examples),
         ligands=options.ligand,
         monomers=options.monomers,
         smiles=dict(item.split("=", 1) for item in options.smiles),
+        examples=examples,
     )
     check_atoms(structure, library.monlib)
     topology = build_topology(structure, library.monlib, hydrogens=options.hydrogens)
