@@ -103,6 +103,7 @@ class CrystalTerm(DataTerm):
         self._k_mask = torch.zeros(0)
         self._last: ModelAmplitudes | None = None
         self._known: tuple[Atoms, Tensor] | None = None
+        self._masked: Tensor | None = None
 
     def _find_impossible(self) -> Tensor:
         r = self.reflections
@@ -156,6 +157,7 @@ class CrystalTerm(DataTerm):
         self._factors = form_factors(atoms.elements, charges, self.settings.radiation, self.settings.dispersion)
         self._special = special_positions(self.reflections.crystal, atoms.xyz.detach().cpu().numpy())
         self._share = self._special.weight(atoms.occ.detach().cpu().numpy())
+        self._known = self._masked = None
         self.update_scaling(atoms)
 
     def _occupancy(self, atoms: Atoms) -> np.ndarray:
@@ -176,11 +178,7 @@ class CrystalTerm(DataTerm):
         return (self._factor * (f_calc + self._k_mask * self._f_mask)).to(torch.complex128)
 
     def update_scaling(self, atoms: Atoms) -> None:
-        mask = solvent_mask(self.reflections.crystal, atoms, self._mask_spacing, self.settings.mask)
-        shape = (mask.shape[0], mask.shape[1], mask.shape[2])
-        volume = float(np.linalg.det(self._plan.orth)) / mask.numel()
-        lookup = miller_grid(self.reflections.crystal, self.target.model_hkl, shape, expand=False)
-        self._f_mask = transform_at(mask, lookup) * volume
+        self._update_mask(atoms)
         f_calc = self._calculated(atoms)
         f_model = self._fit(f_calc)
         if self.settings.reject_outliers:
@@ -189,6 +187,16 @@ class CrystalTerm(DataTerm):
                 self._improbable = improbable
                 f_model = self._fit(f_calc)
         self._last = ModelAmplitudes(f_calc=f_calc, f_model=f_model.to(torch.complex64))
+
+    def _update_mask(self, atoms: Atoms) -> None:
+        if self._masked is atoms.xyz:  # only B or occupancies are new
+            return
+        self._masked = atoms.xyz
+        mask = solvent_mask(self.reflections.crystal, atoms, self._mask_spacing, self.settings.mask)
+        shape = (mask.shape[0], mask.shape[1], mask.shape[2])
+        volume = float(np.linalg.det(self._plan.orth)) / mask.numel()
+        lookup = miller_grid(self.reflections.crystal, self.target.model_hkl, shape, expand=False)
+        self._f_mask = transform_at(mask, lookup) * volume
 
     def _fit(self, f_calc: Tensor) -> Tensor:
         """Fit scales and error model; returns F_model."""
