@@ -143,7 +143,7 @@ def test_gradient_of_a_function_of_structure_factors() -> None:
     crystal = triclinic_like("P 21 21 21")
     atoms = random_atoms(crystal, 8, seed=7, anisotropic=0.4)
     factors = form_factors(atoms.elements)
-    plan = plan_structure_factors(crystal, reflections_to(crystal, 1.8).hkl)
+    plan = plan_structure_factors(crystal, reflections_to(crystal, 1.8).hkl, Accuracy(rate=2.0, cutoff=1e-6))
 
     def value(model: Atoms) -> float:
         return float(

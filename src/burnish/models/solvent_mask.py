@@ -126,7 +126,7 @@ def solvent_mask(crystal: Crystal, atoms: Atoms, spacing: float, settings: MaskS
 
     Returns
     -------
-    Mask over the whole cell, indexed along a, b, c. (nu, nv, nw) float32
+    Mask over the whole cell, indexed along a, b, c. (nu, nv, nw) uint8
     """
     settings = settings or MaskSettings()
     radii = {symbol: gemmi.Element(symbol).vdw_r for symbol in set(atoms.elements)}
@@ -143,4 +143,4 @@ def solvent_mask(crystal: Crystal, atoms: Atoms, spacing: float, settings: MaskS
         _mark(grid, (inside @ rotation.T + translation) * np.array(shape), radius, frac, step)
     grown = grid.copy()
     _grow(grid, grown, _neighbours(step), _ball(step, settings.shrink, shape))
-    return torch.from_numpy(grown).to(torch.float32)
+    return torch.from_numpy(grown)

@@ -27,6 +27,8 @@ from burnish.models.gaussian_atoms import AtomGradient, atom_gradient, gaussian_
 from burnish.scattering.form_factors import FormFactors
 from burnish.symmetry.space_groups import fractionalisation, operations, orthogonalisation
 
+LAYERS = 32  # planes of a grid that are transformed along c together
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
@@ -69,13 +71,15 @@ class MillerGrid:
     Attributes
     ----------
     shape : of the real grid.
-    index : flat index of R_gᵀh or its Friedel mate. (g, n) int64
+    depth : how many planes along c* the reflections reach, from l = 0; the others are never computed.
+    index : flat index of R_gᵀh or its Friedel mate in (nu, nv, depth). (g, n) int64
     is_friedel : whether the mate was taken. (g, n) bool
     phase : exp(2πi h·t_g). (g, n) complex64
     centring : how many lattice points the cell holds; F of the whole cell is that many times the sum.
     """
 
     shape: tuple[int, int, int]
+    depth: int
     index: Tensor
     is_friedel: Tensor
     phase: Tensor
@@ -101,10 +105,12 @@ def miller_grid(
     mates = np.einsum("nj,gjk->gnk", indices, rotations)
     friedel = mates[..., 2] < 0
     mates = np.where(friedel[..., None], -mates, mates) % np.array(shape)
-    flat = (mates[..., 0] * shape[1] + mates[..., 1]) * (shape[2] // 2 + 1) + mates[..., 2]
+    depth = int(mates[..., 2].max(initial=0)) + 1
+    flat = (mates[..., 0] * shape[1] + mates[..., 1]) * depth + mates[..., 2]
     phase = np.exp(2j * np.pi * np.einsum("nj,gj->gn", indices.astype(float), translations))
     return MillerGrid(
         shape=shape,
+        depth=depth,
         index=torch.as_tensor(flat, device=device),
         is_friedel=torch.as_tensor(friedel, device=device),
         phase=torch.as_tensor(phase, dtype=torch.complex64, device=device),
@@ -113,8 +119,19 @@ def miller_grid(
 
 
 def transform_at(grid: Tensor, lookup: MillerGrid) -> Tensor:
-    """Sum over a real grid ρ(x) exp(+2πi h·x), with the operations of the lookup summed. (n,) complex"""
-    half = torch.fft.rfftn(grid).reshape(-1)  # exp(−2πi …): the conjugate of what is wanted
+    """Sum over a real grid ρ(x) exp(+2πi h·x), with the operations of the lookup summed. (n,) complex
+
+    Parameters
+    ----------
+    grid : real, or a mask of bytes. (nu, nv, nw)
+    """
+    real = grid.dtype if grid.dtype.is_floating_point else torch.float32
+    nu, nv, _ = lookup.shape
+    half = torch.empty((nu, nv, lookup.depth), dtype=real.to_complex(), device=grid.device)
+    for part in torch.arange(nu).split(LAYERS):  # in parts: the whole transform along c would be twice as large
+        rows = slice(int(part[0]), int(part[-1]) + 1)
+        half[rows] = torch.fft.rfft(grid[rows].to(real), dim=2)[:, :, : lookup.depth]
+    half = torch.fft.fftn(half, dim=(0, 1)).reshape(-1)  # exp(−2πi …): the conjugate of what is wanted
     total = torch.zeros(lookup.index.shape[1], dtype=half.dtype, device=half.device)
     for index, friedel, phase in zip(lookup.index, lookup.is_friedel, lookup.phase, strict=True):
         value = half[index]
@@ -125,19 +142,24 @@ def transform_at(grid: Tensor, lookup: MillerGrid) -> Tensor:
 def adjoint_map(coefficient: Tensor, lookup: MillerGrid) -> Tensor:
     """Gradient of Σ Re(conj(coefficient) · transform_at(grid)) with respect to the grid. (nu, nv, nw) real"""
     nu, nv, nw = lookup.shape
-    half = torch.zeros(nu * nv * (nw // 2 + 1), dtype=coefficient.dtype, device=coefficient.device)
+    half = torch.zeros(nu * nv * lookup.depth, dtype=coefficient.dtype, device=coefficient.device)
     for index, friedel, phase in zip(lookup.index, lookup.is_friedel, lookup.phase, strict=True):
         value = coefficient * phase.conj()
         _scatter_add(half, index, torch.where(friedel, value.conj(), value))
-    half = half.reshape(nu, nv, nw // 2 + 1)
+    half = half.reshape(nu, nv, lookup.depth)
     # The grid is Σ Re(c exp(−2πi k·x)); in a half transform interior planes count twice by themselves, planes
-    # kw = 0 and nw/2 must be made Hermitian.
+    # l = 0 and nw/2 must be made Hermitian.
     half *= 0.5 * lookup.centring
-    for plane in (0, nw // 2):
+    for plane in {0, nw // 2} if lookup.depth > nw // 2 else {0}:
         layer = half[:, :, plane]
         mirrored = torch.roll(torch.flip(layer, (0, 1)), (1, 1), (0, 1))
         half[:, :, plane] = layer + mirrored.conj()
-    return torch.fft.irfftn(half.conj_physical_(), s=lookup.shape, norm="forward")
+    half = torch.fft.ifftn(half.conj_physical_(), dim=(0, 1), norm="forward")
+    grid = torch.empty(lookup.shape, dtype=half.real.dtype, device=half.device)
+    for part in torch.arange(nu).split(LAYERS):
+        rows = slice(int(part[0]), int(part[-1]) + 1)
+        grid[rows] = torch.fft.irfft(half[rows], n=nw, dim=2, norm="forward")
+    return grid
 
 
 def _scatter_add(target: Tensor, index: Tensor, value: Tensor) -> None:
