@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args
 
 from cyclopts import Parameter
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from burnish.cli.terminal import Terminal
@@ -76,6 +77,7 @@ def _signature(command: Command, options_model: type[BaseModel]) -> inspect.Sign
             annotation=Annotated[
                 annotation,
                 Parameter(
+                    name=_flag(field),
                     help=field.description,
                     negative=f"--no-{name.replace('_', '-')}" if isinstance(default, bool) else empty,
                     show_default=not (default in (None, (), False) or default is PydanticUndefined),
@@ -93,6 +95,12 @@ def _signature(command: Command, options_model: type[BaseModel]) -> inspect.Sign
     )
     positional.sort(key=lambda p: p.default is not inspect.Parameter.empty)
     return inspect.Signature([*positional, *by_name])
+
+
+def _flag(field: FieldInfo) -> str | None:
+    """Name of a flag that cannot be a Python name (`--continue`), or None for the field's own."""
+    extra = field.json_schema_extra
+    return f"--{extra['flag']}" if isinstance(extra, dict) and "flag" in extra else None
 
 
 def _is_sequence(annotation: Any) -> bool:

@@ -46,6 +46,14 @@ COMMANDS: tuple[Command, ...] = (
         project_folder="LocalRes",
     ),
     Command(
+        "refine3d",
+        "Refine a map against particles in two independent halves.",
+        MAPS,
+        "burnish.options.refine3d:Refine3DOptions",
+        "burnish.workflows.refine3d:run",
+        project_folder="Refine3D",
+    ),
+    Command(
         "image",
         "Filter, rescale, crop, invert, shift or symmetrise maps and stacks.",
         MAPS,

@@ -1,0 +1,401 @@
+"""Expectation over all particles of both halves: on a grid that keeps the whole posterior, or by modes.
+
+Blocks are worked on by threads and added up in their order, so that the result does not depend on the number of
+threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from burnish.core.events import Listener, Progress
+from burnish.geometry.rotations import random_rotations
+from burnish.geometry.sampling import rotation_grid, shift_disc
+from burnish.particles import dense
+from burnish.particles import modes as local
+from burnish.particles.controller import Plan
+from burnish.particles.images import ImageBlock
+from burnish.particles.lattice import Lattice
+from burnish.particles.modes import Modes, Placements
+from burnish.particles.parallel import ordered_map
+from burnish.particles.projection import FourierSums, FourierVolume, cut_slices, empty_sums, insert_slices
+from burnish.particles.reconstruct import padded_transform
+from burnish.particles.state import State
+from burnish.particles.store import BlockStore
+
+_STRONG = 0.02  # modes above this share take part in the noise estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What stays the same through a refinement.
+
+    Attributes
+    ----------
+    store : the images.
+    operators : of the point group. (m, 3, 3)
+    mask : what references are multiplied by before they are compared. (n, n, n)
+    join_shell : below it the halves share their sums, as their orientations could drift apart otherwise.
+    offset_range, offset_step : of the grid of shifts, px.
+    seed : of the jitter of the grids.
+    threads : that share the blocks.
+    listener : told of progress.
+    """
+
+    store: BlockStore
+    operators: Tensor
+    mask: Tensor
+    join_shell: float
+    offset_range: float
+    offset_step: float
+    seed: int
+    threads: int
+    listener: Listener
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What an expectation says of each particle, and sums by optics group and shell; filled in block by block.
+
+    Attributes
+    ----------
+    rotation, shift : best of each particle; shift from its centre, px. (p, 3, 3), (p, 2)
+    max_weight : share of the best. (p,)
+    log_likelihood : at the best. (p,)
+    shift_variance : posterior mean square of the whole shift per axis, Å². (p,)
+    turn_deviation, slide_deviation : posterior widths, rad and Å; NaN where not known. (p,)
+    data_model, model_model, image_chi : Σ w Re(conj(CP) X)/σ², Σ w |CP|²/σ², mean |X|²/σ². (p,)
+    cross, power, image_power, pixels : Σ w Re(conj(CP) X), Σ w |CP|², Σ |X|² and their number, by half set, optics
+        group and shell.
+        (2, groups, shells)
+    """
+
+    rotation: Tensor
+    shift: Tensor
+    max_weight: Tensor
+    log_likelihood: Tensor
+    shift_variance: Tensor
+    turn_deviation: Tensor
+    slide_deviation: Tensor
+    data_model: Tensor
+    model_model: Tensor
+    image_chi: Tensor
+    cross: Tensor
+    power: Tensor
+    image_power: Tensor
+    pixels: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """Result of an expectation: what was found of the particles, sums of each half, and modes if there are any."""
+
+    tally: Tally
+    halves: tuple[FourierSums, ...]
+    modes: Modes
+
+
+def empty_tally(store: BlockStore) -> Tally:
+    """A tally of nothing yet."""
+    p, groups, shells = len(store.particles), len(store.particles.optics), store.frame.shells
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(*shape, dtype=torch.float64)
+
+    nan = torch.full((p,), torch.nan, dtype=torch.float64)
+    per_shell = [zeros(2, groups, shells) for _ in range(4)]
+    identity = torch.eye(3, dtype=torch.float64).expand(p, 3, 3).clone()
+    each = [zeros(p) for _ in range(3)]
+    return Tally(identity, zeros(p, 2), zeros(p), zeros(p), zeros(p), nan, nan.clone(), *each, *per_shell)
+
+
+def load_block(state: State, store: BlockStore, block: int) -> ImageBlock:
+    """Images of a block as the state has them centred and scaled."""
+    scale = state.scale[store.particles.half_set, store.particles.group]
+    return store.load(block, state.centre, scale, state.norm)
+
+
+def pixel_precision(state: State, lattice: Lattice, block: ImageBlock) -> Tensor:
+    """1/σ² of each pixel of a block's images. (k,) float32"""
+    return (1.0 / state.sigma2[block.half, block.group])[lattice.shell].to(torch.float32)
+
+
+def jitter(seed: int, iteration: int) -> Tensor:
+    """Rotation that turns the grid of an iteration. (3, 3)"""
+    generator = torch.Generator().manual_seed(seed * 100003 + iteration)
+    return random_rotations(1, generator)[0]
+
+
+def expect_on_grid(
+    state: State, setup: Setup, plan: Plan, *, at_most: int | None = None, maximise: bool = True
+) -> Expectation:
+    """Whole posterior of every particle over a common grid of rotations and shifts.
+
+    Parameters
+    ----------
+    at_most : look only at about so many particles of each half, the first ones.
+    maximise : also sum what the maps are made of.
+    """
+    store = setup.store
+    grid = rotation_grid(plan.order, setup.operators, jitter(setup.seed, state.iteration))
+    shifts = shift_disc(setup.offset_range * plan.offset_scale, setup.offset_step * plan.offset_scale)
+    tally = empty_tally(store)
+    halves = []
+    for half in (0, 1):
+        volume = padded_transform(state.maps[half] * setup.mask, plan.radius)
+        blocks = store.of_half(half)
+        if at_most is not None:
+            blocks = blocks[: max(1, round(at_most / len(store.blocks[blocks[0]])))]
+        groups = sorted({store.group(b) for b in blocks})
+        banks = {g: make_bank(volume, grid, store.lattices[g], plan.radius) for g in groups}
+        counts = {g: store.lattices[g].count(plan.map_radius) for g in groups}
+        totals = {g: (torch.zeros(len(grid), 2 * k), torch.zeros(len(grid), k)) for g, k in counts.items() if maximise}
+
+        def work(b: int, banks: dict[int, dense.SliceBank] = banks, counts: dict[int, int] = counts) -> _GridPart:
+            return _grid_block(state, setup, b, banks, counts, shifts, maximise=maximise)
+
+        for done, part in enumerate(ordered_map(work, blocks, setup.threads)):
+            g, found, i = part.block.group, part.found, part.block.index
+            tally.rotation[i] = grid[found.best_rotation]
+            tally.shift[i] = shifts[found.best_shift]
+            tally.max_weight[i] = found.max_weight.double()
+            tally.shift_variance[i] = part.shift_variance
+            tally.data_model[i] = found.cross
+            tally.model_model[i] = found.power
+            if part.sums is not None:
+                totals[g][0][part.sums.rotations] += part.sums.data
+                totals[g][1][part.sums.rotations] += part.sums.weights
+                for total, more in zip((tally.cross, tally.power), part.noise, strict=True):
+                    total[half, g] += more
+                add_image_power(tally, state, part.block, store.lattices[g])
+            setup.listener(Progress(f"iteration {state.iteration}, half {half + 1}", done + 1, len(blocks)))
+        sums = empty_sums(plan.map_radius)
+        for g, (data, weights) in totals.items():
+            pixels = store.lattices[g].coordinates[: counts[g]]
+            spread(sums, setup.threads, partial(insert_slices, sums, grid, pixels, data, weights))
+        halves.append(sums)
+    return Expectation(tally=tally, halves=tuple(halves), modes=no_modes())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _GridPart:
+    block: ImageBlock
+    found: dense.Posterior
+    shift_variance: Tensor
+    sums: dense.SliceSums | None
+    noise: tuple[Tensor, ...]
+
+
+def _grid_block(
+    state: State,
+    setup: Setup,
+    number: int,
+    banks: dict[int, dense.SliceBank],
+    counts: dict[int, int],
+    shifts: Tensor,
+    *,
+    maximise: bool,
+) -> _GridPart:
+    store = setup.store
+    block = load_block(state, store, number)
+    lattice = store.lattices[block.group]
+    bank, precision = banks[block.group], pixel_precision(state, lattice, block)
+    pixel = store.particles.optics[block.group].pixel_size
+    total = (state.centre[block.index, None, :] + shifts) * pixel  # (b, t, 2) Å
+    squared = total.square().sum(2)
+    prior = (-0.5 * squared / float(state.sigma_shift[block.half]) ** 2).to(torch.float32)
+    found = dense.posterior(bank, block, lattice, precision, shifts, prior)
+    variance = 0.5 * (found.shift_weights.double() * squared).sum(1)
+    if not maximise:
+        return _GridPart(block=block, found=found, shift_variance=variance, sums=None, noise=())
+    weights = dense.drop_tails(found)
+    sums = dense.weighted_sums(weights, block, lattice, precision, shifts, counts[block.group])
+    noise = dense.model_sums(bank, sums, lattice, precision, store.frame.shells)
+    return _GridPart(
+        block=block, found=replace(found, weights=found.weights[:0]), shift_variance=variance, sums=sums, noise=noise
+    )
+
+
+def make_bank(volume: FourierVolume, grid: Tensor, lattice: Lattice, radius: int) -> dense.SliceBank:
+    """Slices at all rotations of a grid."""
+    count = lattice.count(radius)
+    return dense.make_bank(cut_slices(volume, grid, lattice.coordinates[:count]), count)
+
+
+def expect_by_modes(state: State, setup: Setup, plan: Plan) -> Expectation:
+    """Posterior of every particle as Gaussian modes: found by a search or carried from before, moved and weighed."""
+    store = setup.store
+    grid = rotation_grid(plan.order, setup.operators, jitter(setup.seed, state.iteration)) if plan.search else None
+    tally = empty_tally(store)
+    halves, kept = [], []
+    for half in (0, 1):
+        volume = padded_transform(state.maps[half] * setup.mask, plan.radius)
+        blocks = store.of_half(half)
+        banks = {}
+        if grid is not None:
+            groups = sorted({store.group(b) for b in blocks})
+            banks = {g: make_bank(volume, grid, store.lattices[g], plan.search_radius) for g in groups}
+
+        def work(b: int, volume: FourierVolume = volume, banks: dict[int, dense.SliceBank] = banks) -> _ModePart:
+            return _mode_block(state, setup, plan, b, volume, banks, grid)
+
+        sums = empty_sums(plan.map_radius)
+        for done, part in enumerate(ordered_map(work, blocks, setup.threads)):
+            block = part.block
+            lattice = store.lattices[block.group]
+            precision = pixel_precision(state, lattice, block)
+            insert = partial(local.insert_placements, sums, part.placed, block, lattice, precision)
+            spread(sums, setup.threads, insert)
+            _note_modes(tally, state, part, store)
+            add_image_power(tally, state, block, lattice)
+            kept.append(replace(part.modes, owner=block.index[part.modes.owner]))
+            setup.listener(Progress(f"iteration {state.iteration}, half {half + 1}", done + 1, len(blocks)))
+        halves.append(sums)
+    return Expectation(tally=tally, halves=tuple(halves), modes=local.join_modes(kept))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ModePart:
+    block: ImageBlock
+    modes: Modes
+    weights: Tensor
+    placed: Placements
+    cross: Tensor
+    power: Tensor
+
+
+def _mode_block(
+    state: State,
+    setup: Setup,
+    plan: Plan,
+    number: int,
+    volume: FourierVolume,
+    banks: dict[int, dense.SliceBank],
+    grid: Tensor | None,
+) -> _ModePart:
+    store = setup.store
+    block = load_block(state, store, number)
+    lattice, count = store.lattices[block.group], len(block.index)
+    climber = local.Climber(
+        volume=volume,
+        block=block,
+        lattice=lattice,
+        precision=pixel_precision(state, lattice, block),
+        centres=state.centre[block.index],
+        sigma_shift=float(state.sigma_shift[block.half]) / store.particles.optics[block.group].pixel_size,
+        operators=setup.operators,
+    )
+    parts = []
+    if grid is not None:
+        start = _search(state, setup, plan, block, climber, banks[block.group], grid)
+        parts.append(
+            local.march(start, climber, plan.search_radius, plan.radius, limit=2 * plan.limit, window=plan.window + 6.0)
+        )
+    carried = carried_modes(state, block)
+    if len(carried):
+        parts.append(local.climb(carried, climber, plan.radius, steps=plan.steps))
+    modes = local.prune(
+        local.join_modes(parts), count, window=plan.window, limit=plan.limit, same_angle=local.same_angle(plan.radius),
+        operators=setup.operators,
+    )  # fmt: skip
+    weights = local.mode_weights(modes, count)
+    strong = weights > _STRONG
+    cross, power = local.model_power(
+        volume, modes.select(strong), weights[strong], block, lattice, plan.radius, store.frame.shells
+    )
+    placed = local.placements(modes, weights, plan.map_radius)
+    return _ModePart(block=block, modes=modes, weights=weights, placed=placed, cross=cross, power=power)
+
+
+def _search(
+    state: State,
+    setup: Setup,
+    plan: Plan,
+    block: ImageBlock,
+    climber: local.Climber,
+    bank: dense.SliceBank,
+    grid: Tensor,
+) -> Modes:
+    """The best rotations of a grid, each with its best shift, as modes of the block."""
+    shifts = shift_disc(setup.offset_range * plan.offset_scale, setup.offset_step * plan.offset_scale)
+    total = climber.centres[:, None, :] + shifts
+    prior = (-0.5 * total.square().sum(2) / climber.sigma_shift**2).to(torch.float32)
+    rotations, best = dense.best_rotations(
+        bank, block, climber.lattice, climber.precision, shifts, prior, plan.candidates
+    )
+    owner = torch.arange(len(block.index))[:, None].expand_as(rotations).reshape(-1)
+    return local.new_modes(owner, grid[rotations.reshape(-1)], shifts[best.reshape(-1)])
+
+
+def _note_modes(tally: Tally, state: State, part: _ModePart, store: BlockStore) -> None:
+    g, i, modes = part.block.group, part.block.index, part.modes
+    best = best_modes(modes, part.weights, len(i))
+    pixel = store.particles.optics[g].pixel_size
+    tally.rotation[i] = modes.rotation[best]
+    tally.shift[i] = modes.shift[best]
+    tally.max_weight[i] = part.weights[best]
+    tally.log_likelihood[i] = modes.log_weight[best]
+    total = (state.centre[i][modes.owner] + modes.shift) * pixel
+    spread_of = 0.5 * total.square().sum(1) * part.weights
+    tally.shift_variance[i] = torch.zeros(len(i), dtype=torch.float64).index_add(0, modes.owner, spread_of)
+    turn, slide = local.deviations(modes.information[best])
+    tally.turn_deviation[i], tally.slide_deviation[i] = turn, slide * pixel
+    h = part.block.half
+    inverse = 1.0 / state.sigma2[h, g]
+    tally.data_model[i] = (part.cross * inverse).sum(1)
+    tally.model_model[i] = (part.power * inverse).sum(1)
+    tally.cross[h, g] += part.cross.sum(0)
+    tally.power[h, g] += part.power.sum(0)
+
+
+def add_image_power(tally: Tally, state: State, block: ImageBlock, lattice: Lattice) -> None:
+    """Add |X|² of the block's whole images by shell, and note what each comes to in units of the noise."""
+    shells = tally.image_power.shape[2]
+    squared = block.whole.real.square() + block.whole.imag.square()
+    tally.image_power[block.half, block.group] += torch.bincount(
+        lattice.shell, squared.double().sum(0), minlength=shells
+    )
+    tally.pixels[block.half, block.group] += torch.bincount(lattice.shell, minlength=shells).double() * len(block.index)
+    tally.image_chi[block.index] = (squared[:, 1:] @ pixel_precision(state, lattice, block)[1:]).double() / (
+        squared.shape[1] - 1
+    )
+
+
+def spread(sums: FourierSums, threads: int, insert: Callable[[tuple[int, int]], None]) -> None:
+    """Let threads insert into planes of their own: every voxel still receives its terms in one order."""
+    planes = sums.values.shape[0]
+    if threads <= 2:  # one inserts while the other prepares the next block
+        insert((0, planes))
+        return
+    edges = [round(planes * t / threads) for t in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(insert, pairwise(edges)))
+
+
+def no_modes() -> Modes:
+    """An empty list of modes."""
+    return local.new_modes(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 3, 3), torch.zeros(0, 2))
+
+
+def carried_modes(state: State, block: ImageBlock) -> Modes:
+    """The state's modes of the block's images, owners counted within the block."""
+    if not len(state.modes):
+        return state.modes
+    position = torch.searchsorted(block.index, state.modes.owner).clamp(max=len(block.index) - 1)
+    mine = block.index[position] == state.modes.owner
+    return replace(state.modes.select(mine), owner=position[mine])
+
+
+def best_modes(modes: Modes, weights: Tensor, count: int) -> Tensor:
+    """Index of the strongest mode of each owner. (count,)"""
+    order = torch.argsort(weights, stable=True)
+    best = torch.zeros(count, dtype=torch.int64)
+    best[modes.owner[order]] = order  # written in rising order of weight: the last one stays
+    return best

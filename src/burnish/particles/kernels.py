@@ -1,0 +1,458 @@
+"""Compiled twins of `projection` and `local` for the CPU: slices of a Fourier volume, their adjoint, and Gauss–Newton
+sums.
+
+PyTorch's gathers write eight corners of every pixel to memory; here they stay in registers. Each function works on
+one thread, releases
+the interpreter lock, and gives the same bits however many threads share the work. A volume is stored as [z + h, y +
+h, x] for x ≥ 0;
+the other half follows from Friedel's law.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def cut_slices(volume, half, rows, coordinates, count, out):
+    """Central slices: out[o, :count] real parts, out[o, count:2 count] imaginary parts.
+
+    volume is flat, real and imaginary parts in turn; rows (o, 2, 3) are the first two rows of each rotation times the
+    padding; coordinates (k, 2) are Fourier pixels.
+    """
+    nx = 2 * (half + 2)
+    ny = 2 * half + 2
+    h = np.float32(half)
+    for o in range(rows.shape[0]):
+        a0, a1, a2 = rows[o, 0, 0], rows[o, 0, 1], rows[o, 0, 2]
+        b0, b1, b2 = rows[o, 1, 0], rows[o, 1, 1], rows[o, 1, 2]
+        for k in range(count):
+            u, v = coordinates[k, 0], coordinates[k, 1]
+            x = u * a0 + v * b0
+            sign = np.float32(-1.0) if x < 0 else np.float32(1.0)
+            x *= sign
+            y = sign * (u * a1 + v * b1) + h
+            z = sign * (u * a2 + v * b2) + h
+            jx, jy, jz = np.int32(x), np.int32(y), np.int32(z)
+            fx, fy, fz = x - np.float32(jx), y - np.float32(jy), z - np.float32(jz)
+            ix, iy, iz = np.uint64(jx), np.uint64(jy), np.uint64(jz)
+            w11 = fy * fz
+            w01, w10 = fy - w11, fz - w11  # z first
+            w00 = np.float32(1.0) - fy - w10
+            p = np.uint64((iz * np.uint64(ny) + iy) * np.uint64(nx) + np.uint64(2) * ix)
+            q = p + np.uint64(nx)
+            r = p + np.uint64(nx * ny)
+            s = r + np.uint64(nx)
+            e0 = w00 * volume[p] + w01 * volume[q] + w10 * volume[r] + w11 * volume[s]
+            e1 = w00 * volume[p + 1] + w01 * volume[q + 1] + w10 * volume[r + 1] + w11 * volume[s + 1]
+            e2 = w00 * volume[p + 2] + w01 * volume[q + 2] + w10 * volume[r + 2] + w11 * volume[s + 2]
+            e3 = w00 * volume[p + 3] + w01 * volume[q + 3] + w10 * volume[r + 3] + w11 * volume[s + 3]
+            out[o, k] = e0 + fx * (e2 - e0)
+            out[o, count + k] = sign * (e1 + fx * (e3 - e1))
+
+
+@njit(nogil=True, cache=True, fastmath=True, inline="always")
+def _spread(sums, nx, ny, h, z_low, z_high, x, y, z, real, imag, weight):
+    """Add one value and its weight to the eight corners about (x, y, z); sums is flat: real, imaginary, weight in
+    turn."""
+    sign = np.float32(-1.0) if x < 0 else np.float32(1.0)
+    x *= sign
+    y = sign * y + h
+    z = sign * z + h
+    imag *= sign
+    jx, jy, jz = np.int32(x), np.int32(y), np.int32(z)
+    fx, fy, fz = x - np.float32(jx), y - np.float32(jy), z - np.float32(jz)
+    ix, iy, iz = np.uint64(jx), np.uint64(jy), np.uint64(jz)
+    gx = np.float32(1.0) - fx
+    r0, i0, w0 = gx * real, gx * imag, gx * weight
+    r1, i1, w1 = fx * real, fx * imag, fx * weight
+    for dz in range(2):
+        kz = iz + np.uint64(dz)
+        if kz < z_low or kz >= z_high:
+            continue
+        cz = fz if dz == 1 else np.float32(1.0) - fz
+        p = (kz * ny + iy) * nx + np.uint64(3) * ix
+        c = cz * (np.float32(1.0) - fy)
+        sums[p] += c * r0
+        sums[p + 1] += c * i0
+        sums[p + 2] += c * w0
+        sums[p + 3] += c * r1
+        sums[p + 4] += c * i1
+        sums[p + 5] += c * w1
+        p += nx
+        c = cz * fy
+        sums[p] += c * r0
+        sums[p + 1] += c * i0
+        sums[p + 2] += c * w0
+        sums[p + 3] += c * r1
+        sums[p + 4] += c * i1
+        sums[p + 5] += c * w1
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def insert_slices(sums, half, z_low, z_high, rows, coordinates, data, weights):
+    """Adjoint of `cut_slices`: add data (o, 2 k) and weights (o, k) to the planes z_low ≤ z < z_high of the flat
+    sums."""
+    count = coordinates.shape[0]
+    nx, ny, h = np.uint64(3 * (half + 2)), np.uint64(2 * half + 2), np.float32(half)
+    low, high = np.uint64(z_low), np.uint64(z_high)
+    for o in range(rows.shape[0]):
+        a0, a1, a2 = rows[o, 0, 0], rows[o, 0, 1], rows[o, 0, 2]
+        b0, b1, b2 = rows[o, 1, 0], rows[o, 1, 1], rows[o, 1, 2]
+        for k in range(count):
+            u, v = coordinates[k, 0], coordinates[k, 1]
+            _spread(
+                sums, nx, ny, h, low, high, u * a0 + v * b0, u * a1 + v * b1, u * a2 + v * b2,
+                data[o, k], data[o, count + k], weights[o, k],
+            )  # fmt: skip
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _phase_tables(shift_x, shift_y, reach, size, table_x, table_y):
+    """exp(−2πi k t / size) for k = −reach … reach along x and y."""
+    for k in range(-reach, reach + 1):
+        angle = -2.0 * math.pi * k * shift_x / size
+        table_x[k + reach] = np.complex64(complex(math.cos(angle), math.sin(angle)))
+        angle = -2.0 * math.pi * k * shift_y / size
+        table_y[k + reach] = np.complex64(complex(math.cos(angle), math.sin(angle)))
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def insert_images(
+    sums, half, z_low, z_high, rows, coordinates, pixels, reach, size, images, transfer, precision,
+    owner, shifts, weights, blur, count,
+):  # fmt: skip
+    """Add weighted images, each at the poses of its modes, to the planes z_low ≤ z < z_high of the sums.
+
+    Mode m belongs to image owner[m], has weight weights[m], shift shifts[m] (px) and shift variance blur[m] (px²),
+    which damps its data.
+    precision (k,) is 1/σ² of each pixel.
+    """
+    nx, ny, h = np.uint64(3 * (half + 2)), np.uint64(2 * half + 2), np.float32(half)
+    low, high = np.uint64(z_low), np.uint64(z_high)
+    table_x = np.empty(2 * reach + 1, np.complex64)
+    table_y = np.empty(2 * reach + 1, np.complex64)
+    for m in range(rows.shape[0]):
+        i = owner[m]
+        _phase_tables(shifts[m, 0], shifts[m, 1], reach, size, table_x, table_y)
+        damping = np.float32(-2.0 * math.pi**2 / (size * size) * blur[m])
+        a0, a1, a2 = rows[m, 0, 0], rows[m, 0, 1], rows[m, 0, 2]
+        b0, b1, b2 = rows[m, 1, 0], rows[m, 1, 1], rows[m, 1, 2]
+        for k in range(count):
+            px, py = pixels[k, 0], pixels[k, 1]
+            c = transfer[i, k]
+            w = np.float32(weights[m]) * c * precision[k]
+            value = images[i, k] * table_x[px + reach] * table_y[py + reach]
+            d = w
+            if damping != 0.0:
+                d *= np.float32(math.exp(damping * np.float32(px * px + py * py)))
+            u, v = coordinates[k, 0], coordinates[k, 1]
+            _spread(
+                sums, nx, ny, h, low, high, u * a0 + v * b0, u * a1 + v * b1, u * a2 + v * b2,
+                d * value.real, d * value.imag, w * c,
+            )  # fmt: skip
+
+
+@njit(nogil=True, cache=True, fastmath=True, inline="always")
+def _value_and_slope(volume, nx, ny, h, x, y, z):
+    """Interpolated value and its gradient along x, y, z in padded pixels: eight real numbers."""
+    sign = np.float32(-1.0) if x < 0 else np.float32(1.0)
+    x *= sign
+    y = sign * y + h
+    z = sign * z + h
+    jx, jy, jz = np.int32(x), np.int32(y), np.int32(z)
+    fx, fy, fz = x - np.float32(jx), y - np.float32(jy), z - np.float32(jz)
+    ix, iy, iz = np.uint64(jx), np.uint64(jy), np.uint64(jz)
+    p = (iz * ny + iy) * nx + np.uint64(2) * ix
+    q = p + nx
+    r = p + nx * ny
+    s = r + nx
+    l0, l1, l2, l3 = volume[p], volume[p + 1], volume[p + 2], volume[p + 3]
+    dy0, dy1, dy2, dy3 = volume[q] - l0, volume[q + 1] - l1, volume[q + 2] - l2, volume[q + 3] - l3
+    m0, m1, m2, m3 = volume[r], volume[r + 1], volume[r + 2], volume[r + 3]
+    ey0, ey1, ey2, ey3 = volume[s] - m0, volume[s + 1] - m1, volume[s + 2] - m2, volume[s + 3] - m3
+    a0, a1, a2, a3 = l0 + fy * dy0, l1 + fy * dy1, l2 + fy * dy2, l3 + fy * dy3  # at z
+    b0, b1, b2, b3 = m0 + fy * ey0, m1 + fy * ey1, m2 + fy * ey2, m3 + fy * ey3  # at z + 1
+    z0, z1, z2, z3 = b0 - a0, b1 - a1, b2 - a2, b3 - a3
+    v0, v1, v2, v3 = a0 + fz * z0, a1 + fz * z1, a2 + fz * z2, a3 + fz * z3
+    y0, y1 = dy0 + fz * (ey0 - dy0), dy1 + fz * (ey1 - dy1)
+    y2, y3 = dy2 + fz * (ey2 - dy2), dy3 + fz * (ey3 - dy3)
+    gxr, gxi = v2 - v0, v3 - v1
+    # F(−k) = conj F(k): mirrored, the imaginary part changes sign, and so does the slope of the real part
+    return (v0 + fx * gxr, sign * (v1 + fx * gxi), sign * gxr, gxi, sign * (y0 + fx * (y2 - y0)), y1 + fx * (y3 - y1),
+            sign * (z0 + fx * (z2 - z0)), z1 + fx * (z3 - z1))  # fmt: skip
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _mode_sums(
+    volume, half, padding, matrix, coordinates, pixels, reach, size, image, transfer, precision, first, count,
+    table_x, table_y, gradient, hessian,
+):  # fmt: skip
+    """Log-likelihood, gradient and Gauss–Newton matrix of one mode in (rotation about image x, y, z; shift x, y)."""
+    nx, ny, h = np.uint64(2 * (half + 2)), np.uint64(2 * half + 2), np.float32(half)
+    a00, a01, a02 = (
+        np.float32(matrix[0, 0] * padding),
+        np.float32(matrix[0, 1] * padding),
+        np.float32(matrix[0, 2] * padding),
+    )
+    a10, a11, a12 = (
+        np.float32(matrix[1, 0] * padding),
+        np.float32(matrix[1, 1] * padding),
+        np.float32(matrix[1, 2] * padding),
+    )
+    a20, a21, a22 = (
+        np.float32(matrix[2, 0] * padding),
+        np.float32(matrix[2, 1] * padding),
+        np.float32(matrix[2, 2] * padding),
+    )
+    q = np.float32(2.0 * math.pi / size)
+    total = 0.0
+    g0 = g1 = g2 = g3 = g4 = 0.0
+    h00 = h01 = h02 = h03 = h04 = h11 = h12 = h13 = h14 = h22 = h23 = h24 = h33 = h34 = h44 = 0.0
+    for k in range(first, count):
+        u, v = coordinates[k, 0], coordinates[k, 1]
+        vr, vi, xr, xi, yr, yi, zr, zi = _value_and_slope(
+            volume, nx, ny, h, u * a00 + v * a10, u * a01 + v * a11, u * a02 + v * a12
+        )
+        gxr, gxi = (
+            a00 * xr + a01 * yr + a02 * zr,
+            a00 * xi + a01 * yi + a02 * zi,
+        )  # in the image's frame, per Fourier pixel
+        gyr, gyi = a10 * xr + a11 * yr + a12 * zr, a10 * xi + a11 * yi + a12 * zi
+        gzr, gzi = a20 * xr + a21 * yr + a22 * zr, a20 * xi + a21 * yi + a22 * zi
+        c, w = transfer[k], precision[k]
+        px, py = pixels[k, 0], pixels[k, 1]
+        data = image[k] * table_x[px + reach] * table_y[py + reach]
+        mr, mi = c * vr, c * vi
+        rr, ri = data.real - mr, data.imag - mi
+        cw = np.float32(2.0) * w
+        total += w * (np.float32(2.0) * (mr * data.real + mi * data.imag) - mr * mr - mi * mi)
+        j0r, j0i = -v * c * gzr, -v * c * gzi
+        j1r, j1i = u * c * gzr, u * c * gzi
+        j2r, j2i = c * (v * gxr - u * gyr), c * (v * gxi - u * gyi)
+        sx, sy = q * np.float32(px), q * np.float32(py)
+        j3r, j3i = -sx * mi, sx * mr
+        j4r, j4i = -sy * mi, sy * mr
+        g0 += cw * (j0r * rr + j0i * ri)
+        g1 += cw * (j1r * rr + j1i * ri)
+        g2 += cw * (j2r * rr + j2i * ri)
+        g3 += cw * (j3r * rr + j3i * ri)
+        g4 += cw * (j4r * rr + j4i * ri)
+        h00 += cw * (j0r * j0r + j0i * j0i)
+        h01 += cw * (j0r * j1r + j0i * j1i)
+        h02 += cw * (j0r * j2r + j0i * j2i)
+        h03 += cw * (j0r * j3r + j0i * j3i)
+        h04 += cw * (j0r * j4r + j0i * j4i)
+        h11 += cw * (j1r * j1r + j1i * j1i)
+        h12 += cw * (j1r * j2r + j1i * j2i)
+        h13 += cw * (j1r * j3r + j1i * j3i)
+        h14 += cw * (j1r * j4r + j1i * j4i)
+        h22 += cw * (j2r * j2r + j2i * j2i)
+        h23 += cw * (j2r * j3r + j2i * j3i)
+        h24 += cw * (j2r * j4r + j2i * j4i)
+        h33 += cw * (j3r * j3r + j3i * j3i)
+        h34 += cw * (j3r * j4r + j3i * j4i)
+        h44 += cw * (j4r * j4r + j4i * j4i)
+    gradient[0], gradient[1], gradient[2], gradient[3], gradient[4] = g0, g1, g2, g3, g4
+    rows = ((h00, h01, h02, h03, h04), (h01, h11, h12, h13, h14), (h02, h12, h22, h23, h24), (h03, h13, h23, h33, h34),
+            (h04, h14, h24, h34, h44))  # fmt: skip
+    for r in range(5):
+        for s in range(5):
+            hessian[r, s] = rows[r][s]
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _turn(matrix, vector):
+    """exp([v]×) · matrix by Rodrigues' formula."""
+    x, y, z = vector[0], vector[1], vector[2]
+    angle = math.sqrt(x * x + y * y + z * z)
+    if angle < 1e-12:
+        return matrix.copy()
+    x, y, z = x / angle, y / angle, z / angle
+    s, c = math.sin(angle), math.cos(angle)
+    t = 1.0 - c
+    turn = np.array([[c + x * x * t, x * y * t - z * s, x * z * t + y * s],
+                     [x * y * t + z * s, c + y * y * t, y * z * t - x * s],
+                     [x * z * t - y * s, y * z * t + x * s, c + z * z * t]])  # fmt: skip
+    out = np.zeros((3, 3))
+    for i in range(3):
+        for j in range(3):
+            out[i, j] = turn[i, 0] * matrix[0, j] + turn[i, 1] * matrix[1, j] + turn[i, 2] * matrix[2, j]
+    return out
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def climb(
+    volume, half, padding, coordinates, pixels, reach, size, images, transfer, precision, first, count, owner,
+    rotations, shifts, prior_centre, prior_precision, steps, turn_limit, shift_limit, log_weights, information,
+):  # fmt: skip
+    """Damped Gauss–Newton steps of every mode, in place; ends with its log-posterior and its information matrix.
+
+    rotations (m, 3, 3) and shifts (m, 2) px are float64; prior_precision is 1/σ_t² of the shift prior (px⁻²) about
+    prior_centre (m, 2).
+    A step that lowers the posterior is taken back and tried again with more damping.
+    """
+    table_x = np.empty(2 * reach + 1, np.complex64)
+    table_y = np.empty(2 * reach + 1, np.complex64)
+    gradient, hessian = np.zeros(5), np.zeros((5, 5))
+    kept_gradient, kept_hessian = np.zeros(5), np.zeros((5, 5))
+    for m in range(owner.shape[0]):
+        i = owner[m]
+        rotation, shift = rotations[m].copy(), shifts[m].copy()
+        kept_rotation, kept_shift = rotation, shift
+        kept, damping = -np.inf, 0.02
+        for step in range(steps + 1):
+            _phase_tables(shift[0], shift[1], reach, size, table_x, table_y)
+            score = _mode_sums(
+                volume, half, padding, rotation, coordinates, pixels, reach, size, images[i], transfer[i], precision,
+                first, count, table_x, table_y, gradient, hessian,
+            )  # fmt: skip
+            dx, dy = shift[0] - prior_centre[m, 0], shift[1] - prior_centre[m, 1]
+            score -= 0.5 * prior_precision * (dx * dx + dy * dy)
+            gradient[3] -= prior_precision * dx
+            gradient[4] -= prior_precision * dy
+            hessian[3, 3] += prior_precision
+            hessian[4, 4] += prior_precision
+            if score >= kept:
+                kept, kept_rotation, kept_shift = score, rotation, shift
+                kept_gradient[:] = gradient
+                kept_hessian[:] = hessian
+                damping = max(damping * 0.3, 1e-3)
+            else:
+                damping = max(damping * 10.0, 0.3)
+            if step == steps:
+                break
+            damped = kept_hessian.copy()
+            for r in range(5):
+                damped[r, r] += damping * kept_hessian[r, r] + 1e-9
+            move = np.linalg.solve(damped, kept_gradient)
+            turn = math.sqrt(move[0] ** 2 + move[1] ** 2 + move[2] ** 2)
+            slide = math.sqrt(move[3] ** 2 + move[4] ** 2)
+            shrink = min(1.0, turn_limit / max(turn, 1e-12), shift_limit / max(slide, 1e-12))
+            rotation = _turn(kept_rotation, move[:3] * shrink)
+            shift = kept_shift + move[3:] * shrink
+        rotations[m] = kept_rotation
+        shifts[m] = kept_shift
+        log_weights[m] = kept
+        information[m] = kept_hessian
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def model_power(
+    volume, half, rows, coordinates, pixels, reach, size, images, transfer, shell, owner, shifts, weights, count,
+    cross, power,
+):  # fmt: skip
+    """Add w Re(conj(CP) X_t) to cross[owner, shell] and w |CP|² to power[owner, shell] for every mode of weight w."""
+    nx, ny, h = np.uint64(2 * (half + 2)), np.uint64(2 * half + 2), np.float32(half)
+    table_x = np.empty(2 * reach + 1, np.complex64)
+    table_y = np.empty(2 * reach + 1, np.complex64)
+    for m in range(rows.shape[0]):
+        i = owner[m]
+        _phase_tables(shifts[m, 0], shifts[m, 1], reach, size, table_x, table_y)
+        for k in range(count):
+            u, v = coordinates[k, 0], coordinates[k, 1]
+            vr, vi, _, _, _, _, _, _ = _value_and_slope(
+                volume, nx, ny, h, u * rows[m, 0, 0] + v * rows[m, 1, 0], u * rows[m, 0, 1] + v * rows[m, 1, 1],
+                u * rows[m, 0, 2] + v * rows[m, 1, 2],
+            )  # fmt: skip
+            mr, mi = transfer[i, k] * vr, transfer[i, k] * vi
+            data = images[i, k] * table_x[pixels[k, 0] + reach] * table_y[pixels[k, 1] + reach]
+            s = shell[k]
+            cross[i, s] += weights[m] * (mr * data.real + mi * data.imag)
+            power[i, s] += weights[m] * (mr * mr + mi * mi)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def sum_rows(start, columns, values, data, out):
+    """out[r] = Σ values · data[columns] over the entries start[r] … start[r + 1]: a sparse times a dense matrix."""
+    for r in range(out.shape[0]):
+        for e in range(start[r], start[r + 1]):
+            v = values[e]
+            c = columns[e]
+            for k in range(out.shape[1]):
+                out[r, k] += v * data[c, k]
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def prune(owner, rotations, evidence, operators, count, window, limit, same_trace, keep):
+    """Mark of each owner's modes (beside each other) the best ones, none within the angle of `same_trace` of a better
+    one."""
+    m = owner.shape[0]
+    start = 0
+    while start < m:
+        stop = start
+        while stop < m and owner[stop] == owner[start]:
+            stop += 1
+        order = np.argsort(-evidence[start:stop])
+        best = evidence[start + order[0]]
+        kept = 0
+        for position in range(stop - start):
+            a = start + order[position]
+            if kept >= limit or evidence[a] < best - window:
+                break
+            alike = False
+            for b in range(start, stop):
+                if not keep[b]:
+                    continue
+                for s in range(operators.shape[0]):
+                    trace = 0.0
+                    for i in range(3):
+                        for j in range(3):
+                            turned = 0.0
+                            for l in range(3):
+                                turned += rotations[a, i, l] * operators[s, l, j]
+                            trace += rotations[b, i, j] * turned
+                    if trace > same_trace:
+                        alike = True
+                        break
+                if alike:
+                    break
+            if not alike:
+                keep[a] = True
+                kept += 1
+        start = stop
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def symmetry_sums(sums, half, limit, operators, z_low, z_high, out):
+    """out[z, y, x] = Σ over operators of the sums interpolated at S·(x, y, z), for z_low ≤ z < z_high and radius ≤
+    limit."""
+    nx, ny = half + 2, 2 * half + 2
+    for iz in range(z_low, z_high):
+        z = float(iz - half)
+        for iy in range(ny):
+            y = float(iy - half)
+            for ix in range(nx):
+                x = float(ix)
+                if x * x + y * y + z * z > limit * limit:
+                    continue
+                total_r, total_i, total_w = 0.0, 0.0, 0.0
+                for s in range(operators.shape[0]):
+                    px = operators[s, 0, 0] * x + operators[s, 0, 1] * y + operators[s, 0, 2] * z
+                    py = operators[s, 1, 0] * x + operators[s, 1, 1] * y + operators[s, 1, 2] * z
+                    pz = operators[s, 2, 0] * x + operators[s, 2, 1] * y + operators[s, 2, 2] * z
+                    sign = 1.0
+                    if px < -1e-4:
+                        px, py, pz, sign = -px, -py, -pz, -1.0
+                    px = max(px, 0.0)
+                    jx, jy, jz = int(px + 1e-4), math.floor(py + 1e-4), math.floor(pz + 1e-4)
+                    fx, fy, fz = max(px - jx, 0.0), max(py - jy, 0.0), max(pz - jz, 0.0)
+                    fx, fy, fz = (fx if fx > 1e-4 else 0.0), (fy if fy > 1e-4 else 0.0), (fz if fz > 1e-4 else 0.0)
+                    for dz in range(2):
+                        wz = fz if dz == 1 else 1.0 - fz
+                        if wz == 0.0:
+                            continue
+                        for dy in range(2):
+                            wy = wz * (fy if dy == 1 else 1.0 - fy)
+                            if wy == 0.0:
+                                continue
+                            at = ((jz + half + dz) * ny + jy + half + dy) * nx + jx
+                            total_r += wy * ((1.0 - fx) * sums[at, 0] + fx * sums[at + 1, 0])
+                            total_i += wy * sign * ((1.0 - fx) * sums[at, 1] + fx * sums[at + 1, 1])
+                            total_w += wy * ((1.0 - fx) * sums[at, 2] + fx * sums[at + 1, 2])
+                here = (iz * ny + iy) * nx + ix
+                out[here, 0], out[here, 1], out[here, 2] = total_r, total_i, total_w

@@ -1,0 +1,148 @@
+"""From the sums of an expectation to references, noise, scales: what the next iteration starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from burnish.particles.expectation import Setup, Tally
+from burnish.particles.projection import PADDING, FourierSums
+from burnish.particles.reconstruct import (
+    fold_origin_plane,
+    padded_radius,
+    shell_correlation,
+    shell_mean,
+    solve_map,
+    symmetrise,
+)
+from burnish.particles.state import State
+
+_SMALLEST_SHIFT = 1.5  # Å, floor of the shift prior's σ: estimated from sharp posteriors it collapses
+_MOST_SSNR = 999.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maps:
+    """Maps of an iteration and how far they agree.
+
+    Attributes
+    ----------
+    halves : reference of each half set, filtered. (2, n, n, n)
+    unfiltered : of each half set. (2, n, n, n)
+    joined : map of all particles, filtered, after the last iteration; else None. (n, n, n)
+    fsc : between the unfiltered half maps. (shells,) float64
+    fsc_masked : the same in the mask that references are multiplied by. (shells,) float64
+    ssnr : of a half map, from the one that the filter used. (shells,) float64
+    weight : mean Σ CTF²/σ² of a half by shell. (shells,) float64
+    """
+
+    halves: Tensor
+    unfiltered: Tensor
+    joined: Tensor | None
+    fsc: Tensor
+    fsc_masked: Tensor
+    ssnr: Tensor
+    weight: Tensor
+
+
+def make_maps(
+    halves: tuple[FourierSums, ...], setup: Setup, previous: Tensor, *, relaxation: float, join: bool
+) -> Maps:
+    """Solve for the maps of both halves.
+
+    Parameters
+    ----------
+    halves : sums of an expectation.
+    previous : references of the iteration before. (2, n, n, n)
+    relaxation : V ← V_old + relaxation (V_new − V_old); above 1 it shortens the many small steps of a flat posterior.
+    join : also solve for the map of both halves together.
+    """
+    size = setup.store.frame.size
+    whole = [symmetrise(fold_origin_plane(h), setup.operators) for h in halves]
+    radius = whole[0].radius
+    shared = _join_low(whole, setup.join_shell)
+    unfiltered = torch.stack([solve_map(h, size, None) for h in shared])
+    fsc = shell_correlation(unfiltered[0], unfiltered[1])
+    masked = shell_correlation(unfiltered[0] * setup.mask, unfiltered[1] * setup.mask)
+    fsc[radius + 1 :] = 0.0
+    masked[radius + 1 :] = 0.0
+    agreement = masked.clamp(0.0, _MOST_SSNR / (1.0 + _MOST_SSNR))
+    ssnr = agreement / (1.0 - agreement)
+    solved = torch.stack([solve_map(h, size, ssnr) for h in shared])
+    references = solved if relaxation == 1.0 else previous + relaxation * (solved - previous)
+    joined = None
+    if join:
+        both = replace(whole[0], values=whole[0].values + whole[1].values)
+        joined = solve_map(both, size, 2.0 * ssnr)
+    distance = (padded_radius(shared[0]) / PADDING).round().long()
+    weight = torch.zeros(setup.store.frame.shells, dtype=torch.float64)
+    weight[: radius + 1] = shell_mean(shared[0].values[..., 2], distance, radius + 1)
+    return Maps(
+        halves=references, unfiltered=unfiltered, joined=joined, fsc=fsc, fsc_masked=masked, ssnr=ssnr, weight=weight
+    )
+
+
+def _join_low(halves: list[FourierSums], shell: float) -> list[FourierSums]:
+    """Average the sums of both halves below a shell: at low resolution they could turn against each other."""
+    if shell <= 0:
+        return halves
+    low = padded_radius(halves[0]) <= PADDING * shell
+    mean = 0.5 * (halves[0].values + halves[1].values)
+    return [replace(h, values=torch.where(low[..., None], mean, h.values)) for h in halves]
+
+
+def noise_power(state: State, tally: Tally) -> Tensor:
+    """σ² of each half, optics group and shell from the residuals of whole images; shells out of reach follow the last
+    one."""
+    residual = (tally.image_power - 2.0 * tally.cross + tally.power) / tally.pixels.clamp(min=1.0)
+    seen = (tally.pixels > 0) & (residual > 0)
+    fresh = torch.where(seen, residual, state.sigma2)
+    return extend_outwards(fresh, tally.pixels > 0)
+
+
+def extend_outwards(values: Tensor, seen: Tensor) -> Tensor:
+    """Give shells beyond the last one seen its value. (2, g, shells)"""
+    shells = values.shape[2]
+    last = torch.where(seen.any(2), shells - 1 - seen.flip(2).int().argmax(2), shells - 1)
+    index = torch.minimum(torch.arange(shells), last[..., None])
+    return values.gather(2, index)
+
+
+def group_scales(state: State, tally: Tally, setup: Setup) -> Tensor:
+    """Scale of each half's groups: Σ Re(conj(CP) X)/σ² over Σ |CP|²/σ², their mean over the particles kept at 1. (2,
+    m)"""
+    particles = setup.store.particles
+    scale = state.scale.clone()
+    for half in (0, 1):
+        mine = particles.half_set == half
+        group = particles.group[mine]
+        data, model, count = (
+            torch.zeros(scale.shape[1], dtype=torch.float64).index_add(0, group, x)
+            for x in (tally.data_model[mine], tally.model_model[mine], torch.ones(len(group), dtype=torch.float64))
+        )
+        ratio = torch.where(model > 0, data / model.clamp(min=1e-30), 1.0).clamp(0.5, 2.0)
+        scale[half] *= ratio
+        mean = (scale[half] * count).sum() / count.sum()
+        scale[half] = (scale[half] / mean).clamp(0.2, 5.0)
+    return scale
+
+
+def image_norms(state: State, tally: Tally, setup: Setup) -> Tensor:
+    """What each image is divided by, so that its residual has the noise's power; their mean over a half stays 1.
+    (p,)"""
+    pixels = torch.tensor([len(x.shell) - 1.0 for x in setup.store.lattices], dtype=torch.float64)
+    count = pixels[setup.store.particles.optics_index]
+    residual = tally.image_chi + (tally.model_model - 2.0 * tally.data_model) / count
+    norm = state.norm * residual.clamp(0.1, 10.0).sqrt()
+    for half in (0, 1):
+        mine = setup.store.particles.half_set == half
+        norm[mine] /= norm[mine].mean()
+    return norm
+
+
+def shift_deviation(tally: Tally, setup: Setup) -> Tensor:
+    """σ of each half's shift prior from the posteriors, Å. (2,)"""
+    half = setup.store.particles.half_set
+    return torch.stack([tally.shift_variance[half == h].mean().sqrt().clamp(min=_SMALLEST_SHIFT) for h in (0, 1)])

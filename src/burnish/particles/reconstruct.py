@@ -1,0 +1,276 @@
+"""From a map to what slices are cut from, and back from sums to a map."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.particles import kernels
+from burnish.particles.projection import PADDING, FourierSums, FourierVolume, half_width
+
+# Without a prior, voxels that hardly any slice touched would be noise blown up: at .1 of the shell's mean weight the
+# map from true poses
+# follows the truth to 4.12 Å on a simulated set, at .001 to 4.33 Å, at 1 to 4.10 Å.
+_FLOOR = 0.1
+
+
+def work_size(radius: int, size: int) -> int:
+    """Edge of the smallest box with fast transforms that holds `radius` Fourier pixels, at most `size`."""
+    wanted = 2 * (radius + 2)
+    for candidate in range(wanted + wanted % 2, size, 2):
+        rest = candidate
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return candidate
+    return size
+
+
+def crop_transform(transform: Tensor, size: int) -> Tensor:
+    """`rfftn` of the same map on another even box: central Fourier pixels kept, or zeros added; Nyquist planes are
+    zero."""
+    n = transform.shape[0]
+    smaller = min(n, size)
+    h = smaller // 2
+    out = transform.new_zeros(size, size, size // 2 + 1)
+    for z_out, z_in in ((slice(0, h), slice(0, h)), (slice(size - h + 1, size), slice(n - h + 1, n))):
+        for y_out, y_in in ((slice(0, h), slice(0, h)), (slice(size - h + 1, size), slice(n - h + 1, n))):
+            out[z_out, y_out, :h] = transform[z_in, y_in, :h]
+    return out * (size / n) ** 3
+
+
+def radial_distance(size: int, device: torch.device | str = "cpu") -> Tensor:
+    """Distance of each voxel from the voxel size//2, in voxels. (size, size, size)"""
+    line = torch.arange(size, dtype=torch.float32, device=device) - size // 2
+    return (line[:, None, None] ** 2 + line[None, :, None] ** 2 + line**2).sqrt()
+
+
+def interpolation_damping(size: int, device: torch.device | str = "cpu") -> Tensor:
+    """What trilinear interpolation at the padding does to a map: sinc² of the distance over the padded edge.
+    (size,)*3"""
+    argument = radial_distance(size, device) / (PADDING * size)
+    return torch.sinc(argument).square()
+
+
+def shells_of_transform(size: int, device: torch.device | str = "cpu") -> Tensor:
+    """Rounded radius of each element of `rfftn` of a cube. (size, size, size // 2 + 1) int64"""
+    full = torch.fft.fftfreq(size, 1.0 / size, device=device)
+    part = torch.fft.rfftfreq(size, 1.0 / size, device=device)
+    return (full[:, None, None] ** 2 + full[None, :, None] ** 2 + part**2).sqrt().round().long()
+
+
+def padded_transform(density: Tensor, radius: int) -> FourierVolume:
+    """What slices up to `radius` are cut from.
+
+    Parameters
+    ----------
+    density : map. (n, n, n) float32
+    radius : Fourier pixels.
+    """
+    size = work_size(radius, density.shape[0])
+    small = density if size == density.shape[0] else torch.fft.irfftn(
+        crop_transform(torch.fft.rfftn(density), size), s=(size,) * 3
+    )  # fmt: skip
+    # a transform at the reduced box scales with the number of voxels: bring it back to that of the full box
+    small = small * ((density.shape[0] / size) ** 3 / interpolation_damping(size, density.device))
+    padded = PADDING * size
+    big = small.new_zeros(padded, padded, padded)
+    start = padded // 2 - size // 2
+    big[start : start + size, start : start + size, start : start + size] = small
+    transform = torch.fft.rfftn(torch.fft.ifftshift(big))
+    half = half_width(radius)
+    rows = torch.arange(-half, half + 2, device=density.device) % padded
+    columns = torch.arange(half + 2, device=density.device).clamp(max=padded // 2)
+    values = transform[rows][:, rows][:, :, columns]
+    return FourierVolume(values=values.contiguous(), half=half, radius=radius)
+
+
+def fold_origin_plane(sums: FourierSums) -> FourierSums:
+    """Give the plane x = 0 what was put on its Friedel mates: inserting writes only one of the two."""
+    values = sums.values.clone()
+    n = 2 * sums.half + 1  # the last row is a margin without a mate
+    plane = sums.values[:n, :n, 0]
+    values[:n, :n, 0] = plane + plane.flip(0, 1) * plane.new_tensor([1.0, -1.0, 1.0])
+    return FourierSums(values=values, half=sums.half, radius=sums.radius)
+
+
+def padded_radius(sums: FourierSums) -> Tensor:
+    """Distance of each element of the sums from the origin, padded Fourier pixels. (z, y, x)"""
+    device = sums.values.device
+    line = torch.arange(-sums.half, sums.half + 2, dtype=torch.float32, device=device)
+    part = torch.arange(sums.half + 2, dtype=torch.float32, device=device)
+    return (line[:, None, None] ** 2 + line[None, :, None] ** 2 + part**2).sqrt()
+
+
+def symmetrise(sums: FourierSums, operators: Tensor) -> FourierSums:
+    """Add the sums at all symmetry-equivalent positions; `fold_origin_plane` comes first."""
+    if len(operators) == 1:
+        return sums
+    if sums.values.device.type == "cpu":
+        out = torch.zeros_like(sums.values)
+        kernels.symmetry_sums(
+            sums.values.view(-1, 3).numpy(), sums.half, PADDING * sums.radius + 1.0, operators.double().numpy(),
+            0, sums.values.shape[0], out.view(-1, 3).numpy(),
+        )  # fmt: skip
+        return FourierSums(values=out, half=sums.half, radius=sums.radius)
+    inside = padded_radius(sums) <= PADDING * sums.radius + 1.0
+    position = inside.nonzero()
+    xyz = position.flip(1).to(torch.float32) - torch.tensor(
+        [0.0, sums.half, sums.half], device=position.device
+    )  # fmt: skip
+    total = sums.values[inside]
+    for operator in operators[1:]:
+        total += _interpolate(sums, xyz @ operator.to(xyz).T)
+    values = torch.zeros_like(sums.values)
+    values[inside] = total
+    return FourierSums(values=values, half=sums.half, radius=sums.radius)
+
+
+def _interpolate(sums: FourierSums, xyz: Tensor) -> Tensor:
+    """Real part, imaginary part and weight at positions (n, 3), padded pixels; exact on the grid."""
+    stacked, shape, half = sums.values.reshape(-1, 3), sums.values.shape, sums.half
+    flip = xyz[:, 0] < -1e-4
+    p = torch.where(flip[:, None], -xyz, xyz)
+    nearest = p.round()
+    p = torch.where((p - nearest).abs() < 1e-4, nearest, p)
+    p = p.clamp(min=-half, max=half) + p.new_tensor([0.0, half, half])
+    p[:, 0].clamp_(min=0.0)
+    base = p.floor()
+    f = p - base
+    base = base.long()
+    total = torch.zeros(len(p), 3, device=p.device)
+    for dz in (0, 1):
+        for dy in (0, 1):
+            for dx in (0, 1):
+                w = (
+                    (f[:, 0] if dx else 1 - f[:, 0])
+                    * (f[:, 1] if dy else 1 - f[:, 1])
+                    * (f[:, 2] if dz else 1 - f[:, 2])
+                )
+                at = ((base[:, 2] + dz) * shape[1] + base[:, 1] + dy) * shape[2] + base[:, 0] + dx
+                total += w[:, None] * stacked[at]
+    total[:, 1] = torch.where(flip, -total[:, 1], total[:, 1])
+    return total
+
+
+def shell_mean(values: Tensor, shells: Tensor, count: int) -> Tensor:
+    """Mean of values over each shell 0 … count − 1. float64"""
+    keep = shells < count
+    total = torch.bincount(shells[keep], values[keep].double(), minlength=count)
+    return total / torch.bincount(shells[keep], minlength=count).clamp(min=1)
+
+
+def solve_map(sums: FourierSums, size: int, ssnr: Tensor | None) -> Tensor:
+    """Map that the sums ask for.
+
+    Parameters
+    ----------
+    sums : folded and symmetrised.
+    size : edge of the map, voxels.
+    ssnr : signal over noise of each shell (of an average weight of that shell); None divides without a prior.
+
+    Returns
+    -------
+    (size, size, size) float32, zero beyond `sums.radius` in Fourier space and outside the sphere of radius size/2.
+
+    Notes
+    -----
+    V = num / (den + ⟨den⟩/SSNR): the maximum a posteriori of Scheres 2012 (J. Mol. Biol. 415, 406, eq. 8) with τ² =
+    SSNR/⟨den⟩.
+    """
+    radius = sums.radius
+    distance = padded_radius(sums) / PADDING
+    shells = distance.round().long()
+    mean = shell_mean(sums.values[..., 2], shells, radius + 2)
+    mean = mean.clamp(min=1e-30)
+    penalty = _FLOOR * mean
+    if ssnr is not None:
+        penalty = torch.maximum(mean / ssnr_to(radius + 2, ssnr).clamp(min=1e-6), 1e-3 * mean)
+    inside = distance <= radius + 0.5
+    denominator = sums.values[..., 2] + penalty.to(sums.values.dtype)[shells.clamp(max=radius + 1)]
+    ratio = torch.where(inside[..., None], sums.values[..., :2] / denominator[..., None], 0.0)
+    values = torch.view_as_complex(ratio.contiguous())
+    return _to_density(_fill_centre(values, sums.half), sums.half, radius, size)
+
+
+def ssnr_to(count: int, ssnr: Tensor) -> Tensor:
+    """The shells' values, the last one repeated."""
+    if len(ssnr) >= count:
+        return ssnr[:count]
+    return torch.cat([ssnr, ssnr[-1:].expand(count - len(ssnr))])
+
+
+def _fill_centre(values: Tensor, half: int) -> Tensor:
+    """Slices reach no padded pixel between the origin and the first ring: give those the mean of both, real."""
+    values = values.clone()
+    ring = values[half - 2 : half + 3, half - 2 : half + 3, :3].real
+    line = torch.arange(-2, 3, device=values.device)
+    r2 = line[:, None, None] ** 2 + line[None, :, None] ** 2 + torch.arange(3, device=values.device) ** 2
+    between = (r2 > 0) & (r2 < 4)
+    mean = 0.5 * (ring[2, 2, 0] + ring[r2 == 4].mean())
+    patch = values[half - 2 : half + 3, half - 2 : half + 3, :3]
+    patch[between] = mean.to(values.dtype)
+    return values
+
+
+def _to_density(values: Tensor, half: int, radius: int, size: int) -> Tensor:
+    small = work_size(radius, size)
+    padded = PADDING * small
+    device = values.device
+    reach = min(half, padded // 2 - 1)
+    transform = torch.zeros(padded, padded, padded // 2 + 1, dtype=values.dtype, device=device)
+    line = torch.arange(-reach, reach + 1, device=device)
+    rows = line % padded
+    block = values[half - reach : half + reach + 1, half - reach : half + reach + 1, : reach + 1]
+    transform[rows[:, None], rows[None, :], : reach + 1] = block
+    big = torch.fft.fftshift(torch.fft.irfftn(transform, s=(padded,) * 3))
+    start = padded // 2 - small // 2
+    density = big[start : start + small, start : start + small, start : start + small]
+    sphere = radial_distance(small, device) < small / 2
+    density = torch.where(sphere, density / interpolation_damping(small, device), 0.0)
+    # slices carry the transform of the full box's voxels: values per voxel of the reduced box are smaller by the ratio
+    density = density * (small / size) ** 3
+    return density if small == size else torch.fft.irfftn(
+        crop_transform(torch.fft.rfftn(density), size), s=(size,) * 3
+    )  # fmt: skip
+
+
+def shell_correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Fourier shell correlation of two maps, shells 0 … n/2. (n // 2 + 1,) float64"""
+    n = a.shape[0]
+    f, g = torch.fft.rfftn(a), torch.fft.rfftn(b)
+    shells = shells_of_transform(n, a.device)
+    weight = torch.full((n // 2 + 1,), 2.0, dtype=torch.float64, device=a.device)
+    weight[0] = weight[-1] = 1.0
+    flat = shells.reshape(-1)
+
+    def total(x: Tensor) -> Tensor:
+        return torch.bincount(flat, (x.double() * weight).reshape(-1))[: n // 2 + 1]
+
+    cross = total((f * g.conj()).real)
+    return cross / (total(f.abs().square()) * total(g.abs().square())).sqrt().clamp(min=1e-30)
+
+
+def low_pass(density: Tensor, radius: float, width: float = 2.0) -> Tensor:
+    """Map without what lies beyond `radius` Fourier pixels, with a raised-cosine edge of `width` pixels."""
+    n = density.shape[0]
+    full = torch.fft.fftfreq(n, 1.0 / n, device=density.device)
+    part = torch.fft.rfftfreq(n, 1.0 / n, device=density.device)
+    r = (full[:, None, None] ** 2 + full[None, :, None] ** 2 + part**2).sqrt()
+    edge = 0.5 + 0.5 * torch.cos(math.pi * ((r - radius) / width + 0.5).clamp(0.0, 1.0))
+    return torch.fft.irfftn(torch.fft.rfftn(density) * edge, s=(n,) * 3)
+
+
+def soft_sphere(size: int, radius: float, edge: float) -> Tensor:
+    """Round mask of `radius` voxels with a raised-cosine edge. (size, size, size) float32"""
+    r = radial_distance(size)
+    return 0.5 + 0.5 * torch.cos(math.pi * ((r - radius) / edge).clamp(0.0, 1.0))
+
+
+def half_transform_radii(size: int) -> np.ndarray:
+    """Radii of the elements of `rfftn` as an array, for writers."""
+    return shells_of_transform(size).numpy()

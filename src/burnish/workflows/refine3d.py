@@ -1,0 +1,202 @@
+"""`burnish refine3d`: particles and a rough map in; two half maps, poses and reports out."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from burnish.core.errors import DataError
+from burnish.core.events import Message, Metrics
+from burnish.jobs.folder import Job
+from burnish.jobs.record import read_record
+from burnish.options.refine3d import Refine3DOptions
+from burnish.particles import refinement
+from burnish.particles.expectation import Setup
+from burnish.particles.images import CtfMode
+from burnish.particles.reconstruct import soft_sphere
+from burnish.particles.refinement import Corrections, Iteration
+from burnish.particles.state import State, load_state
+from burnish.particles.store import BlockStore, ParticleSet
+from burnish.symmetry.point_groups import canonical_name, point_group
+from burnish.workflows.refine3d_inputs import Inputs, plan_memory, read_inputs
+from burnish.workflows.refine3d_outputs import Outputs, checkpoint_of
+
+_MASK_EDGE = 5.0  # voxels
+_REPORT_EVERY = 30.0  # s: drawing costs about one of processor time
+_LOST = 0.3  # mean share of the best pose below which nothing can be said of the resolution
+
+
+def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
+    """Refine."""
+    torch.set_num_threads(1)  # blocks are shared by threads of our own
+    torch.set_flush_denormal(True)
+    options = _continued(options) if options.continue_from else options
+    symmetry = canonical_name(options.symmetry)
+    inputs = read_inputs(options)
+    fine_order = _order_of(options.angular_sampling)
+    plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, options.memory, fine_order)
+    setup = _setup(options, inputs, symmetry, plan.block_size, int(plan.images), job)
+    state = load_state(checkpoint_of(options.continue_from)) if options.continue_from else None
+    if state is not None and len(state.norm) != len(inputs.rows):
+        raise DataError(
+            f"{options.continue_from}: checkpoint of {len(state.norm)} particles, "
+            f"{options.particles} has {len(inputs.rows)}"
+        )
+    files = [p for p in (options.particles, options.reference, options.mask, options.continue_from) if p is not None]
+    job.begin(files, seed=options.seed)
+    for text in (*inputs.remarks, str(plan)):
+        job.notify(Message(text))
+    corrections = Corrections(
+        scale=options.scale_correction,
+        norm=options.norm_correction,
+        absolute_greyscale=options.absolute_greyscale,
+        reference_has_ctf=options.reference_ctf_corrected,
+    )
+    limits = refinement.make_limits(
+        setup, initial_lowpass=options.initial_lowpass, fine_order=fine_order, max_iterations=options.max_iterations
+    )
+    outputs = Outputs(options=options, inputs=inputs, setup=setup, job=job, symmetry=symmetry)
+    if state is None:
+        state = refinement.start(
+            setup, inputs.reference, initial_lowpass=options.initial_lowpass, corrections=corrections
+        )
+    return _iterate(state, setup, limits, corrections, outputs, job)
+
+
+def _iterate(
+    state: State, setup: Setup, limits: Any, corrections: Corrections, outputs: Outputs, job: Job
+) -> dict[str, Any]:
+    history = outputs.earlier_history(state.iteration)
+    began, reported, last = time.monotonic(), -math.inf, None
+    for iteration in refinement.run(state, setup, limits, corrections):
+        values = _numbers(iteration, setup)
+        history.append(values)
+        job.notify(Metrics("iteration", iteration.state.iteration - 1, values))
+        if last is None:
+            job.notify(
+                Message(
+                    f"this iteration took {time.monotonic() - began:.1f} s; about fifteen are usual"
+                    f", the later ones longer"
+                )
+            )
+        due = time.monotonic() - reported > _REPORT_EVERY
+        outputs.write_iteration(iteration, history, report=due)
+        reported = time.monotonic() if due else reported
+        last = iteration
+    if last is None:
+        raise DataError("the run to continue from had ended; nothing is left to do")
+    said = findings(last, setup)
+    for text in said:
+        job.notify(Message(text, "warning"))
+    outputs.write_final(last, history, said)
+    return _summary(last, history, said, setup)
+
+
+def _continued(options: Refine3DOptions) -> Refine3DOptions:
+    """Options of the run to continue, with those that were given now in their place."""
+    assert options.continue_from is not None
+    record = read_record(Path(options.continue_from).parent)
+    if record is None:
+        if options.particles is None:
+            raise DataError(
+                f"{options.continue_from}: no job.json beside it; give --particles and all other options again"
+            )
+        return options
+    given = {name: getattr(options, name) for name in options.model_fields_set}
+    return Refine3DOptions(**{**record.options, **given})
+
+
+def _setup(options: Refine3DOptions, inputs: Inputs, symmetry: str, block_size: int, budget: int, job: Job) -> Setup:
+    rows, particles = inputs.rows, inputs.file.particles
+    d = particles.defocus
+    group = torch.unique(particles.group[rows], return_inverse=True)[1]  # groups without particles take no part
+    chosen = ParticleSet(
+        images=lambda index: inputs.stacks.read(rows[index]),
+        optics=particles.optics,
+        optics_index=particles.optics_index[rows],
+        defocus=type(d)(u=d.u[rows], v=d.v[rows], angle=d.angle[rows], phase_shift=d.phase_shift[rows],
+                        b_factor=d.b_factor[rows], scale=d.scale[rows]),
+        half_set=inputs.half_set,
+        group=group,
+    )  # fmt: skip
+    mode = CtfMode(
+        correct=options.ctf_correction,
+        phase_flipped=options.phase_flipped,
+        skip_first_peak=options.ignore_ctf_until_first_peak,
+    )
+    frame = inputs.frame
+    store = BlockStore(frame, chosen, mode, block_size=block_size, budget=budget, zero_mask=options.zero_mask)
+    sphere = soft_sphere(frame.size, frame.mask_radius / frame.pixel_size, _MASK_EDGE)
+    return Setup(
+        store=store,
+        operators=point_group(symmetry),
+        mask=sphere if inputs.mask is None else inputs.mask,
+        join_shell=frame.shell(options.join_halves) if options.join_halves > 0 else 0.0,
+        offset_range=options.offset_range,
+        offset_step=options.offset_step,
+        seed=options.seed,
+        threads=options.threads,
+        listener=job.notify,
+    )
+
+
+def _order_of(degrees: float) -> int:
+    """HEALPix order whose spacing is nearest to an angle: 30°, 15°, 7.5°, 3.75° … are 1, 2, 3, 4 …"""
+    return max(1, round(math.log2(60.0 / degrees)))
+
+
+def _numbers(iteration: Iteration, setup: Setup) -> dict[str, float]:
+    tally, frame, progress = iteration.tally, setup.store.frame, iteration.state.progress
+    return {
+        "radius": float(iteration.plan.radius),
+        "resolution": frame.d_min(refinement.crossing(iteration.maps.fsc, 0.143)),
+        "resolution_masked": frame.d_min(refinement.crossing(iteration.maps.fsc_masked, 0.143)),
+        "pmax": progress.max_weight,
+        "turned_deg": progress.turned_deg,
+        "ambiguous": progress.ambiguous_frac,
+        "accuracy_rotation_deg": math.degrees(float(tally.turn_deviation.nanmedian())),
+        "accuracy_shift": float(tally.slide_deviation.nanmedian()),
+        "sigma_shift": float(iteration.state.sigma_shift.mean()),
+    }
+
+
+def findings(last: Iteration, setup: Setup) -> list[str]:
+    """What the user must know of a result before trusting it."""
+    frame, said = setup.store.frame, []
+    shell = refinement.crossing(last.maps.fsc, 0.143)
+    shared = max(setup.join_shell, 0.0)
+    if last.state.progress.max_weight < _LOST:
+        said.append(
+            f"the orientations are not determined (mean share of the best pose "
+            f"{last.state.progress.max_weight:.2f}): the halves "
+            "agree because both remember the starting map; this is no resolution"
+        )
+    elif shell <= shared + 2.0:
+        said.append(
+            f"the halves agree no further than what they were given in common "
+            f"({frame.d_min(max(shared, 1.0)):.0f} Å): no resolution beyond the starting map "
+            "was found; the images may hold no particle like it"
+        )
+    if shell >= frame.nyquist - 1:
+        said.append(
+            f"the FSC stays above .143 to Nyquist, {2 * frame.pixel_size:.2f} Å: smaller pixels would hold more"
+        )
+    return said
+
+
+def _summary(last: Iteration, history: list[dict[str, float]], said: list[str], setup: Setup) -> dict[str, Any]:
+    found = not any("no resolution" in s for s in said) and last.state.progress.max_weight >= _LOST
+    return {
+        "resolution": history[-1]["resolution"] if found else None,
+        "resolution_masked": history[-1]["resolution_masked"] if found else None,
+        "iterations": last.state.iteration - 1,
+        "pmax": history[-1]["pmax"],
+        "accuracy_rotation_deg": history[-1]["accuracy_rotation_deg"],
+        "accuracy_shift": history[-1]["accuracy_shift"],
+        "particles": len(last.state.norm),
+        "warnings": said,
+    }

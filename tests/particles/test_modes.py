@@ -1,0 +1,129 @@
+"""Gauss–Newton modes: gradient, recovery, weights."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from burnish.geometry.rotations import random_rotations, rotation_angle, rotation_from_vector
+from burnish.particles import kernels
+from burnish.particles import modes as local
+from burnish.particles.images import ImageBlock
+from burnish.particles.lattice import Lattice, make_lattice
+from burnish.particles.projection import PADDING, FourierVolume, flat_floats
+from burnish.particles.reconstruct import padded_transform
+from burnish.symmetry.point_groups import point_group
+from tests.particles.phantom import blobs, density, projections
+
+SIZE, PIXEL, RADIUS, COUNT = 32, 4.0, 13, 6
+
+
+@pytest.fixture(scope="module")
+def case() -> tuple[FourierVolume, ImageBlock, Lattice, torch.Tensor, torch.Tensor]:
+    """Noise-free images of a phantom at known rotations and shifts (px)."""
+    generator = torch.Generator().manual_seed(7)
+    rotation, shift = (
+        random_rotations(COUNT, generator),
+        torch.randn(COUNT, 2, generator=generator, dtype=torch.float64),
+    )
+    centres = blobs("C1")
+    images = projections(centres, rotation, shift * PIXEL, SIZE, PIXEL)
+    lattice = make_lattice(SIZE, 1.0, RADIUS)
+    kx, ky = lattice.pixels.long().T
+    f = torch.fft.rfft2(torch.fft.ifftshift(images, dim=(1, 2)))[:, ky % SIZE, kx].contiguous()
+    block = ImageBlock(
+        index=torch.arange(COUNT), half=0, group=0, masked=f, whole=f, transfer=torch.ones(COUNT, len(kx))
+    )
+    return padded_transform(density(centres, SIZE, PIXEL), RADIUS), block, lattice, rotation, shift
+
+
+def climber_of(case: tuple, variance: float = 1e-4) -> local.Climber:  # type: ignore[type-arg]
+    volume, block, lattice, _, _ = case
+    return local.Climber(
+        volume=volume,
+        block=block,
+        lattice=lattice,
+        precision=torch.full((len(lattice.shell),), 1.0 / variance),
+        centres=torch.zeros(COUNT, 2, dtype=torch.int64),
+        sigma_shift=100.0,
+        operators=point_group("C1"),
+    )
+
+
+def sums(case: tuple, rotation: torch.Tensor, shift: torch.Tensor) -> tuple[float, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    volume, block, lattice, _, _ = case
+    tables = [np.zeros(2 * lattice.reach + 1, np.complex64) for _ in range(2)]
+    kernels._phase_tables(float(shift[0]), float(shift[1]), lattice.reach, float(SIZE), *tables)
+    gradient, hessian = np.zeros(5), np.zeros((5, 5))
+    score = kernels._mode_sums(
+        flat_floats(volume), volume.half, float(PADDING), rotation.numpy(), lattice.coordinates.numpy(),
+        lattice.pixels.numpy(), lattice.reach, float(SIZE), block.masked[0].numpy(), block.transfer[0].numpy(),
+        np.ones(len(lattice.shell), np.float32), 1, len(lattice.shell), *tables, gradient, hessian,
+    )  # fmt: skip
+    return score, gradient, hessian
+
+
+def test_gradient_is_the_slope_of_the_score(case: tuple) -> None:  # type: ignore[type-arg]
+    _, _, _, rotation, shift = case
+    start = rotation_from_vector(torch.tensor([0.05, -0.08, 0.06], dtype=torch.float64)) @ rotation[0]
+    moved = shift[0] + torch.tensor([0.4, -0.3], dtype=torch.float64)
+    _, gradient, hessian = sums(case, start, moved)
+    step = 2e-3  # the volume is piecewise trilinear: a secant averages over kinks, so agreement is to a few per cent
+    for axis in range(5):
+        ends = []
+        for sign in (1, -1):
+            move = torch.zeros(5, dtype=torch.float64)
+            move[axis] = sign * step
+            ends.append(sums(case, rotation_from_vector(move[:3]) @ start, moved + move[3:])[0])
+        slope = (ends[0] - ends[1]) / (2 * step)
+        assert slope == pytest.approx(gradient[axis], rel=0.05, abs=0.01 * float(np.abs(gradient).max()))
+    assert np.allclose(hessian, hessian.T) and (np.linalg.eigvalsh(hessian) > 0).all()
+
+
+def test_climbs_to_the_truth(case: tuple) -> None:  # type: ignore[type-arg]
+    _, _, _, rotation, shift = case
+    generator = torch.Generator().manual_seed(8)
+    off = torch.randn(COUNT, 3, generator=generator, dtype=torch.float64)
+    off = off / off.norm(dim=1, keepdim=True) * math.radians(6.0)
+    start = local.new_modes(torch.arange(COUNT), rotation_from_vector(off) @ rotation, shift + 0.7)
+    found = local.march(start, climber_of(case), 8, RADIUS, limit=4, window=1e9)
+    assert float(torch.rad2deg(rotation_angle(found.rotation, rotation)).max()) < 0.5
+    assert float((found.shift - shift).norm(dim=1).max()) < 0.05
+    assert torch.equal(start.shift, shift + 0.7)  # inputs unchanged
+
+
+def test_alike_modes_are_merged_and_weights_sum_to_one(case: tuple) -> None:  # type: ignore[type-arg]
+    _, _, _, rotation, shift = case
+    owner = torch.arange(COUNT).repeat_interleave(3)
+    turn = torch.tensor([[0.0, 0, 0], [1e-4, 0, 0], [0.3, 0.2, 0.0]], dtype=torch.float64).repeat(COUNT, 1)
+    three = local.new_modes(owner, rotation_from_vector(turn) @ rotation[owner], shift[owner])
+    weighed = local.climb(three, climber_of(case, variance=1e6), RADIUS, steps=0)
+    kept = local.prune(weighed, COUNT, window=1e9, limit=8, same_angle=0.01, operators=point_group("C1"))
+    assert len(kept) == 2 * COUNT
+    weights = local.mode_weights(kept, COUNT)
+    assert torch.allclose(
+        torch.zeros(COUNT, dtype=torch.float64).index_add(0, kept.owner, weights),
+        torch.ones(COUNT, dtype=torch.float64),
+    )
+
+
+def test_sigma_points_have_the_posterior_s_covariance() -> None:
+    width = torch.tensor([0.08, 0.05, 0.03], dtype=torch.float64)
+    information = torch.diag(torch.cat([1 / width**2, torch.tensor([4.0, 4.0], dtype=torch.float64)]))[None]
+    mode = local.Modes(
+        owner=torch.zeros(1, dtype=torch.int64),
+        rotation=torch.eye(3, dtype=torch.float64)[None],
+        shift=torch.zeros(1, 2, dtype=torch.float64),
+        log_weight=torch.zeros(1, dtype=torch.float64),
+        information=information,
+    )
+    placed = local.placements(mode, torch.ones(1, dtype=torch.float64), 30)
+    assert len(placed.owner) == 6 and float(placed.weight.sum()) == pytest.approx(1.0)
+    antisymmetric = 0.5 * (placed.rotation - placed.rotation.mT)
+    vector = torch.stack([antisymmetric[:, 2, 1], antisymmetric[:, 0, 2], antisymmetric[:, 1, 0]], 1)
+    covariance = torch.einsum("p,pi,pj->ij", placed.weight, vector, vector)
+    assert torch.allclose(torch.diagonal(covariance).sqrt(), width, rtol=0.02)
+    assert torch.allclose(placed.blur, torch.full((6,), 0.25, dtype=torch.float64), rtol=1e-3)

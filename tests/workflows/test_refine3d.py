@@ -1,0 +1,189 @@
+"""`burnish refine3d` from files to files on a small simulated particle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.particles.phantom import write_set
+
+from burnish.core.errors import BurnishError
+from burnish.io.mrc import map_stack, read_map
+from burnish.io.particles import read_particles
+from burnish.io.star import make_table, read_star, write_star
+from burnish.jobs.folder import Job
+from burnish.options.refine3d import Refine3DOptions
+from burnish.particles.reconstruct import shell_correlation
+from burnish.particles.refinement import symmetric_angle
+from burnish.symmetry.point_groups import point_group
+from burnish.workflows import refine3d
+
+
+@pytest.fixture(scope="module")
+def small_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, torch.Tensor, torch.Tensor]:
+    return write_set(tmp_path_factory.mktemp("set"), symmetry="D2", count=60, noise=1.0)
+
+
+def options(small_set: tuple, out: Path, **changes: object) -> Refine3DOptions:  # type: ignore[type-arg]
+    given = {
+        "particles": small_set[0], "reference": small_set[1], "symmetry": "D2", "mask_diameter": 90.0,
+        "initial_lowpass": 30.0, "join_halves": 60.0, "out": out, "memory": 4.0, "offset_range": 4.0,
+    }  # fmt: skip
+    return Refine3DOptions(**(given | changes))  # type: ignore[arg-type]
+
+
+def refine(o: Refine3DOptions) -> dict:  # type: ignore[type-arg]
+    job = Job("refine3d", o.out, o.model_dump(mode="json"))
+    try:
+        summary = refine3d.run(o, job)
+    except BaseException as error:
+        job.fail(error)
+        raise
+    job.finish(summary)
+    return summary
+
+
+@pytest.fixture(scope="module")
+def finished(small_set: tuple, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:  # type: ignore[type-arg]
+    out = tmp_path_factory.mktemp("job") / "job001"
+    return out, refine(options(small_set, out))
+
+
+def test_recovers_poses_and_map(small_set: tuple, finished: tuple) -> None:  # type: ignore[type-arg]
+    out, summary = finished
+    found = read_particles(out / "run_data.star").particles.poses
+    assert found is not None
+    angle = torch.rad2deg(symmetric_angle(small_set[2], found.rotation, point_group("D2")))
+    assert float(angle.median()) < 2.0
+    assert float((angle > 15).double().mean()) < 0.1
+    assert float((found.shift - small_set[3]).norm(dim=1).median()) < 1.0
+    truth = read_map(small_set[1]).values
+    agreement = shell_correlation(read_map(out / "run_class001.mrc").values, truth)
+    assert float(agreement[2:10].min()) > 0.9
+    assert summary["resolution"] < 13.0
+
+
+def test_leaves_relion_s_files(finished: tuple) -> None:  # type: ignore[type-arg]
+    out, summary = finished
+    last = summary["iterations"]
+    names = ["data", "model", "half1_model", "half2_model", "sampling", "optimiser"]
+    for iteration in (1, last):
+        for name in names:
+            read_star(out / f"run_it{iteration:03d}_{name}.star")
+    optimiser = read_star(out / f"run_it{last:03d}_optimiser.star")["optimiser_general"]
+    for column in ("rlnModelStarFile", "rlnModelStarFile2", "rlnExperimentalDataStarFile", "rlnOrientSamplingStarFile"):
+        assert Path(optimiser.value(column)).exists()
+    shells = read_star(out / "run_model.star")["model_class_1"]
+    fsc, ssnr = shells.floats("rlnGoldStandardFsc"), shells.floats("rlnSsnrMap")
+    assert len(fsc) == 17 and np.all(ssnr >= 0)
+    sigma2, tau2 = shells.floats("rlnReferenceSigma2"), shells.floats("rlnReferenceTau2")
+    known = sigma2 > 0
+    assert np.allclose(tau2[known], (ssnr * sigma2)[known], rtol=1e-3)  # six decimals are written
+    data = read_star(out / "run_data.star")["particles"]
+    assert sorted(set(data.ints("rlnRandomSubset"))) == [1, 2]
+    assert (out / "report.html").exists() and (out / "logfile.pdf").read_bytes().startswith(b"%PDF")
+    assert len(json.loads((out / "run_history.json").read_text())) == last
+
+
+def test_threads_do_not_change_a_bit(small_set: tuple, finished: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    out, _ = finished
+    refine(options(small_set, tmp_path / "job", threads=3))
+    for name in ("run_class001.mrc", "run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc"):
+        assert torch.equal(read_map(out / name).values, read_map(tmp_path / "job" / name).values)
+    assert (out / "run_data.star").read_text() == (tmp_path / "job" / "run_data.star").read_text()
+
+
+def test_continues_to_the_same_result(finished: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    out, summary = finished
+    o = Refine3DOptions(continue_from=out / "run_it003_optimiser.star", out=tmp_path / "job")
+    again = refine(o)
+    assert again["iterations"] == summary["iterations"]
+    assert torch.equal(
+        read_map(out / "run_class001.mrc").values, read_map(tmp_path / "job" / "run_class001.mrc").values
+    )
+
+
+def test_halves_share_nothing_without_joining(small_set: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    """Other images in half 2: half 1's first maps may not change by a bit."""
+    star = read_star(small_set[0])
+    count = len(star["particles"])
+    halves = star["particles"].with_columns({"rlnRandomSubset": [1 + i % 2 for i in range(count)]})
+    names = {}
+    for folder, spoil in (("as_is", False), ("spoilt", True)):
+        place = tmp_path / folder
+        place.mkdir()
+        stack, _ = map_stack(small_set[0].with_name("particles.mrcs"))
+        images = np.array(stack)
+        if spoil:
+            images[1::2] = np.random.default_rng(0).normal(size=images[1::2].shape)
+        (place / "particles.mrcs").write_bytes(_with_images(small_set[0].with_name("particles.mrcs"), images))
+        write_star(place / "particles.star", [star["optics"], halves])
+        o = options(small_set, place / "job", particles=place / "particles.star", join_halves=0.0, max_iterations=1)
+        refine(o)
+        names[folder] = [read_map(place / "job" / f"run_half{h}_class001_unfil.mrc").values for h in (1, 2)]
+    assert torch.equal(names["as_is"][0], names["spoilt"][0])
+    assert not torch.equal(names["as_is"][1], names["spoilt"][1])
+
+
+def _with_images(path: Path, images: np.ndarray) -> bytes:
+    return path.read_bytes()[:1024] + images.astype("<f4").tobytes()
+
+
+def test_pure_noise_gives_no_resolution(small_set: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    images, _ = map_stack(small_set[0].with_name("particles.mrcs"))
+    noise = np.random.default_rng(1).normal(size=images.shape).astype(np.float32)
+    (tmp_path / "particles.mrcs").write_bytes(_with_images(small_set[0].with_name("particles.mrcs"), noise))
+    (tmp_path / "particles.star").write_text(small_set[0].read_text())
+    summary = refine(options(small_set, tmp_path / "job", particles=tmp_path / "particles.star", max_iterations=12))
+    assert summary["resolution"] is None
+    assert summary["warnings"]
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(small_set: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    star = read_star(small_set[0])
+    particles = star["particles"]
+    one_half = particles.with_columns({"rlnRandomSubset": [1] * len(particles)})
+    no_ctf = make_table("particles", {k: v for k, v in particles.columns.items() if k != "rlnDefocusU"})
+    optics = star["optics"]
+    twice = make_table("optics", {k: [*v, *v] for k, v in optics.columns.items()})
+    cases = [
+        ([optics, one_half], {}, "half set 1"),
+        ([optics, no_ctf], {}, "rlnDefocusU"),
+        ([twice, particles], {}, "listed 2 times"),
+        ([optics, particles], {"symmetry": "X3"}, "symmetry 'X3'"),
+        ([optics, particles], {"mask_diameter": 500.0}, "wider than the images"),
+        ([optics, particles], {"initial_lowpass": 5.0}, "between Nyquist"),
+        ([optics, particles], {"memory": 1e-3}, "GiB"),
+        ([optics, particles], {"continue_from": Path("nothing.star")}, "run_itNNN_optimiser"),
+    ]  # fmt: skip
+    (tmp_path / "particles.mrcs").write_bytes(small_set[0].with_name("particles.mrcs").read_bytes())
+    for tables, changes, message in cases:
+        write_star(tmp_path / "particles.star", tables)
+        o = options(small_set, tmp_path / "job", particles=tmp_path / "particles.star", **changes)
+        with pytest.raises(BurnishError, match=message) as caught:
+            refine(o)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "job").exists()
+
+
+def test_reference_is_resampled_or_refused(small_set: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    from burnish.io.mrc import DensityMap, write_map
+
+    given = read_map(small_set[1])
+    write_map(tmp_path / "coarse.mrc", DensityMap(values=given.values[::2, ::2, ::2].clone(), voxel_size=(8.0,) * 3))
+    with pytest.raises(BurnishError, match="no-resize-reference"):
+        refine(options(small_set, tmp_path / "job", reference=tmp_path / "coarse.mrc", resize_reference=False))
+    assert not (tmp_path / "job").exists()
+
+
+def test_nan_images_are_named_and_left_out(small_set: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    images = np.array(map_stack(small_set[0].with_name("particles.mrcs"))[0])
+    images[4, 3, 3] = np.nan
+    (tmp_path / "particles.mrcs").write_bytes(_with_images(small_set[0].with_name("particles.mrcs"), images))
+    (tmp_path / "particles.star").write_text(small_set[0].read_text())
+    refine(options(small_set, tmp_path / "job", particles=tmp_path / "particles.star", max_iterations=1))
+    assert "rows 5" in (tmp_path / "job" / "run.log").read_text()
+    assert len(read_star(tmp_path / "job" / "run_it001_data.star")["particles"]) == len(images) - 1
