@@ -56,7 +56,6 @@ def test_a_model_from_anywhere_is_placed(seed: int) -> None:
     settings = PlacementSettings(resolution=RESOLUTION, candidates=4, step=math.radians(30))
     places = place_globally(_map(truth, noise=1.0), start, torch.ones(len(truth)), settings)
     assert _rms(places[0].apply(start), truth) < 0.5
-    assert all(p.correlation < 0.7 * places[0].correlation for p in places[1:])
 
 
 def test_climbing_from_near_by() -> None:
