@@ -20,7 +20,6 @@ Index = NDArray[np.int64]
 
 MARGIN = 4.0  # −log probability by which a candidate must win
 LEAST_DENSITY_CHANGE = -0.3  # σ; a better energy does not excuse worse density than that
-REFINED = 3  # candidates that are refined; the others are out after their first score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +49,8 @@ class Site:
     judged : those of `atoms` that the density is compared at: what the move is about. bool (m,)
     candidates : other positions.
     why : what made the place suspicious.
+    refined : how many candidates are refined, the others being out after their first score.
+    steps : most steps of each refinement.
     """
 
     kind: str
@@ -59,6 +60,8 @@ class Site:
     judged: NDArray[np.bool_]
     candidates: tuple[Candidate, ...]
     why: str
+    refined: int = 3
+    steps: int = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,10 +149,10 @@ def judge_site(
     for candidate in site.candidates:
         energy, _ = zone_energy(system, zone, xyz, candidate.xyz, target)
         first.append(energy.density + min(energy.contact, 60.0) + torsions(candidate.xyz))
-    chosen = [site.candidates[k] for k in np.argsort(first, kind="stable")[:REFINED]]
+    chosen = [site.candidates[k] for k in np.argsort(first, kind="stable")[: site.refined]]
 
     def judged(name: str, start: Array) -> tuple[Judgement, Array]:
-        done = refine_zone(system, zone, xyz, start, target)
+        done = refine_zone(system, zone, xyz, start, target, steps=site.steps)
         energy, extra = done.energy, torsions(done.xyz)
         at = done.density[site.judged]
         numbers = Judgement(

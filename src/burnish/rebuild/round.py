@@ -27,10 +27,12 @@ from burnish.models.restraints.stereochemistry import stereochemistry
 from burnish.rebuild.conformations import Graph, bond_graph, chi_of
 from burnish.rebuild.evidence import Evidence, make_evidence, separate_zones, zone_target
 from burnish.rebuild.move import MoveRecord, Site, judge_site
+from burnish.rebuild.moves.backbone import backbone_site, backbone_window, is_wrong, window_atoms
 from burnish.rebuild.moves.peptides import peptide_site
 from burnish.rebuild.moves.rotamers import rotamer_site
 from burnish.rebuild.moves.waters import WaterRules, find_doomed_waters, find_waters
 from burnish.rebuild.zone import ZoneSystem, surroundings
+from burnish.validate.cbeta import validate_cbeta
 from burnish.validate.density_fit import ResidueFit, residue_fits
 from burnish.validate.peptides import validate_peptides
 from burnish.validate.ramachandran import backbone_torsions, validate_ramachandran
@@ -38,6 +40,7 @@ from burnish.validate.rotamers import validate_rotamers
 
 Array = NDArray[np.float64]
 
+BACKBONE_WINDOWS = (3, 4, 5)  # residues that are built anew about a wrong one; the first that is accepted ends it
 WORST_TORSION = (
     12.0  # −log density beyond which a torsion is only "impossible", so that one outlier cannot buy all else
 )
@@ -49,11 +52,12 @@ class RebuildSettings:
 
     Attributes
     ----------
-    rotamers, peptides, waters : kinds of moves.
+    backbones, rotamers, peptides, waters : kinds of moves.
     poor_fit : correlation with the density below which a residue is looked at.
     water_rules : what a water must show.
     """
 
+    backbones: bool = True
     rotamers: bool = True
     peptides: bool = True
     waters: bool = True
@@ -143,6 +147,22 @@ def _change_conformations(
     torsions = _TorsionEnergy(xyz, views)
     fits = _fits(model, evidence, views, electrons)
     records: list[MoveRecord] = []
+    if settings.backbones:
+        for index, why in _wrong_places(xyz, views, fits):
+            for size in BACKBONE_WINDOWS:
+                window = backbone_window(views, index, size)
+                if window is None:
+                    continue
+                target = zone_target(evidence, window_atoms(views, window))
+                site = backbone_site(xyz, views, window, target, why)
+                if site is None:
+                    continue
+                around = surroundings(xyz, model.crystal)
+                record, moved = judge_site(site, system, around, xyz, target, torsions.near(site.view), names)
+                records.append(record)
+                if moved is not None:
+                    xyz = moved
+                    break
     for propose in (_suspicious_peptides, _suspicious_side_chains):
         sites = propose(xyz, views, fits, evidence, graph, settings)
         groups = separate_zones(xyz, [s.atoms for s in sites])
@@ -177,6 +197,31 @@ def _fits(
         maps.d_min,
     )
     return {f.view: f for f in found}
+
+
+def _wrong_places(xyz: Array, views: Sequence[ResidueView], fits: dict[int, ResidueFit]) -> list[tuple[int, str]]:
+    """Residues where the backbone went wrong, the worst first and none next to a worse one, with why."""
+    positions = torch.from_numpy(xyz)
+    verdict = {r.view: r.verdict for r in validate_ramachandran(positions, views)}
+    omega = {p.view: p.omega for p in validate_peptides(positions, views)}
+    taken: set[int] = set()
+    found = []
+    scored = []
+    for d in validate_cbeta(positions, views):
+        reasons = is_wrong(
+            d.deviation,
+            omega.get(d.view),
+            verdict.get(d.view, "favoured"),
+            fits[d.view].correlation,
+            proline=views[d.view].name == "PRO",
+        )
+        if reasons:
+            scored.append((len(reasons) + d.deviation, d.view, f"{views[d.view].label}: {', '.join(reasons)}"))
+    for _, index, why in sorted(scored, reverse=True):
+        if index not in taken:
+            found.append((index, why))
+            taken.update({views[index].previous, index, views[index].next})
+    return found
 
 
 Propose = Callable[[Array, Sequence[ResidueView], dict[int, ResidueFit], Evidence, Graph, RebuildSettings], list[Site]]

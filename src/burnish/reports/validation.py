@@ -280,8 +280,27 @@ def _geometry_section(geometry: dict[str, Any]) -> Section:
     return Section("Stereochemistry", blocks)
 
 
+def _geometry_tables(record: dict[str, Any]) -> list[Block]:
+    geometry = record["geometry"]
+    rows = [
+        [kind.replace("_", " of "), str(g["count"]), f"{g['rmsd']:.4g}", f"{g['rmsz']:.2f}"]
+        for kind, g in geometry.items()
+        if kind != "outliers" and g["count"]
+    ]
+    blocks: list[Block] = [
+        Table(["Restraint", "Number", "rms deviation", "rms Z"], rows, "In Å, ° and Å³; hydrogens left out.")
+    ]
+    if geometry["outliers"]:
+        rows = [
+            [o["kind"], " – ".join(o["atoms"]), f"{o['value']:.3g}", f"{o['ideal']:.3g}", f"{o['z']:+.1f}"]
+            for o in geometry["outliers"][:60]
+        ]
+        blocks.append(Table(["Kind", "Atoms", "Value", "Ideal", "Z"], rows, "Worse than 5σ.", more=len(rows) > 10))
+    return blocks
+
+
 def _outlier_section(record: dict[str, Any]) -> Section:
-    blocks: list[Block] = []
+    blocks: list[Block] = _geometry_tables(record)
     rotamers = record["rotamers"]["outliers"]
     if rotamers:
         rows = [[r["residue"], " ".join(f"{c:.0f}" for c in r["chi_deg"]), f"{r['level_percent']:.3f}"]
@@ -305,7 +324,7 @@ def _outlier_section(record: dict[str, Any]) -> Section:
         blocks.append(
             Table(["Residue", "B, Å²", "around, Å²"], rows, "B unlike their surroundings.", more=len(rows) > 8)
         )
-    return Section("Outliers", blocks or [Note("No outliers.", "good")])
+    return Section("Geometry and outliers", blocks)
 
 
 def _fit_section(record: dict[str, Any]) -> Section:

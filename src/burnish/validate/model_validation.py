@@ -19,6 +19,7 @@ from burnish.validate.clashes import Clashes, find_clashes
 from burnish.validate.density_fit import DifferencePeak, ResidueFit, difference_peaks, residue_fits
 from burnish.validate.displacements import DisplacementOutlier, displacement_outliers
 from burnish.validate.flips import Flip, find_flips
+from burnish.validate.geometry import GeometryReport, validate_geometry
 from burnish.validate.molprobity import molprobity_score
 from burnish.validate.peptides import Peptide, validate_peptides
 from burnish.validate.polar_hydrogens import turn_polar_hydrogens
@@ -69,6 +70,7 @@ class ModelValidation:
     views : residues by conformer, which the findings refer to by index.
     atom_names : of all atoms of the model, for peaks ("A 27 LEU CD1").
     clash_names : of the all-atom model, which the clashes refer to.
+    geometry : deviations of bonds, angles, torsions, planes and chiral volumes.
     fits, peaks : empty without data.
     """
 
@@ -83,6 +85,7 @@ class ModelValidation:
     flips: tuple[Flip, ...]
     waters: tuple[WaterContact, ...]
     displacements: tuple[DisplacementOutlier, ...]
+    geometry: GeometryReport
     fits: tuple[ResidueFit, ...]
     peaks: tuple[DifferencePeak, ...]
     scores: Scores
@@ -130,6 +133,7 @@ def validate_model(
         flips=find_flips(full),
         waters=water_contacts(xyz.numpy(), atoms.elements, views, crystal),
         displacements=_displacements(xyz, atoms, electrons, views),
+        geometry=validate_geometry(structure, library),
         fits=fits,
         peaks=peaks,
         scores=_scores(views, backbone, side_chains, cbeta, peptides, clashes),

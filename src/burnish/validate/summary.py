@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from burnish.validate.density_fit import POOR_CORRELATION
+from burnish.validate.geometry import geometry_record
 from burnish.validate.model_validation import ModelValidation
 from burnish.validate.molprobity import Standing, clashscore_standing, molprobity_standing
 
@@ -52,6 +53,7 @@ def validation_record(found: ModelValidation, d_min: float | None = None) -> dic
             ],
         },
         "peptides": _peptides(found),
+        "geometry": geometry_record(found.geometry),
         "clashscore": round(s.clashscore, 2),
         "clashes": [
             {

@@ -87,6 +87,8 @@ def _summary(record: dict[str, Any], job: Job) -> dict[str, Any]:
         "cbeta_outliers": record["cbeta"]["outlier_count"],
         "twisted_peptides": len(record["peptides"]["twisted"]),
         "flips": len(record["flips"]),
+        "bond_rmsz": record["geometry"]["bond"]["rmsz"],
+        "angle_rmsz": record["geometry"]["angle"]["rmsz"],
     }
     summary |= {
         f"{kind}_{name}": record["geometry"][kind][name] for kind in ("bond", "angle") for name in ("rmsd", "rmsz")

@@ -1,0 +1,175 @@
+"""Backbones of a few residues built anew between two fixed ends.
+
+Torsions are drawn from the densities of the residues' classes, the chain grows from the first end with ideal geometry,
+and cyclic coordinate descent brings its last atoms onto the other end (Canutescu & Dunbrack 2003, Protein Sci. 12,
+963). All trials are closed together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from burnish.chemistry.ramachandran import RamachandranClass, ramachandran_density
+from burnish.geometry.torsions import place_atoms
+
+# Engh & Huber (1991), Acta Cryst. A47, 392: bond lengths, Å, and angles, °
+LENGTHS = {"N": 1.329, "CA": 1.458, "C": 1.525}
+ANGLES_DEG = {"N": 116.9, "CA": 121.7, "C": 111.0}
+O_LENGTH, O_ANGLE_DEG = 1.231, 120.4
+PRESENT_SPREAD = math.radians(15.0)
+CLOSED = 0.35  # Å; rms of the three closing atoms that counts as closed: refinement does the rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchors:
+    """What a loop hangs between.
+
+    Attributes
+    ----------
+    before : N, Cα, C of the residue before it. (3, 3)
+    after : N, Cα, C of the residue after it. (3, 3)
+    """
+
+    before: Tensor
+    after: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """Torsions that a loop has now, to stay near to where they are good.
+
+    Attributes
+    ----------
+    phi_psi : of the residue before the loop (ψ counts), its residues and the one after (φ counts), rad. (n + 2, 2)
+    good : which of these residues are right as they are. (n + 2,) bool
+    """
+
+    phi_psi: Tensor
+    good: Tensor
+
+
+def sample_torsions(kinds: Sequence[RamachandranClass], trials: int, generator: torch.Generator) -> Tensor:
+    """φ, ψ of each residue drawn from the density of its class. (trials, n, 2)
+
+    A component of the mixture by its mass, then its angles from a normal distribution of the same curvature.
+    """
+    drawn = []
+    for kind in kinds:
+        density = ramachandran_density(kind)
+        kappa = density.kappa.clamp(min=1.0)
+        mass = (density.log_weight.exp() / kappa.sqrt().prod(1)).clamp(min=1e-12)
+        which = torch.multinomial(mass, trials, replacement=True, generator=generator)
+        noise = torch.randn(trials, 2, generator=generator, dtype=torch.float64)
+        drawn.append(density.mean[which] + noise / kappa[which].sqrt())
+    return torch.stack(drawn, dim=1)
+
+
+def grow(anchors: Anchors, phi_psi: Tensor, psi_before: Tensor, omega: Tensor) -> Tensor:
+    """Backbones of the loop and of the residue after it, from the first end. (trials, 3 (n + 1), 3): N, Cα, C in turn
+
+    Parameters
+    ----------
+    anchors : the ends.
+    phi_psi : of the loop's residues and of the one after, of which only φ counts. (trials, n + 1, 2)
+    psi_before : of the residue before the loop. (trials,)
+    omega : of the n + 1 peptides. (trials, n + 1)
+    """
+    trials = len(phi_psi)
+    chain = [x.expand(trials, 3) for x in anchors.before]
+    psi = psi_before
+    for k in range(phi_psi.shape[1]):
+        for name, turn in (("N", psi), ("CA", omega[:, k]), ("C", phi_psi[:, k, 0])):
+            one = torch.ones(trials, dtype=phi_psi.dtype)
+            angle = math.radians(ANGLES_DEG[name])
+            chain.append(place_atoms(chain[-3], chain[-2], chain[-1], one * LENGTHS[name], one * angle, turn))
+        psi = phi_psi[:, k, 1]
+    return torch.stack(chain[3:], dim=1)
+
+
+def close(anchors: Anchors, chains: Tensor, sweeps: int = 60) -> tuple[Tensor, Tensor]:
+    """Turn φ and ψ until the last three atoms lie on the other end; also the rms distance left, Å. (trials,)
+
+    Parameters
+    ----------
+    chains : as `grow` makes them, the residue after the loop included. (trials, m, 3)
+    """
+    moved = torch.cat([anchors.before[None, 1:].expand(len(chains), 2, 3), chains], dim=1)  # with Cα and C before
+    goal = anchors.after[None]
+    m = moved.shape[1]
+    for _ in range(sweeps):
+        for first in range(m - 4):
+            if first % 3 == 1:  # the bond C–N: ω stays
+                continue
+            origin, axis = moved[:, first], moved[:, first + 1] - moved[:, first]
+            axis = axis / axis.norm(dim=-1, keepdim=True)
+            ends = moved[:, -3:] - origin[:, None]
+            wanted = goal - origin[:, None]
+            along = (ends * axis[:, None]).sum(-1, keepdim=True) * axis[:, None]
+            radial = ends - along
+            third = torch.linalg.cross(axis[:, None].expand_as(radial), radial)
+            a = (wanted * radial).sum((-1, -2))
+            b = (wanted * third).sum((-1, -2))
+            angle = torch.atan2(b, a)
+            moved = torch.cat([moved[:, : first + 2], _turned(moved[:, first + 2 :], origin, axis, angle)], dim=1)
+    gap = (moved[:, -3:] - goal).square().sum(-1).mean(-1).sqrt()
+    return moved[:, 2:], gap
+
+
+def _turned(xyz: Tensor, origin: Tensor, axis: Tensor, angle: Tensor) -> Tensor:
+    relative = xyz - origin[:, None]
+    unit = axis[:, None].expand_as(relative)
+    along = (relative * unit).sum(-1, keepdim=True) * unit
+    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    return origin[:, None] + relative * cos + torch.linalg.cross(unit, relative) * sin + along * (1.0 - cos)
+
+
+def carbonyl_oxygens(chains: Tensor, before: Tensor) -> Tensor:
+    """O of the residue before the loop and of every residue of the loop. (trials, n + 1, 3)
+
+    Parameters
+    ----------
+    chains : N, Cα, C of the loop's residues and of the one after. (trials, 3 (n + 1), 3)
+    before : N, Cα, C of the residue before. (3, 3)
+    """
+    full = torch.cat([before[None].expand(len(chains), 3, 3), chains], dim=1)
+    ca, c, n = full[:, 1:-3:3], full[:, 2:-3:3], full[:, 3::3]
+    u, v = ca - c, n - c
+    u, v = u / u.norm(dim=-1, keepdim=True), v / v.norm(dim=-1, keepdim=True)
+    out = -(u + v)
+    return c + O_LENGTH * out / out.norm(dim=-1, keepdim=True)
+
+
+def loop_backbones(
+    anchors: Anchors,
+    kinds: Sequence[RamachandranClass],
+    kind_before: RamachandranClass,
+    present: Present | None = None,
+    *,
+    trials: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Closed backbones of a loop. (found, 3 (n + 1), 3): N, Cα, C of its n residues and of the residue after it
+
+    Parameters
+    ----------
+    anchors : the ends.
+    kinds : class of each residue of the loop and of the residue after it. n + 1
+    kind_before : class of the residue before, whose ψ turns as well.
+    present : torsions as they are; None where there is nothing to keep.
+    trials : how many to start.
+    generator : of the torsions.
+    """
+    torsions = sample_torsions([kind_before, *kinds], trials, generator)
+    if present is not None:  # three of four trials keep what is good, within a spread
+        spread = PRESENT_SPREAD * torch.randn(torsions.shape, generator=generator, dtype=torch.float64)
+        keep = present.good[None, :, None] & (torch.arange(trials) % 4 != 0)[:, None, None]
+        torsions = torch.where(keep, present.phi_psi[None] + spread, torsions)
+    noise = torch.randn(trials, len(kinds), generator=generator, dtype=torch.float64)
+    chains = grow(anchors, torsions[:, 1:], torsions[:, 0, 1], math.pi + math.radians(5.0) * noise)
+    closed, gap = close(anchors, chains)
+    return closed[gap < CLOSED]

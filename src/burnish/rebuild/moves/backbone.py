@@ -1,0 +1,189 @@
+"""The backbone of a few residues built anew, with their side chains carried along: for traces that went wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.chemistry.ramachandran import ramachandran_class
+from burnish.chemistry.residues import ResidueView
+from burnish.maps.sampling import sample
+from burnish.rebuild.conformations import Array, torsion
+from burnish.rebuild.loops import Anchors, Present, carbonyl_oxygens, loop_backbones
+from burnish.rebuild.move import Candidate, Site
+from burnish.rebuild.zone import Target
+from burnish.validate.cbeta import ideal_cbeta
+
+TRIALS = 2400
+GOOD_DENSITY = 1.5  # σ; a residue all of whose main-chain atoms lie in more is taken to be right
+DIFFERENT = 0.5  # Å rms; trials nearer than that to a better one are the same
+KEPT = 16  # candidates by density that go on to be judged
+
+
+def backbone_window(views: Sequence[ResidueView], index: int, size: int) -> tuple[int, ...] | None:
+    """Views of `size` residues about one, which have a bonded residue on both sides; None at ends and conformers."""
+    first = index
+    for _ in range(size // 2):
+        first = views[first].previous
+        if first < 0:
+            return None
+    window = [first]
+    for _ in range(size - 1):
+        following = views[window[-1]].next
+        if following < 0:
+            return None
+        window.append(following)
+    ends = views[window[0]].previous, views[window[-1]].next
+    if min(ends) < 0 or any(views[k].altloc or views[k].indices("N", "CA", "C", "O") is None for k in (*window, *ends)):
+        return None
+    return tuple(window)
+
+
+def window_atoms(views: Sequence[ResidueView], window: Sequence[int]) -> np.ndarray:
+    """Atoms that move: the window, the peptide before it and the backbone of the residue after it."""
+    atoms = [a for k in window for a in views[k].atoms.values()]
+    atoms += [views[views[window[0]].previous].atoms[n] for n in ("C", "O")]
+    atoms += [views[views[window[-1]].next].atoms[n] for n in ("N", "CA", "C")]
+    return np.array(sorted(set(atoms)), dtype=np.int64)
+
+
+def backbone_site(
+    xyz: Array, views: Sequence[ResidueView], window: Sequence[int], target: Target, why: str, seed: int = 0
+) -> Site | None:
+    """New backbones through the density as candidates; None where none closes.
+
+    Parameters
+    ----------
+    xyz : positions of all atoms, Å. (n, 3)
+    views, window : residues, and which of them.
+    target : the density of the zone alone, by which trials are sorted out.
+    why : what is wrong.
+    seed : of the trials.
+    """
+    before_index, after_index = views[window[0]].previous, views[window[-1]].next
+    before, after = views[before_index], views[after_index]
+    points = torch.from_numpy(xyz)
+    anchors = Anchors(
+        before=points[list(before.indices("N", "CA", "C") or ())],
+        after=points[list(after.indices("N", "CA", "C") or ())],
+    )
+    chain = [before, *(views[k] for k in window), after]
+    names = [v.name for v in chain] + [views[after.next].name if after.next >= 0 else "ALA"]
+    kinds = [ramachandran_class(names[k], names[k + 1], is_cis=False) for k in range(len(chain))]
+    generator = torch.Generator().manual_seed(seed)
+    present = _present(xyz, views, (before_index, *window, after_index), target)
+    closed = loop_backbones(anchors, kinds[1:], kinds[0], present, trials=TRIALS, generator=generator)
+    if len(closed) == 0:
+        return None
+    oxygens = carbonyl_oxygens(closed, anchors.before)
+    atoms = window_atoms(views, window)
+    order = _different(closed, torch.argsort(-_density(target, closed, oxygens)))
+    candidates = [
+        Candidate(name=f"backbone {k + 1}", xyz=_placed(xyz, views, window, closed[t], oxygens[t])[atoms])
+        for k, t in enumerate(order)
+    ]
+    main = {views[k].atoms[n] for k in window for n in ("N", "CA", "C", "O")}
+    return Site(
+        kind="backbone",
+        residue=f"{views[window[0]].label} – {views[window[-1]].label}",
+        view=window[len(window) // 2],
+        atoms=atoms,
+        judged=np.array([a in main for a in atoms.tolist()]),
+        candidates=tuple(candidates),
+        why=why,
+        refined=KEPT,
+        steps=40,
+    )
+
+
+def _present(xyz: Array, views: Sequence[ResidueView], chain: Sequence[int], target: Target) -> Present:
+    """Torsions of a stretch as it is; good are residues whose main chain lies in density."""
+    phi_psi = np.zeros((len(chain), 2))
+    good = np.zeros(len(chain), dtype=bool)
+    for k, index in enumerate(chain):
+        n, ca, c, o = (views[index].atoms[name] for name in ("N", "CA", "C", "O"))
+        if views[index].previous >= 0:
+            phi_psi[k, 0] = torsion(xyz, (views[views[index].previous].atoms["C"], n, ca, c))
+        if views[index].next >= 0:
+            phi_psi[k, 1] = torsion(xyz, (n, ca, c, views[views[index].next].atoms["N"]))
+        rho = sample(target.spline, torch.from_numpy(xyz[[n, ca, c, o]])) / target.sigma
+        good[k] = bool(rho.min() > GOOD_DENSITY)
+    bad = ~good  # the torsions next to a misplaced residue are wrong with it
+    good = ~(bad | np.roll(bad, 1) | np.roll(bad, -1))
+    good[0] = good[-1] = True
+    return Present(phi_psi=torch.from_numpy(phi_psi), good=torch.from_numpy(good))
+
+
+def _different(chains: Tensor, order: Tensor) -> list[int]:
+    """The first trials in order that differ from each other."""
+    chosen: list[int] = []
+    for k in order.tolist():
+        apart = (chains[chosen] - chains[k]).square().sum(-1).mean(-1).sqrt()
+        if not chosen or float(apart.min()) > DIFFERENT:
+            chosen.append(k)
+        if len(chosen) == KEPT:
+            break
+    return chosen
+
+
+def _density(target: Target, closed: Tensor, oxygens: Tensor) -> Tensor:
+    """Mean density of each trial, its oxygens counting as much as the other atoms. (trials,)"""
+    atoms = torch.cat([closed[:, :-3], oxygens], dim=1)
+    rho = sample(target.spline, atoms.reshape(-1, 3)).reshape(len(closed), -1) / target.sigma
+    return rho.clamp(max=5.0).mean(1) + 0.5 * rho.min(1).values.clamp(max=1.0)
+
+
+def _placed(xyz: Array, views: Sequence[ResidueView], window: Sequence[int], chain: Tensor, oxygens: Tensor) -> Array:
+    """All positions with the window's backbone replaced and its side chains moved with their Cα and Cβ."""
+    moved = xyz.copy()
+    before = views[views[window[0]].previous]
+    moved[before.atoms["O"]] = oxygens[0].numpy()
+    for k, index in enumerate(window):
+        view = views[index]
+        n, ca, c = chain[3 * k : 3 * k + 3].numpy()
+        for name, position in (("N", n), ("CA", ca), ("C", c), ("O", oxygens[k + 1].numpy())):
+            moved[view.atoms[name]] = position
+        if "CB" not in view.atoms:
+            continue
+        frame = torch.from_numpy(np.stack([n, ca, c]))[:, None]
+        cb = ideal_cbeta(frame[0], frame[1], frame[2], view.name)[0].numpy()
+        old = [xyz[view.atoms[name]] for name in ("CA", "CB", "N")]
+        rotation = _frame(ca, cb, n) @ _frame(*old).T
+        side = [a for name, a in view.atoms.items() if name not in ("N", "CA", "C", "O", "OXT")]
+        moved[side] = (xyz[side] - old[1]) @ rotation.T + cb
+    return moved
+
+
+def _frame(origin: Array, along: Array, third: Array) -> Array:
+    """Right-handed orthonormal axes as columns: x from origin to `along`, y towards `third`."""
+    x = (along - origin) / np.linalg.norm(along - origin)
+    y = (third - origin) - ((third - origin) @ x) * x
+    y = y / np.linalg.norm(y)
+    return np.stack([x, y, np.cross(x, y)], axis=1)
+
+
+def is_wrong(deviation: float, omega: float | None, verdict: str, correlation: float, *, proline: bool) -> list[str]:
+    """What speaks against the trace at a residue, from its numbers alone.
+
+    Parameters
+    ----------
+    deviation : of its Cβ, Å.
+    omega : of the peptide before it, rad; None at an end.
+    verdict : Ramachandran's.
+    correlation : of the residue with the density.
+    proline : whether the residue is proline.
+    """
+    reasons = []
+    if deviation > 0.5:
+        reasons.append(f"Cβ deviation {deviation:.2f} Å")
+    if omega is not None and abs(omega) < math.radians(150.0) and not (proline and abs(omega) < math.radians(30.0)):
+        reasons.append(f"ω {math.degrees(omega):.0f}°")
+    if verdict == "outlier":
+        reasons.append("Ramachandran outlier")
+    if correlation < 0.6:
+        reasons.append(f"correlation {correlation:.2f}")
+    return reasons
