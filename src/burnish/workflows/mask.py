@@ -107,15 +107,12 @@ def _one_pixel_size(path: Path, density: DensityMap) -> float:
 
 def _draw(options: MaskOptions, values: torch.Tensor, mask: torch.Tensor, threshold: float, pixel: float) -> Path:
     from burnish.maps.surface import shade_surface
-    from burnish.reports.figures import as_png, house_style
-    from burnish.reports.map_figures import mask_figure
+    from burnish.reports.mask_picture import mask_picture
 
     surface = shade_surface(values, threshold)
     name = options.out.name.removesuffix(".gz").rsplit(".", 1)[0]
     picture = options.out.with_name(f"{name}.png")
-    title = f"{options.out.name}: outline of the mask (solid: ½, dotted: where it ends) over {options.map.name}"
-    with house_style():
-        figure = mask_figure(values.numpy(), mask.numpy(), surface.numpy(), pixel, title)
-        with write_aside(picture) as aside:
-            aside.write_bytes(as_png(figure))
+    title = f"{options.out.name} over {options.map.name}: the mask is ½ on the line, 0 beyond the dots"
+    with write_aside(picture) as aside:
+        aside.write_bytes(mask_picture(values.numpy(), mask.numpy(), surface.numpy(), pixel, title))
     return picture
