@@ -9,6 +9,7 @@ import numpy as np
 
 from burnish.core.errors import DataError, InputError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress
+from burnish.core.memory import return_freed_memory
 from burnish.io.atomic import write_aside
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
@@ -42,6 +43,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     """Read, refine cycle by cycle, write; Ctrl-C writes what the last complete cycle reached."""
     if options.data is None:
         return refine_em.run(options, job)
+    return_freed_memory()
     listener = _Recorder(job.notify)
     inputs = read_inputs(options, listener)
     refuse_no_working_data(inputs.data)
