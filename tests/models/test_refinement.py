@@ -202,3 +202,19 @@ def test_no_cycles_only_scores(problem):
     state = refine(replace(system, settings=RefinementSettings(cycles=0)), data)
     assert torch.equal(state.atoms.xyz, start.xyz)
     assert len(state.history) == 1
+
+
+def test_rigid_cycles_come_first_and_bring_a_shifted_model_back(problem):
+    _, data, _, truth = problem
+    turn = 0.05
+    c, s = np.cos(turn), np.sin(turn)
+    rotation = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=torch.float64)
+    start = replace(truth, xyz=truth.xyz @ rotation.T + 0.7)
+    restraints = problem[0].model.restraints
+    model = RefinableModel(atoms=start, restraints=restraints, riders=make_riders(restraints, start.xyz), crystal=None)
+    system = make_system(model, RefinementSettings(cycles=0, rigid_cycles=8), d_min=2.0, n_observations=1000)
+    state = refine(system, data)
+    assert state.cycle == 8
+    assert float((state.atoms.xyz - truth.xyz).abs().max()) < 1e-2
+    lengths = (state.atoms.xyz[1:] - state.atoms.xyz[:-1]).norm(dim=1)
+    assert lengths.numpy() == pytest.approx(1.53, abs=1e-9)

@@ -31,6 +31,7 @@ from burnish.models.restraints.nonbonded import Contacts, find_contacts
 from burnish.models.restraints.stereochemistry import geometry_statistics
 from burnish.models.restraints.term import Array, Term, total
 from burnish.models.restraints.weights import GeometryWeights
+from burnish.models.rigid_body import moved_rigidly, rigid_columns
 from burnish.models.weight import Balance, CycleQuality, first_weight, plan_balance
 from burnish.numerics.conjugate_gradients import NormalMatrix, solve_normal_equations
 
@@ -84,9 +85,16 @@ class RefinementState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CyclePlan:
-    """What the next cycle does."""
+    """What the next cycle does.
+
+    Attributes
+    ----------
+    balance : of data, bonds and angles.
+    rigid : only rigid bodies move.
+    """
 
     balance: Balance
+    rigid: bool = False
 
 
 class Stop(Enum):
@@ -179,18 +187,20 @@ def start_weight(system: RefinementSystem) -> float:
 
 def plan_next(state: RefinementState, system: RefinementSystem) -> CyclePlan | Stop:
     """Weight of the next cycle, or the reason to end."""
-    if state.cycle >= system.settings.cycles:
+    if state.cycle >= system.settings.rigid_cycles + system.settings.cycles:
         return Stop.OUT_OF_CYCLES
     recent = state.history[-2:]
     if len(recent) == 2 and all(record.step == 0.0 and record.cycle > 0 for record in recent):
         return Stop.CONVERGED
-    return CyclePlan(balance=state.balance)
+    return CyclePlan(balance=state.balance, rigid=state.cycle < system.settings.rigid_cycles)
 
 
 def refinement_step(
     state: RefinementState, system: RefinementSystem, data: DataTerm, plan: CyclePlan
 ) -> RefinementState:
     """One cycle: derivatives, Gauss–Newton step, shorter steps until the target falls, new scales, new weight."""
+    if plan.rigid:
+        return _rigid_step(state, system, data, plan)
     atoms, balance = state.atoms, plan.balance
     weights = replace(system.settings.geometry, bond=balance.bond, angle=balance.angle)
     contacts = _contacts(atoms, system)
@@ -209,6 +219,26 @@ def refinement_step(
     history = (*state.history, record)
     after = balance if system.settings.weight is not None else plan_balance(qualities(history), system.limits)
     return RefinementState(atoms=moved, ridge=ridge, balance=after, history=history)
+
+
+def _rigid_step(state: RefinementState, system: RefinementSystem, data: DataTerm, plan: CyclePlan) -> RefinementState:
+    """One cycle in which rigid bodies follow the data alone."""
+    atoms, groups = state.atoms, system.rigid_groups
+    evaluation = data.evaluate(atoms)
+    directions = rigid_columns(atoms.xyz.numpy(), groups)
+    gradient = directions.T @ evaluation.gradient.xyz.numpy().reshape(-1)
+    curvature = sp.csr_matrix(directions.T @ _blocks(evaluation.fisher.xyz.numpy()) @ directions)
+    none = sp.csr_matrix((0, directions.shape[1]))
+    step, _ = solve_normal_equations(NormalMatrix(factor=none, blocks=curvature), -gradient, tolerance=1e-8)
+    moved, taken = atoms, 0.0
+    for fraction in (1.0, 0.5, 0.25, 0.1):
+        trial = moved_rigidly(atoms, groups, fraction * step.reshape(-1, 6))
+        if data.value(trial) < evaluation.value:
+            moved, taken = trial, fraction
+            break
+    data.update_scaling(moved)
+    record = _record(state.cycle + 1, plan.balance, taken, moved, _contacts(moved, system), system, data)
+    return replace(state, atoms=moved, history=(*state.history, record))
 
 
 def qualities(history: tuple[CycleRecord, ...]) -> list[CycleQuality]:
@@ -318,7 +348,9 @@ def report_cycle(state: RefinementState, system: RefinementSystem, listener: Lis
     record = state.history[-1]
     values = {"weight": record.balance.data, "step": record.step, **record.data, **record.geometry}
     listener(Metrics(series="cycles", step=record.cycle, values=values))
-    listener(Progress(stage="refinement", done=record.cycle, total=system.settings.cycles))
+    listener(
+        Progress(stage="refinement", done=record.cycle, total=system.settings.rigid_cycles + system.settings.cycles)
+    )
 
 
 def refine(system: RefinementSystem, data: DataTerm, listener: Listener = ignore) -> RefinementState:

@@ -38,6 +38,7 @@ from burnish.models.restraints.stereochemistry import Stereochemistry, geometry_
 from burnish.models.restraints.term import Array, Index, Mask, Term
 from burnish.models.restraints.weights import GeometryWeights
 from burnish.models.special_positions import SpecialPositions, find_special_positions
+from burnish.models.tls import LEAST_ATOMS, tls_columns
 from burnish.models.weight import BalanceLimits
 
 ANISOTROPIC_D_MIN = 1.3  # Å; beyond it data rarely pay for six parameters an atom
@@ -85,6 +86,8 @@ class RefinementSystem:
     parent : heavy atom of each riding hydrogen, the atom itself for others. (n,)
     shape_held : anisotropic atoms whose tensors keep their shape and move by an isotropic part only. (n,) bool
     copies : corresponding atoms of equal chains that are restrained to be alike.
+    tls_groups : atoms of each TLS group. (k,) each
+    rigid_groups : atoms of each body of the rigid cycles.
     jelly_sigma : σ of the restraints that hold present distances, Å; None without.
     d_min : resolution of the data, Å.
     limits : where the weight should bring geometry.
@@ -98,6 +101,8 @@ class RefinementSystem:
     parent: Index
     shape_held: Mask
     copies: tuple[Copies, ...]
+    tls_groups: tuple[Index, ...]
+    rigid_groups: tuple[Index, ...]
     jelly_sigma: float | None
     d_min: float
     limits: BalanceLimits
@@ -136,6 +141,11 @@ def make_system(
         atoms = isotropic(atoms)
     elif aniso:
         atoms = anisotropic(atoms, ~hydrogen)
+    tls_groups = () if aniso or settings.adp == "fixed" else _tls_groups(model, settings)
+    for group in tls_groups:
+        chosen = torch.zeros_like(hydrogen)
+        chosen[torch.as_tensor(group)] = True
+        atoms = anisotropic(atoms, chosen)
     held = atoms.is_aniso.numpy() & (not aniso)
     return RefinementSystem(
         model=replace(model, atoms=atoms),
@@ -146,10 +156,39 @@ def make_system(
         parent=_ridden(model),
         shape_held=held,
         copies=_copies(model, settings, d_min),
+        tls_groups=tls_groups,
+        rigid_groups=_rigid_groups(model, settings),
         jelly_sigma=_jelly_sigma(settings, d_min),
         d_min=d_min,
         limits=BalanceLimits(),
     )
+
+
+def _by_chain(model: RefinableModel) -> tuple[Index, ...]:
+    """Atoms of each chain; all atoms where names are unknown."""
+    if model.labels is None:
+        return (np.arange(len(model.atoms)),)
+    chain = np.array(model.labels.chain)
+    return tuple(np.flatnonzero(chain == name) for name in dict.fromkeys(model.labels.chain))
+
+
+def _tls_groups(model: RefinableModel, settings: RefinementSettings) -> tuple[Index, ...]:
+    """Heavy atoms of each group, without groups too small to have twenty parameters; waters move on their own."""
+    if settings.tls == "none":
+        return ()
+    heavy = ~model.restraints.contacts.is_hydrogen.numpy()
+    bonded = np.zeros(len(heavy), dtype=bool)
+    bonds = model.restraints.bonds.atoms.numpy()
+    bonded[bonds[heavy[bonds].all(axis=1)]] = True
+    groups = _by_chain(model) if settings.tls == "chain" else tuple(np.array(g) for g in settings.tls_groups)
+    kept = [group[heavy[group] & bonded[group]] for group in groups]
+    return tuple(group for group in kept if len(group) >= LEAST_ATOMS)
+
+
+def _rigid_groups(model: RefinableModel, settings: RefinementSettings) -> tuple[Index, ...]:
+    if settings.rigid_cycles == 0:
+        return ()
+    return tuple(np.array(g) for g in settings.rigid_groups) if settings.rigid_groups else _by_chain(model)
 
 
 def _copies(model: RefinableModel, settings: RefinementSettings, d_min: float) -> tuple[Copies, ...]:
@@ -191,7 +230,8 @@ def parametrise(atoms: Atoms, system: RefinementSystem) -> Parametrisation:
     n = len(atoms)
     settings = system.settings
     xyz = position_parameters(atoms.xyz.numpy(), system.model.riders, system.special)
-    adp = displacement_parameters(atoms.is_aniso.numpy(), system.parent, system.special, system.shape_held)
+    tls = tls_columns(atoms.xyz.numpy(), system.tls_groups) if system.tls_groups else None
+    adp = displacement_parameters(atoms.is_aniso.numpy(), system.parent, system.special, system.shape_held, tls)
     occ = occupancy_parameters(system.groups)
     return Parametrisation(
         xyz=xyz if settings.xyz else sp.csr_matrix((3 * n, 0)),

@@ -175,13 +175,8 @@ def refinement_settings(options: RefineOptions) -> RefinementSettings:
 
 def _refuse_unbuilt(options: RefineOptions) -> None:
     """What the engine cannot do yet is refused rather than left out without a word."""
-    asked = {
-        "--tls": options.tls != "none",
-        "--rigid-body": options.rigid_body > 0,
-    }
-    for name, wanted in asked.items():
-        if wanted:
-            raise InputError(f"{name}: not there yet in this version; leave it out")
+    if options.tls not in ("none", "auto"):
+        raise InputError(f"--tls {options.tls}: groups from a file are not read yet in this version; use auto or none")
 
 
 def data_term(options: RefineOptions, reflections: Reflections, listener: Listener) -> CrystalTerm:
