@@ -119,6 +119,18 @@ def test_relion_makes_the_same_mask(shared_data, tmp_path):
     assert torch.corrcoef(torch.stack([ours.flatten(), theirs.flatten()]))[0, 1] > 0.9999
 
 
+def test_helical_part_is_cut_as_relion_cuts_it(tmp_path):
+    if shutil.which("relion_mask_create") is None:
+        pytest.skip("RELION is not installed")
+    values = blobs(noise=0.0)
+    write_map(tmp_path / "map.mrc", DensityMap(values=values, voxel_size=(2.0,) * 3))
+    command = "relion_mask_create --i map.mrc --o mask.mrc --ini_threshold 0.02 --extend_inimask 0 --width_soft_edge 3"
+    command += " --helix --z_percentage 0.3 --angpix 2"
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    ours = make_mask(values >= 0.02, MaskShape(soft_edge=3, helix_z_frac=0.3))
+    torch.testing.assert_close(ours, read_map(tmp_path / "mask.mrc").values, atol=1e-5, rtol=0)
+
+
 def test_stored_relion_mask(shared_data):
     folder = shared_data / "em/sets/bench_relion"
     halves = [read_map(folder / f"run_half{i}_class001_unfil.mrc").values for i in (1, 2)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +46,7 @@ class ImageOperations:
 class ImageStatistics:
     """Numbers of a map or stack."""
 
+    count: int
     mean: float
     sd: float
     minimum: float
@@ -124,10 +127,25 @@ def statistics(values: Tensor) -> ImageStatistics:
     """Mean, standard deviation and range."""
     wide = values.double()
     return ImageStatistics(
+        count=values.numel(),
         mean=float(wide.mean()),
         sd=float(wide.std(correction=0)),
         minimum=float(values.min()),
         maximum=float(values.max()),
+    )
+
+
+def pooled(parts: Sequence[ImageStatistics]) -> ImageStatistics:
+    """Statistics of all values from those of parts of them."""
+    count = sum(p.count for p in parts)
+    mean = sum(p.mean * p.count for p in parts) / count
+    square = sum((p.sd**2 + (p.mean - mean) ** 2) * p.count for p in parts) / count
+    return ImageStatistics(
+        count=count,
+        mean=mean,
+        sd=math.sqrt(square),
+        minimum=min(p.minimum for p in parts),
+        maximum=max(p.maximum for p in parts),
     )
 
 

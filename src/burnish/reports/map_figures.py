@@ -9,6 +9,8 @@ import numpy as np
 if TYPE_CHECKING:  # mask pictures use the rest without waiting for matplotlib
     from matplotlib.axes import Axes
 
+_BLUE = (31, 111, 139)  # of `figures`, whose import would bring matplotlib
+
 
 def sections(density: np.ndarray, at: tuple[int, int, int]) -> list[np.ndarray]:
     """Return the three sections of a map [z, y, x] through voxel `at` (z, y, x)."""
@@ -19,6 +21,27 @@ def show_section(axes: Axes, section: np.ndarray, pixel_size: float, low: float,
     """Draw one section in grey, the first array axis upwards, in Å about the centre."""
     axes.imshow(section, origin="lower", cmap="gray", vmin=low, vmax=high, extent=_extent(section, pixel_size))
     axes.grid(False)
+
+
+def show_surface(axes: Axes, surface: np.ndarray, pixel_size: float) -> None:
+    """Draw a shaded surface (NaN where nothing is seen) in blue on white, in Å about the centre."""
+    axes.imshow(
+        coloured(surface).astype(np.uint8),
+        origin="lower",
+        extent=_extent(surface, pixel_size),
+        interpolation="bilinear",
+    )
+    axes.grid(False)
+    axes.set_xlabel("x, Å")
+
+
+def coloured(surface: np.ndarray) -> np.ndarray:
+    """Blue where the surface is seen, white elsewhere; [y, x, 3], 0 to 255."""
+    picture = np.full((*surface.shape, 3), 255.0)
+    seen = np.isfinite(surface)
+    bright = surface[seen][:, None]
+    picture[seen] = np.clip(np.array(_BLUE) * bright * 1.35 + 64 * bright**4, 0, 255)
+    return picture
 
 
 def _extent(section: np.ndarray, pixel_size: float) -> tuple[float, float, float, float]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from burnish.reports.map_figures import centre_of, sections
+from burnish.reports.map_figures import centre_of, coloured, sections
 
 _PANEL, _GAP, _HEAD, _FOOT = 300, 14, 58, 26
-_INK, _SOFT, _ORANGE, _BLUE = (28, 37, 48), (91, 104, 117), (217, 119, 6), (31, 111, 139)
+_INK, _SOFT, _ORANGE = (28, 37, 48), (91, 104, 117), (217, 119, 6)
 _PLANES = (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z"))  # axis cut, axis to the right, axis upwards
 
 
@@ -34,7 +34,9 @@ def mask_picture(density: np.ndarray, mask: np.ndarray, surface: np.ndarray, pix
     cuts = [_grey(cut, float(low), float(high)) for cut in sections(density, where)]
     names = [f"section across {cut}: {right} to the right, {up} upwards" for cut, right, up in _PLANES]
     outlines = [*sections(mask, where), mask.max(axis=0)]
-    for i, (panel, outline) in enumerate(zip([*cuts, _shaded(surface)], outlines, strict=True)):
+    for i, (panel, outline) in enumerate(
+        zip([*cuts, Image.fromarray(coloured(surface).astype(np.uint8))], outlines, strict=True)
+    ):
         left = _GAP + i * (_PANEL + _GAP)
         picture = np.asarray(_scaled(panel, Image.Resampling.BICUBIC)).copy()
         wide = np.asarray(_scaled(Image.fromarray(outline.astype(np.float32)), Image.Resampling.BILINEAR))
@@ -64,15 +66,6 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def _grey(section: np.ndarray, low: float, high: float) -> Image.Image:
     scaled = np.clip((section - low) / max(high - low, 1e-20), 0, 1) * 255
     return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
-
-
-def _shaded(surface: np.ndarray) -> Image.Image:
-    """Blue where the surface is seen, white elsewhere."""
-    picture = np.full((*surface.shape, 3), 255.0)
-    seen = np.isfinite(surface)
-    bright = surface[seen][:, None]
-    picture[seen] = np.clip(np.array(_BLUE) * bright * 1.35 + 64 * bright**4, 0, 255)
-    return Image.fromarray(picture.astype(np.uint8))
 
 
 def _scaled(image: Image.Image, how: Image.Resampling) -> Image.Image:

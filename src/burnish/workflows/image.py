@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from burnish.core.events import Message, Progress
 from burnish.data.density import DensityMap
 from burnish.io.mrc import map_stack, new_stack, read_map, write_map
 from burnish.jobs.folder import Job
-from burnish.maps.image import ImageOperations, origin_after, statistics, transform_image
+from burnish.maps.image import ImageOperations, origin_after, pooled, statistics, transform_image
 from burnish.options.image import ImageOptions
 
 _CHUNK = 1 << 25  # values of a stack at a time
@@ -74,10 +75,7 @@ def _map(options: ImageOptions, job: Job) -> dict[str, Any]:
         "out": str(options.out),
         "pixel_size": pixel,
         "box": "×".join(str(n) for n in new),
-        "mean": numbers.mean,
-        "sd": numbers.sd,
-        "minimum": numbers.minimum,
-        "maximum": numbers.maximum,
+        **asdict(numbers),
     }
 
 
@@ -98,12 +96,21 @@ def _stack(options: ImageOptions, job: Job) -> dict[str, Any]:
     final = operations.pixel_size or pixel
     mode = 12 if options.float16 else 2
     step = max(1, _CHUNK // (images.shape[1] * images.shape[2]))
+    parts = []
     with new_stack(options.out, (len(images), *first.shape[1:]), final, mode=mode) as written:
         for start in range(0, len(images), step):
             chunk = transform_image(_tensor(images[start : start + step]), pixel, operations, dims=2)
             written[start : start + step] = chunk.numpy()
+            parts.append(statistics(chunk))
             job.notify(Progress("images", start + len(chunk), len(images)))
-    return {"out": str(options.out), "images": len(images), "pixel_size": final, "box": int(first.shape[-1])}
+    numbers = pooled(parts)
+    return {
+        "out": str(options.out),
+        "images": len(images),
+        "pixel_size": final,
+        "box": int(first.shape[-1]),
+        **asdict(numbers),
+    }
 
 
 def _tensor(images: np.ndarray) -> torch.Tensor:
