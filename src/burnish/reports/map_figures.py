@@ -36,12 +36,12 @@ def show_surface(axes: Axes, surface: np.ndarray, pixel_size: float) -> None:
 
 
 def coloured(surface: np.ndarray) -> np.ndarray:
-    """Blue where the surface is seen, white elsewhere; [y, x, 3], 0 to 255."""
+    """Blue where the surface is seen, white elsewhere; [y, x, 3] uint8."""
     picture = np.full((*surface.shape, 3), 255.0)
     seen = np.isfinite(surface)
     bright = surface[seen][:, None]
     picture[seen] = np.clip(np.array(_BLUE) * bright * 1.35 + 64 * bright**4, 0, 255)
-    return picture
+    return picture.astype(np.uint8)
 
 
 def _extent(section: np.ndarray, pixel_size: float) -> tuple[float, float, float, float]:
