@@ -153,6 +153,21 @@ def test_images_by_row(star):
     assert images.read(torch.tensor([1])).dtype == torch.float32
 
 
+def test_more_stacks_than_stay_open(tmp_path, monkeypatch):
+    monkeypatch.setattr("burnish.io.images._OPEN_STACKS", 2)
+    rows = ""
+    for i in range(5):
+        with new_stack(tmp_path / f"s{i}.mrcs", (2, 8, 8), 2.0) as images:
+            images[:] = np.array([10 * i, 10 * i + 1])[:, None, None]
+        rows += "".join(f"00000{k}@s{i}.mrcs 1 9000 8000 0 0 0 0 0 0 1 a.mrc x\n" for k in (2, 1))
+    head = STAR_31.partition("000002@s.mrcs")[0]
+    (tmp_path / "p.star").write_text(head + rows)
+    file = read_particles(tmp_path / "p.star")
+    images = ImageStacks(file.particles, tmp_path / "p.star")
+    assert images.read(slice(None))[:, 0, 0].tolist() == [1, 0, 11, 10, 21, 20, 31, 30, 41, 40]
+    assert images.read([9, 0, 4])[:, 0, 0].tolist() == [40, 1, 21]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from burnish.core.errors import DataError
 from burnish.data.particles import Particles
-from burnish.io.mrc import MrcHeader, map_stack
+from burnish.io.mrc import MrcHeader, map_stack, read_header
+
+_OPEN_STACKS = 64
 
 
 def find_stack(name: str, star: Path) -> Path | None:
@@ -26,8 +29,8 @@ def find_stack(name: str, star: Path) -> Path | None:
 class ImageStacks:
     """Images of particles by row, from memory-mapped stacks.
 
-    Every stack is opened and every index checked at once, so that a missing or short stack is told before anything is
-    computed; images are read only in `read`.
+    Every stack is looked at and every index checked at once, so that a missing or short stack is told before anything
+    is computed; images are read only in `read`.
 
     Parameters
     ----------
@@ -37,29 +40,42 @@ class ImageStacks:
 
     def __init__(self, particles: Particles, source: Path) -> None:
         self._particles = particles
-        self._maps: list[np.ndarray] = []
+        self._headers: list[MrcHeader] = []
+        self._maps: OrderedDict[int, np.ndarray] = OrderedDict()  # the last ones in use
         stack, index = particles.stack.numpy(), particles.slice_index.numpy()
         boxes = np.array([g.box_size for g in particles.optics])[particles.optics_index.numpy()]
+        order = np.argsort(stack, kind="stable")
+        ends = np.searchsorted(stack[order], np.arange(len(particles.stacks) + 1))
         for number, name in enumerate(particles.stacks):
-            rows = np.flatnonzero(stack == number)
-            images, header = self._open(name, Path(source), int(rows[0]) if len(rows) else 0)
-            self._maps.append(images)
+            rows = order[ends[number] : ends[number + 1]]
+            header = self._look_at(name, Path(source), int(rows[0]) if len(rows) else 0)
+            self._headers.append(header)
             if not len(rows):
                 continue
             _check_indices(source, header, rows, index[rows])
             _check_box(source, header, rows, boxes[rows])
 
     @staticmethod
-    def _open(name: str, source: Path, row: int) -> tuple[np.ndarray, MrcHeader]:
+    def _look_at(name: str, source: Path, row: int) -> MrcHeader:
         found = find_stack(name, source)
         if found is None:
             raise DataError(
                 f"{source}, row {row + 1}: no stack {name}; not in the current folder, {source.parent} or above it"
             )
         try:
-            return map_stack(found)
+            return read_header(found)
         except DataError as error:
             raise DataError(f"{source}, row {row + 1}: {error}") from None
+
+    def _map(self, number: int) -> np.ndarray:
+        """Memory map of a stack; only the last few stay open, since each takes one of the process's file handles."""
+        if number in self._maps:
+            self._maps.move_to_end(number)
+        else:
+            self._maps[number] = map_stack(self._headers[number].path)[0]
+            if len(self._maps) > _OPEN_STACKS:
+                self._maps.popitem(last=False)
+        return self._maps[number]
 
     def __len__(self) -> int:
         return len(self._particles)
@@ -72,12 +88,12 @@ class ImageStacks:
         chosen = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
         stack = self._particles.stack.numpy()[chosen]
         index = self._particles.slice_index.numpy()[chosen]
-        shapes = {self._maps[s].shape[1:] for s in set(stack.tolist())}
+        shapes = {self._headers[s].shape[1:] for s in set(stack.tolist())}
         if len(shapes) > 1:
             raise ValueError(f"images of several sizes cannot be read at once: {sorted(shapes)}")
         images = np.empty((len(chosen), *next(iter(shapes), (0, 0))), np.float32)
         for at in np.lexsort((index, stack)):
-            images[at] = self._maps[stack[at]][index[at]]
+            images[at] = self._map(int(stack[at]))[index[at]]
         return torch.from_numpy(images)
 
 
