@@ -18,8 +18,9 @@ from tests.particles.ctf_refinement.ctf_blobs import (
 
 from burnish.core.errors import DataError
 from burnish.particles.ctf_refinement.comparison import compare, split_into_chunks
+from burnish.particles.ctf_refinement.half_plane import make_half_plane
 from burnish.particles.ctf_refinement.refinement import prepare
-from burnish.particles.ctf_refinement.weights import ShellSums, estimate_weights, survey
+from burnish.particles.ctf_refinement.weights import ShellSums, ShellWeights, estimate_weights, survey
 
 
 def simulated_sums(memory: float, gain: float, n: int = 40000, shells: int = 6) -> tuple[ShellSums, float]:
@@ -60,6 +61,17 @@ def test_memory_gain_and_noise(memory):
     # what is remembered holds signal, too, which makes the model stronger by 2 · memory · gain · ⟨C⁴⟩/⟨C²⟩
     assert found.gain == pytest.approx(0.8, rel=0.03 + 4 * memory)
     assert (found.noise - 4.0).abs().max() < 0.15
+
+
+def test_slope_of_the_reliability():
+    plane = make_half_plane(BOX, PIXEL, 1 / 30, 1 / 4)
+    s = torch.arange(BOX // 2 + 1, dtype=torch.float64) / (BOX * PIXEL)
+    falling = ShellWeights(
+        noise=torch.ones_like(s), gain=1.0, reliability=torch.exp(-3.0 * s), memory=torch.zeros_like(s)
+    )
+    torch.testing.assert_close(falling.reliability_slope(plane), torch.full((len(plane),), -3.0, dtype=torch.float64))
+    ended = replace(falling, reliability=torch.where(s < 0.1, 1.0, 0.0).double())
+    assert bool((ended.reliability_slope(plane) == 0).all())
 
 
 def test_empty_shells_do_no_harm():

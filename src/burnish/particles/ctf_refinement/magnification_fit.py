@@ -61,20 +61,27 @@ def sum_magnification(
     The projection at M·k changes by Σ_ab (∂P/∂k_a) k_b δM_ab (Zivanov, Nakane & Scheres, IUCrJ 7 (2020) 253); the
     derivative is a central difference over one step of the reference's grid. The transfer function is held: what the
     new matrix does to it goes into the astigmatism (`optics.magnification.carry_defocus`).
+
+    The reliability f of a projection falls with resolution, as its noise takes over from the signal. Held at k while
+    the projection moves to M·k, it would draw a common factor of all frequencies away from 1: with the noise N of the
+    projection, E of the gradient at the true matrix is f' E|P|² times weights. The slope in the product with the image
+    is therefore ∂P − ½ (ln f)' P, which makes that expectation vanish.
     """
+    k = plane.frequency
     slopes = _slopes(particles, chunk, half_maps, plane)
+    projection = comparison.projection
     optics = torch.sin(comparison.delay) * comparison.envelope
     turned = comparison.image * torch.polar(torch.ones_like(comparison.odd), -comparison.odd)
     linear, quadratic = weights.linear(plane).to(optics), weights.quadratic(plane).to(optics)
-    k = plane.frequency
-    residual_slope = []
-    for slope in slopes:
-        with_image = optics * (slope.real * turned.real + slope.imag * turned.imag)
-        with_model = optics.square() * (
-            slope.real * comparison.projection.real + slope.imag * comparison.projection.imag
-        )
-        residual_slope.append((linear * with_image - 2.0 * quadratic * with_model).double().sum(dim=0))
-    gradient = torch.stack([(residual_slope[a] * k[:, b]).sum() for a in (0, 1) for b in (0, 1)])
+    fall = 0.5 * weights.reliability_slope(plane).to(k) / plane.s2.sqrt()
+    along = magnified(k, particles.optics[chunk.group].magnification)
+    per_pixel = []
+    for axis, slope in enumerate(slopes):
+        moved = slope - (fall * along[:, axis]) * projection
+        with_image = optics * (moved.real * turned.real + moved.imag * turned.imag)
+        with_model = optics.square() * (slope.real * projection.real + slope.imag * projection.imag)
+        per_pixel.append((linear * with_image - 2.0 * quadratic * with_model).double().sum(dim=0))
+    gradient = torch.stack([(per_pixel[a] * k[:, b]).sum() for a in (0, 1) for b in (0, 1)])
     information = torch.zeros(4, 4, dtype=torch.float64, device=k.device)
     power = 2.0 * quadratic * optics.square()
     for a in (0, 1):

@@ -38,6 +38,20 @@ class ShellWeights:
         """Weight of Re(image* · optics · projection) in the log-likelihood. (p,)"""
         return (2.0 * self.gain * self.reliability / self.noise)[plane.shell]
 
+    def reliability_slope(self, plane: HalfPlane) -> Tensor:
+        """d(ln reliability)/ds, Å, from a line through five shells. (p,)"""
+        step = 1.0 / (plane.box_size * plane.pixel_size)
+        shells = torch.arange(len(self.reliability), device=self.reliability.device)
+        known = self.reliability > 0
+        log = torch.where(known, self.reliability.clamp_min(1e-300).log(), torch.zeros_like(self.reliability))
+        slope = torch.zeros_like(self.reliability)
+        for shell in plane.shell.unique().tolist():
+            near = ((shells - shell).abs() <= 2) & known
+            if int(near.sum()) >= 2:
+                s = shells[near].double() * step
+                slope[shell] = ((s - s.mean()) * log[near]).sum() / (s - s.mean()).square().sum()
+        return slope[plane.shell]
+
     def quadratic(self, plane: HalfPlane) -> Tensor:
         """Weight of |optics · projection|² in the log-likelihood, to be subtracted. (p,)"""
         return ((self.gain * self.reliability).square() / self.noise)[plane.shell]
