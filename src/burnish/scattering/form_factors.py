@@ -85,7 +85,8 @@ def form_factors(
     Parameters
     ----------
     elements : symbols of the atoms as gemmi spells them.
-    charges : formal charges; an ion without an entry in the tables scatters as the neutral atom. Only X-rays see them.
+    charges : formal charges, heeded (for X-rays) only when `gemmi.IT92_set_ignore_charge(False)` was called: as in
+        REFMAC and Servalcat, ions scatter as neutral atoms by default.
     radiation : what is scattered.
     dispersion : (f′, f″) by element symbol, e⁻; f′ is added to the constant term.
 
