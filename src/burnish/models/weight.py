@@ -108,10 +108,10 @@ def plan_balance(history: Sequence[CycleQuality], limits: BalanceLimits) -> Bala
     if now.bond_z > limits.bond_z[1] and bond_settled:
         step = min(1.6, (now.bond_z / limits.bond_z[1]) ** 2 * 1.1)
         data, bond = _tighten(data, bond, limits.bond[1], step)
+    elif now.bond_z < limits.bond_z[0]:
+        bond = max(limits.bond[0], bond / min(2.5, (limits.bond_z[0] / max(now.bond_z, 0.1)) ** 2 * 1.1))
     elif now.bond_z < _SLACK * limits.bond_z[1] and bond > 1.0:
         bond = max(1.0, bond * max(0.75, (now.bond_z / limits.bond_z[1]) ** 2))
-    elif now.bond_z < limits.bond_z[0] and bond_settled:
-        bond = max(limits.bond[0], bond / min(1.6, (limits.bond_z[0] / max(now.bond_z, 0.1)) ** 2 * 1.1))
     if max(now.angle_z / max(limits.slack_angle_z, 1e-6), now.bond_z / limits.bond_z[1]) < 1.0:
         data *= _MORE_DATA
     best = min((q.free_value for q in history[1:] if math.isfinite(q.free_value)), default=math.nan)
