@@ -315,7 +315,7 @@ def _line_search(
     they are."""
     ends = np.cumsum([parameters.xyz.shape[1], parameters.adp.shape[1]])
     p_xyz, p_adp, p_occ = np.split(step, ends)
-    full = (parameters.xyz @ p_xyz, parameters.adp @ p_adp, parameters.occ @ p_occ)
+    full = (parameters.xyz @ p_xyz, _without_common_b(parameters.adp @ p_adp, atoms, system), parameters.occ @ p_occ)
     for fraction in (1.0, 0.5, 0.25):
         moved = moved_atoms(
             atoms, (fraction * full[0], fraction * full[1], fraction * full[2]), system.model.riders, system.parent
@@ -324,6 +324,24 @@ def _line_search(
         if target < start:
             return _Trial(atoms=moved, target=target, fraction=fraction)
     return _Trial(atoms=atoms, target=start, fraction=0.0)
+
+
+def _without_common_b(step: Array, atoms: Atoms, system: RefinementSystem) -> Array:
+    """A step of displacements without the part that all heavy atoms share.
+
+    Blocks of single atoms underestimate how sharply the data know the overall B, so that its step overshoots and swings
+    from cycle to cycle. The scale finds the overall B exactly, and `_with_overall_b` brings it into the atoms.
+    """
+    if not step.any():
+        return step
+    n = len(atoms)
+    aniso, heavy = atoms.is_aniso.numpy(), system.stereochemistry.heavy
+    equivalent = np.where(aniso, EIGHT_PI_SQUARED * step[n:].reshape(n, 6)[:, :3].mean(axis=1), step[:n])
+    common = float(equivalent[heavy].mean())
+    result = step.copy()
+    result[:n] -= np.where(aniso, 0.0, common)
+    result[n:].reshape(n, 6)[aniso, :3] -= common / EIGHT_PI_SQUARED
+    return result
 
 
 def _next_ridge(ridge: float, gained: float, predicted: float, fraction: float) -> float:
