@@ -105,12 +105,29 @@ def test_symmetrised_map_has_the_symmetry(name: str) -> None:
     slices = p.cut_slices(volume, few, lattice.coordinates)
     sums = p.empty_sums(RADIUS)
     p.insert_slices(sums, few, lattice.coordinates, slices, torch.ones(60, len(lattice.shell)))
-    full = symmetrise(fold_origin_plane(sums), operators)
+    full = symmetrise(fold_origin_plane(sums), operators)  # folds in place, once
     found = solve_map(full, SIZE, torch.full((RADIUS + 1,), 1e3, dtype=torch.float64))
     assert float(shell_correlation(found, truth)[1:11].min()) > 0.98
     again = symmetrise(full, operators).values[..., :2] / len(operators)
     tolerance = 1e-4 if name != "C3" else 0.2  # a three-fold leaves the grid and is interpolated
     assert float((again - full.values[..., :2]).norm() / full.values[..., :2].norm()) < tolerance
+
+
+def test_compiled_division_is_that_of_torch() -> None:
+    from burnish.particles.reconstruct import _divide_torch, mean_weights, padded_radius, shell_mean
+    from burnish.particles.volume_kernels import divide
+
+    generator = torch.Generator().manual_seed(6)
+    sums = p.FourierSums(values=torch.rand(22, 22, 12, 3, generator=generator), half=10, radius=4)
+    penalty = torch.rand(6, generator=generator, dtype=torch.float64)
+    fast = torch.zeros(24, 24, 13, dtype=torch.complex64)
+    slow = fast.clone()
+    divide(sums.values.view(-1, 3).numpy(), sums.half, 2, 4.5, penalty.numpy(), fast.numpy())
+    _divide_torch(sums, 4, penalty, slow)
+    assert torch.allclose(fast, slow, atol=1e-5)
+    inside = padded_radius(sums)[:21, :21, :11]  # the outermost row and column are a margin
+    expected = shell_mean(sums.values[:21, :21, :11, 2], (inside / 2 + 0.5).floor().long(), 6)
+    assert torch.allclose(mean_weights(sums), expected, rtol=1e-6)
 
 
 def test_compiled_symmetry_is_that_of_torch() -> None:

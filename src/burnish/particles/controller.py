@@ -94,7 +94,7 @@ class Plan:
     radius : shells that poses are judged by.
     map_radius : shells that the map is made of.
     relaxation : how far the map moves towards its new estimate, 1 for all the way.
-    offset_scale : widens range and step of the shifts' grid.
+    offset_scale : widens the step of the shifts' grid.
     search, search_radius, candidates : whether orientations are searched again, by how many shells, and how many are
         looked at closely.
     steps : Gauss–Newton steps of carried modes.
@@ -187,22 +187,23 @@ def _next_modes(now: Progress, limits: Limits) -> Plan:
     radius = min(limits.nyquist, max(now.radius, wanted))
     sharper = now.shell > 1.15 * now.searched_shell + 2
     search = sharper and (now.searches < 2 or now.ambiguous_frac > 0.15) and now.searched >= 1
-    hard = now.ambiguous_frac > 0.4
+    hard = now.fine_grids > 0  # the posterior was still flat when the coarse grid had no more to give
     return Plan(
         stage="modes",
-        order=limits.fine_order,
+        order=limits.fine_order if hard else limits.coarse_order,
         radius=radius,
         map_radius=_beyond(radius, limits),
         search=search,
-        search_radius=min(radius, limits.fine_shell, 24 if hard else 16),
+        search_radius=min(radius, limits.fine_shell if hard else limits.coarse_shell, 24 if hard else 12),
         candidates=24 if hard else 12,
         limit=12 if hard else 8,
         offset_scale=1.25 if hard else 1.0,
+        window=8.0 if search else 6.0,
     )
 
 
 def _last(limits: Limits) -> Plan:
-    return Plan(stage="last", order=limits.fine_order, radius=limits.nyquist, map_radius=limits.nyquist)
+    return Plan(stage="last", order=limits.fine_order, radius=limits.nyquist, map_radius=limits.nyquist, window=6.0)
 
 
 def _beyond(radius: int, limits: Limits) -> int:

@@ -42,6 +42,9 @@ class Setup:
     store : the images.
     operators : of the point group. (m, 3, 3)
     mask : what references are multiplied by before they are compared. (n, n, n)
+    symmetry : its name.
+    reference_has_ctf : False leaves the CTF out of the first comparison.
+    flattened_fsc : report the FSC inside the mask, corrected for the mask by randomised phases.
     join_shell : below it the halves share their sums, as their orientations could drift apart otherwise.
     offset_range, offset_step : of the grid of shifts, px.
     seed : of the jitter of the grids.
@@ -51,7 +54,10 @@ class Setup:
 
     store: BlockStore
     operators: Tensor
+    symmetry: str
     mask: Tensor
+    reference_has_ctf: bool
+    flattened_fsc: bool
     join_shell: float
     offset_range: float
     offset_step: float
@@ -122,6 +128,14 @@ def load_block(state: State, store: BlockStore, block: int) -> ImageBlock:
     return store.load(block, state.centre, scale, state.norm)
 
 
+def load_for_poses(state: State, setup: Setup, block: int) -> ImageBlock:
+    """The same for comparison with the references: a starting map without CTF correction is compared without a CTF."""
+    loaded = load_block(state, setup.store, block)
+    if setup.reference_has_ctf or state.iteration > 1:
+        return loaded
+    return replace(loaded, transfer=torch.ones_like(loaded.transfer))
+
+
 def pixel_precision(state: State, lattice: Lattice, block: ImageBlock) -> Tensor:
     """1/σ² of each pixel of a block's images. (k,) float32"""
     return (1.0 / state.sigma2[block.half, block.group])[lattice.shell].to(torch.float32)
@@ -145,7 +159,7 @@ def expect_on_grid(
     """
     store = setup.store
     grid = rotation_grid(plan.order, setup.operators, jitter(setup.seed, state.iteration))
-    shifts = shift_disc(setup.offset_range * plan.offset_scale, setup.offset_step * plan.offset_scale)
+    shifts = shift_disc(setup.offset_range, setup.offset_step * plan.offset_scale)
     tally = empty_tally(store)
     halves = []
     for half in (0, 1):
@@ -204,7 +218,7 @@ def _grid_block(
     maximise: bool,
 ) -> _GridPart:
     store = setup.store
-    block = load_block(state, store, number)
+    block = load_for_poses(state, setup, number)
     lattice = store.lattices[block.group]
     bank, precision = banks[block.group], pixel_precision(state, lattice, block)
     pixel = store.particles.optics[block.group].pixel_size
@@ -216,6 +230,7 @@ def _grid_block(
     if not maximise:
         return _GridPart(block=block, found=found, shift_variance=variance, sums=None, noise=())
     weights = dense.drop_tails(found)
+    block = load_block(state, store, number)
     sums = dense.weighted_sums(weights, block, lattice, precision, shifts, counts[block.group])
     noise = dense.model_sums(bank, sums, lattice, precision, store.frame.shells)
     return _GridPart(
@@ -324,7 +339,7 @@ def _search(
     grid: Tensor,
 ) -> Modes:
     """The best rotations of a grid, each with its best shift, as modes of the block."""
-    shifts = shift_disc(setup.offset_range * plan.offset_scale, setup.offset_step * plan.offset_scale)
+    shifts = shift_disc(setup.offset_range, setup.offset_step * plan.offset_scale)
     total = climber.centres[:, None, :] + shifts
     prior = (-0.5 * total.square().sum(2) / climber.sigma_shift**2).to(torch.float32)
     rotations, best = dense.best_rotations(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from burnish.maps.fsc_correction import masked_fsc
 from burnish.particles.expectation import Setup, Tally
 from burnish.particles.projection import PADDING, FourierSums
 from burnish.particles.reconstruct import (
     fold_origin_plane,
-    padded_radius,
+    mean_weights,
     shell_correlation,
-    shell_mean,
     solve_map,
     symmetrise,
 )
@@ -32,7 +33,7 @@ class Maps:
     halves : reference of each half set, filtered. (2, n, n, n)
     unfiltered : of each half set. (2, n, n, n)
     joined : map of all particles, filtered, after the last iteration; else None. (n, n, n)
-    fsc : between the unfiltered half maps. (shells,) float64
+    fsc : between the unfiltered half maps, in the mask and corrected where that was asked for. (shells,) float64
     fsc_masked : the same in the mask that references are multiplied by. (shells,) float64
     ssnr : of a half map, from the one that the filter used. (shells,) float64
     weight : mean Σ CTF²/σ² of a half by shell. (shells,) float64
@@ -62,35 +63,51 @@ def make_maps(
     size = setup.store.frame.size
     whole = [symmetrise(fold_origin_plane(h), setup.operators) for h in halves]
     radius = whole[0].radius
-    shared = _join_low(whole, setup.join_shell)
-    unfiltered = torch.stack([solve_map(h, size, None) for h in shared])
+    _join_low(whole, setup.join_shell)
+    unfiltered = torch.stack([solve_map(h, size, None) for h in whole])
     fsc = shell_correlation(unfiltered[0], unfiltered[1])
     masked = shell_correlation(unfiltered[0] * setup.mask, unfiltered[1] * setup.mask)
     fsc[radius + 1 :] = 0.0
     masked[radius + 1 :] = 0.0
+    if setup.flattened_fsc:
+        fsc = _corrected(unfiltered, setup.mask, setup.seed)
+        fsc[radius + 1 :] = 0.0
     agreement = masked.clamp(0.0, _MOST_SSNR / (1.0 + _MOST_SSNR))
     ssnr = agreement / (1.0 - agreement)
-    solved = torch.stack([solve_map(h, size, ssnr) for h in shared])
+    solved = torch.stack([solve_map(h, size, ssnr) for h in whole])
     references = solved if relaxation == 1.0 else previous + relaxation * (solved - previous)
+    weight = torch.zeros(setup.store.frame.shells, dtype=torch.float64)
+    weight[: radius + 1] = mean_weights(whole[0])[: radius + 1]
     joined = None
     if join:
-        both = replace(whole[0], values=whole[0].values + whole[1].values)
-        joined = solve_map(both, size, 2.0 * ssnr)
-    distance = (padded_radius(shared[0]) / PADDING).round().long()
-    weight = torch.zeros(setup.store.frame.shells, dtype=torch.float64)
-    weight[: radius + 1] = shell_mean(shared[0].values[..., 2], distance, radius + 1)
+        whole[0].values.add_(whole[1].values)
+        joined = solve_map(whole[0], size, 2.0 * ssnr)
     return Maps(
         halves=references, unfiltered=unfiltered, joined=joined, fsc=fsc, fsc_masked=masked, ssnr=ssnr, weight=weight
     )
 
 
-def _join_low(halves: list[FourierSums], shell: float) -> list[FourierSums]:
-    """Average the sums of both halves below a shell: at low resolution they could turn against each other."""
+def _corrected(halves: Tensor, mask: Tensor, seed: int) -> Tensor:
+    """FSC inside the mask without the mask's own correlation (Chen et al. 2013, Ultramicroscopy 135, 24)."""
+    generator = torch.Generator().manual_seed(seed)
+    f1, f2 = torch.fft.rfftn(halves[0]), torch.fft.rfftn(halves[1])
+    curves = masked_fsc(halves[0], halves[1], f1, f2, mask, generator)
+    return curves.corrected.to(torch.float64).clone()
+
+
+def _join_low(halves: list[FourierSums], shell: float) -> None:
+    """Average the sums of both halves below a shell, where they could turn against each other; in place."""
     if shell <= 0:
-        return halves
-    low = padded_radius(halves[0]) <= PADDING * shell
-    mean = 0.5 * (halves[0].values + halves[1].values)
-    return [replace(h, values=torch.where(low[..., None], mean, h.values)) for h in halves]
+        return
+    half = halves[0].half
+    reach = min(half, math.floor(PADDING * shell))
+    line = torch.arange(-reach, reach + 1)
+    low = line[:, None, None] ** 2 + line[None, :, None] ** 2 + torch.arange(reach + 1) ** 2 <= (PADDING * shell) ** 2
+    inner = slice(half - reach, half + reach + 1)
+    parts = [h.values[inner, inner, : reach + 1] for h in halves]
+    mean = 0.5 * (parts[0] + parts[1])
+    for part in parts:
+        part.copy_(torch.where(low[..., None], mean, part))
 
 
 def noise_power(state: State, tally: Tally) -> Tensor:

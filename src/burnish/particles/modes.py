@@ -207,7 +207,7 @@ class Placements:
     blur: Tensor
 
 
-def placements(modes: Modes, weights: Tensor, radius: int, least: float = 1e-3, wide: float = 0.3) -> Placements:
+def placements(modes: Modes, weights: Tensor, radius: int, least: float = 1e-3, wide: float = 0.4) -> Placements:
     """Points at which modes are inserted: the mode itself, or six sigma points where it is wide.
 
     Parameters

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.particles import kernels
+from burnish.particles import kernels, volume_kernels
 from burnish.particles.projection import PADDING, FourierSums, FourierVolume, half_width
 
 # Without a prior, voxels that hardly any slice touched would be noise blown up: at .1 of the shell's mean weight the
@@ -81,21 +81,26 @@ def padded_transform(density: Tensor, radius: int) -> FourierVolume:
     big = small.new_zeros(padded, padded, padded)
     start = padded // 2 - size // 2
     big[start : start + size, start : start + size, start : start + size] = small
-    transform = torch.fft.rfftn(torch.fft.ifftshift(big))
     half = half_width(radius)
-    rows = torch.arange(-half, half + 2, device=density.device) % padded
-    columns = torch.arange(half + 2, device=density.device).clamp(max=padded // 2)
-    values = transform[rows][:, rows][:, :, columns]
+    transform = torch.fft.rfftn(big)
+    values = torch.empty(2 * half + 2, 2 * half + 2, half + 2, dtype=torch.complex64, device=density.device)
+    if density.device.type == "cpu":
+        volume_kernels.centre_values(transform.numpy(), half, values.numpy())
+    else:
+        line = torch.arange(-half, half + 2, device=density.device)
+        columns = torch.arange(half + 2, device=density.device)
+        sign = 1.0 - 2.0 * ((line[:, None, None] + line[None, :, None] + columns) % 2)
+        values = transform[line % padded][:, line % padded][:, :, columns.clamp(max=padded // 2)] * sign
     return FourierVolume(values=values.contiguous(), half=half, radius=radius)
 
 
 def fold_origin_plane(sums: FourierSums) -> FourierSums:
-    """Give the plane x = 0 what was put on its Friedel mates: inserting writes only one of the two."""
-    values = sums.values.clone()
+    """Give the plane x = 0 what was put on its Friedel mates, since inserting writes only one of the two; in place,
+    once."""
     n = 2 * sums.half + 1  # the last row is a margin without a mate
-    plane = sums.values[:n, :n, 0]
-    values[:n, :n, 0] = plane + plane.flip(0, 1) * plane.new_tensor([1.0, -1.0, 1.0])
-    return FourierSums(values=values, half=sums.half, radius=sums.radius)
+    plane = sums.values[:n, :n, 0].clone()
+    sums.values[:n, :n, 0] = plane + plane.flip(0, 1) * plane.new_tensor([1.0, -1.0, 1.0])
+    return sums
 
 
 def padded_radius(sums: FourierSums) -> Tensor:
@@ -183,18 +188,50 @@ def solve_map(sums: FourierSums, size: int, ssnr: Tensor | None) -> Tensor:
     SSNR/⟨den⟩.
     """
     radius = sums.radius
-    distance = padded_radius(sums) / PADDING
-    shells = distance.round().long()
-    mean = shell_mean(sums.values[..., 2], shells, radius + 2)
-    mean = mean.clamp(min=1e-30)
+    mean = mean_weights(sums)
     penalty = _FLOOR * mean
     if ssnr is not None:
         penalty = torch.maximum(mean / ssnr_to(radius + 2, ssnr).clamp(min=1e-6), 1e-3 * mean)
-    inside = distance <= radius + 0.5
-    denominator = sums.values[..., 2] + penalty.to(sums.values.dtype)[shells.clamp(max=radius + 1)]
-    ratio = torch.where(inside[..., None], sums.values[..., :2] / denominator[..., None], 0.0)
-    values = torch.view_as_complex(ratio.contiguous())
-    return _to_density(_fill_centre(values, sums.half), sums.half, radius, size)
+    small = work_size(radius, size)
+    padded = PADDING * small
+    transform = torch.zeros(padded, padded, padded // 2 + 1, dtype=torch.complex64, device=sums.values.device)
+    if sums.values.device.type == "cpu":
+        volume_kernels.divide(
+            sums.values.view(-1, 3).numpy(), sums.half, PADDING, radius + 0.5, penalty.numpy(), transform.numpy()
+        )
+    else:
+        _divide_torch(sums, radius, penalty, transform)
+    _fill_centre(transform)
+    return _to_density(transform, small, size)
+
+
+def mean_weights(sums: FourierSums) -> Tensor:
+    """Mean of Σ CTF²/σ² over each shell, not quite zero anywhere. (radius + 2,) float64"""
+    count = sums.radius + 2
+    if sums.values.device.type != "cpu":
+        distance = padded_radius(sums) / PADDING
+        return shell_mean(sums.values[..., 2], (distance + 0.5).floor().long(), count).clamp(min=1e-30)
+    total, number = np.zeros(count), np.zeros(count, np.int64)
+    volume_kernels.shell_weights(sums.values.view(-1, 3).numpy(), sums.half, PADDING, total, number)
+    return torch.from_numpy(total / np.maximum(number, 1)).clamp(min=1e-30)
+
+
+def _divide_torch(sums: FourierSums, radius: int, penalty: Tensor, transform: Tensor) -> None:
+    """What `volume_kernels.divide` does, on any device."""
+    distance = padded_radius(sums) / PADDING
+    shells = (distance + 0.5).floor().long().clamp(max=radius + 1)
+    denominator = sums.values[..., 2] + penalty.to(sums.values)[shells]
+    ratio = torch.where(
+        ((distance <= radius + 0.5) & (denominator > 0))[..., None], sums.values[..., :2] / denominator[..., None], 0.0
+    )
+    reach = min(sums.half, transform.shape[0] // 2 - 1)
+    line = torch.arange(-reach, reach + 1, device=transform.device)
+    columns = torch.arange(reach + 1, device=transform.device)
+    sign = 1.0 - 2.0 * ((line[:, None, None] + line[None, :, None] + columns) % 2)
+    inner = slice(sums.half - reach, sums.half + reach + 1)
+    values = torch.view_as_complex(ratio[inner, inner, : reach + 1].contiguous()) * sign
+    rows = line % transform.shape[0]
+    transform[rows[:, None], rows[None, :], : reach + 1] = values
 
 
 def ssnr_to(count: int, ssnr: Tensor) -> Tensor:
@@ -204,34 +241,30 @@ def ssnr_to(count: int, ssnr: Tensor) -> Tensor:
     return torch.cat([ssnr, ssnr[-1:].expand(count - len(ssnr))])
 
 
-def _fill_centre(values: Tensor, half: int) -> Tensor:
-    """Slices reach no padded pixel between the origin and the first ring: give those the mean of both, real."""
-    values = values.clone()
-    ring = values[half - 2 : half + 3, half - 2 : half + 3, :3].real
-    line = torch.arange(-2, 3, device=values.device)
-    r2 = line[:, None, None] ** 2 + line[None, :, None] ** 2 + torch.arange(3, device=values.device) ** 2
-    between = (r2 > 0) & (r2 < 4)
+def _fill_centre(transform: Tensor) -> None:
+    """Slices reach no padded pixel between the origin and the first ring: give those the mean of both, real; in
+    place."""
+    n = transform.shape[0]
+    line = torch.arange(-2, 3, device=transform.device)
+    columns = torch.arange(3, device=transform.device)
+    r2 = line[:, None, None] ** 2 + line[None, :, None] ** 2 + columns**2
+    sign = 1.0 - 2.0 * ((line[:, None, None] + line[None, :, None] + columns) % 2)
+    rows = line % n
+    patch = transform[rows[:, None], rows[None, :], :3]
+    ring = patch.real * sign
     mean = 0.5 * (ring[2, 2, 0] + ring[r2 == 4].mean())
-    patch = values[half - 2 : half + 3, half - 2 : half + 3, :3]
-    patch[between] = mean.to(values.dtype)
-    return values
+    patch = torch.where((r2 > 0) & (r2 < 4), (mean * sign).to(patch.dtype), patch)
+    transform[rows[:, None], rows[None, :], :3] = patch
 
 
-def _to_density(values: Tensor, half: int, radius: int, size: int) -> Tensor:
-    small = work_size(radius, size)
-    padded = PADDING * small
-    device = values.device
-    reach = min(half, padded // 2 - 1)
-    transform = torch.zeros(padded, padded, padded // 2 + 1, dtype=values.dtype, device=device)
-    line = torch.arange(-reach, reach + 1, device=device)
-    rows = line % padded
-    block = values[half - reach : half + reach + 1, half - reach : half + reach + 1, : reach + 1]
-    transform[rows[:, None], rows[None, :], : reach + 1] = block
-    big = torch.fft.fftshift(torch.fft.irfftn(transform, s=(padded,) * 3))
+def _to_density(transform: Tensor, small: int, size: int) -> Tensor:
+    """Map of `size` voxels from the padded transform of a box of `small`, whose origin is in its middle."""
+    padded = transform.shape[0]
+    big = torch.fft.irfftn(transform, s=(padded,) * 3)
     start = padded // 2 - small // 2
     density = big[start : start + small, start : start + small, start : start + small]
-    sphere = radial_distance(small, device) < small / 2
-    density = torch.where(sphere, density / interpolation_damping(small, device), 0.0)
+    sphere = radial_distance(small, transform.device) < small / 2
+    density = torch.where(sphere, density / interpolation_damping(small, transform.device), 0.0)
     # slices carry the transform of the full box's voxels: values per voxel of the reduced box are smaller by the ratio
     density = density * (small / size) ** 3
     return density if small == size else torch.fft.irfftn(
@@ -269,8 +302,3 @@ def soft_sphere(size: int, radius: float, edge: float) -> Tensor:
     """Round mask of `radius` voxels with a raised-cosine edge. (size, size, size) float32"""
     r = radial_distance(size)
     return 0.5 + 0.5 * torch.cos(math.pi * ((r - radius) / edge).clamp(0.0, 1.0))
-
-
-def half_transform_radii(size: int) -> np.ndarray:
-    """Radii of the elements of `rfftn` as an array, for writers."""
-    return shells_of_transform(size).numpy()

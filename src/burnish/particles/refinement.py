@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from burnish.core.events import Message
 from burnish.geometry.rotations import rotation_angle
 from burnish.geometry.sampling import angular_step
 from burnish.particles import controller
@@ -24,6 +25,7 @@ from burnish.particles.expectation import (
     load_block,
     no_modes,
 )
+from burnish.particles.frames import rejoin_halves
 from burnish.particles.maximisation import (
     Maps,
     extend_outwards,
@@ -49,7 +51,6 @@ class Corrections:
     scale: bool = True
     norm: bool = True
     absolute_greyscale: bool = False
-    reference_has_ctf: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +183,14 @@ def _advance(state: State, setup: Setup, plan: Plan, found: Expectation, maps: M
         sigma_shift=shift_deviation(tally, setup),
         progress=progress,
     )
+    if plan.stage == "last":
+        return after
+    after, angle = rejoin_halves(
+        after, setup.store.particles.half_set, setup.symmetry, setup.join_shell, float(plan.map_radius)
+    )
+    if angle != 0.0:
+        degrees = math.degrees(angle)
+        setup.listener(Message(f"the halves had turned by {degrees:.1f}° about the axis; turned back", "warning"))
     return recentre(after) if plan.stage == "modes" else after
 
 

@@ -153,12 +153,12 @@ class BlockStore:
     def _transformed(self, block: int, centres: Tensor) -> tuple[Tensor, Tensor]:
         index, group = self.blocks[block], self.group(block)
         kept = self._cache.get(block)
+        if kept is not None and torch.equal(kept.centres, centres):
+            return kept.masked, kept.whole
+        # always the whole block: a transform of fewer images differs in its last bits, and resuming must not
         if kept is not None:
-            moved = (kept.centres != centres).any(1)
-            if bool(moved.any()):
-                masked, whole = self._transform(index[moved], group, centres[moved])
-                kept.masked[moved], kept.whole[moved] = masked, whole
-                kept.centres[moved] = centres[moved]
+            kept.masked, kept.whole = self._transform(index, group, centres)
+            kept.centres = centres.clone()
             return kept.masked, kept.whole
         masked, whole = self._transform(index, group, centres)
         size = 2 * masked.numel() * 8

@@ -31,7 +31,8 @@ class Refine3DReport:
     surface : shaded picture of it [y, x].
     rot_deg, tilt_deg : views of the particles, °.
     max_weight : share of the best pose of each particle.
-    remarks : sentences that the reader should not miss.
+    remarks : what was done to the inputs.
+    findings : what the reader must know before trusting the result.
     inputs : (what, value).
     """
 
@@ -48,6 +49,7 @@ class Refine3DReport:
     tilt_deg: np.ndarray
     max_weight: np.ndarray
     remarks: Sequence[str]
+    findings: Sequence[str]
     inputs: Sequence[tuple[str, str]]
 
 
@@ -58,7 +60,7 @@ def refine3d_figures(report: Refine3DReport) -> list[tuple[Figure, str]]:
         (_course_figure(report), "Resolution, certainty of the poses, and movement, by iteration."),
         (
             _views_figure(report),
-            "Views of the particles, both hemispheres, and the share of each particle's best pose.",
+            "Views of the particles, one of each set of symmetry mates, and the share of each best pose.",
         ),
         (_map_figure(report), "Sections through the middle of the map, and its surface at three standard deviations."),
     ]
@@ -112,22 +114,22 @@ def _views_figure(report: Refine3DReport) -> Figure:
     figure, (north, south, shares) = new_figure(11.0, 3.6, columns=3)
     rot, tilt = np.radians(report.rot_deg), np.radians(report.tilt_deg)
     upper = tilt <= np.pi / 2
+    bins = int(np.clip(np.sqrt(max(len(rot), 1)), 8, 48))
     for axes, chosen, name in ((north, upper, "seen from +z"), (south, ~upper, "seen from −z")):
-        _hemisphere(axes, rot[chosen], np.minimum(tilt, np.pi - tilt)[chosen], name)
+        _hemisphere(axes, rot[chosen], np.minimum(tilt, np.pi - tilt)[chosen], bins, name)
     shares.hist(report.max_weight, bins=np.linspace(0, 1, 21).tolist(), color=BLUE)
     shares.set(title="Share of the best pose", xlabel="share", ylabel="particles", xlim=(0, 1))
     return figure
 
 
-def _hemisphere(axes: Axes, azimuth: np.ndarray, polar: np.ndarray, title: str) -> None:
+def _hemisphere(axes: Axes, azimuth: np.ndarray, polar: np.ndarray, bins: int, title: str) -> None:
     """Density of views on a hemisphere, in Lambert's equal-area projection."""
     radius = np.sqrt(2.0) * np.sin(polar / 2.0)
     x, y = radius * np.cos(azimuth), radius * np.sin(azimuth)
-    bins = int(np.clip(np.sqrt(max(len(x), 1)), 8, 48))
     edges = np.linspace(-1.0, 1.0, bins + 1)
     counts, _, _ = np.histogram2d(y, x, bins=(edges, edges))
     middle = 0.5 * (edges[1:] + edges[:-1])
-    counts[np.hypot(middle[:, None], middle[None, :]) > 1.0 + 1.0 / bins] = np.nan
+    counts[np.hypot(middle[:, None], middle[None, :]) > 1.0] = np.nan
     picture = axes.imshow(counts, origin="lower", extent=(-1, 1, -1, 1), cmap="viridis", interpolation="nearest")
     t = np.linspace(0, 2 * np.pi, 181)
     axes.plot(np.cos(t), np.sin(t), color=GREY, lw=1)
@@ -167,7 +169,8 @@ def refine3d_page(report: Refine3DReport, pictures: Sequence[tuple[bytes, str]])
             ("width of shifts", f"{last['accuracy_shift']:.2f} Å"),
         ]
     )
-    notes: list[Block] = [Note(text, "warning") for text in report.remarks]
+    notes: list[Block] = [Note(text, "warning") for text in report.findings]
+    notes += [Note(text, "info") for text in report.remarks]
     course = Table(
         ["iteration", *report.history[-1]],
         [[str(i + 1), *(f"{v:.4g}" for v in h.values())] for i, h in enumerate(report.history)],

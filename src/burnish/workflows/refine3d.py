@@ -54,7 +54,6 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
         scale=options.scale_correction,
         norm=options.norm_correction,
         absolute_greyscale=options.absolute_greyscale,
-        reference_has_ctf=options.reference_ctf_corrected,
     )
     limits = refinement.make_limits(
         setup, initial_lowpass=options.initial_lowpass, fine_order=fine_order, max_iterations=options.max_iterations
@@ -134,6 +133,9 @@ def _setup(options: Refine3DOptions, inputs: Inputs, symmetry: str, block_size: 
     return Setup(
         store=store,
         operators=point_group(symmetry),
+        symmetry=symmetry,
+        reference_has_ctf=options.reference_ctf_corrected,
+        flattened_fsc=options.solvent_flattened_fsc,
         mask=sphere if inputs.mask is None else inputs.mask,
         join_shell=frame.shell(options.join_halves) if options.join_halves > 0 else 0.0,
         offset_range=options.offset_range,

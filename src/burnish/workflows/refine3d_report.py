@@ -37,7 +37,8 @@ def write_report(
         rot_deg=rot,
         tilt_deg=tilt,
         max_weight=iteration.tally.max_weight.numpy(),
-        remarks=[*outputs.inputs.remarks, *said],
+        remarks=outputs.inputs.remarks,
+        findings=said,
         inputs=[
             ("particles", f"{outputs.options.particles}: {len(outputs.inputs.rows)}"),
             ("reference", str(outputs.options.reference)),
