@@ -24,7 +24,7 @@ SWAPS = {
 }
 BUMP_WEIGHT, BOND_WEIGHT = 10.0, 4.0
 BOND_OVERLAP = 0.6  # Å
-CLEAR_GAIN = 2.0  # of the score: a flip is reported when it gains at least this
+CLEAR_GAIN = 4.0  # of the score: more than one good hydrogen bond, which counts 3.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

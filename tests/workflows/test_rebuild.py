@@ -1,0 +1,117 @@
+"""`burnish rebuild` and `burnish cycle` on a small simulated crystal with planted errors, from files to files."""
+
+import json
+import math
+
+import gemmi
+import numpy as np
+import pytest
+from tests.workflows.small_crystal import CELL, GROUP, amplitudes, helix
+
+from burnish.chemistry.edit_model import with_positions, with_waters
+from burnish.chemistry.residues import residue_views
+from burnish.cli.main import main
+from burnish.data.reflections import Crystal
+from burnish.io.models import atoms_of, read_model
+from burnish.rebuild.conformations import with_peptide_turned
+from burnish.symmetry.images import images_near
+
+TURNED = 3  # index of the residue whose peptide is turned over
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    code = ended.value.code
+    return code if isinstance(code, int) else 0
+
+
+def water_places(structure: gemmi.Structure) -> list[tuple[float, float, float]]:
+    """Beyond the last oxygens of the helix, where neither it nor its mates are in the way."""
+    places = []
+    heavy = atoms_of(structure).xyz.numpy()
+    for residue in list(structure[0]["A"])[-4:]:
+        c, o = (np.array(residue[n][0].pos.tolist()) for n in ("C", "O"))
+        spot = o + 2.8 * (o - c) / np.linalg.norm(o - c)
+        around = images_near(Crystal(cell=CELL, space_group=GROUP), heavy, spot[None], 3.5).xyz
+        away = np.sort(np.linalg.norm(around - spot, axis=1))
+        if away[0] > 2.7 and away[1] > 3.2:
+            places.append((float(spot[0]), float(spot[1]), float(spot[2])))
+    return places
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """Truth with waters, data of it, and a model without them and with a peptide turned over."""
+    folder = tmp_path_factory.mktemp("rebuild")
+    bare = helix()
+    truth, _ = with_waters(bare, water_places(bare), [18.0] * len(water_places(bare)))
+    truth.setup_cell_images()
+    hkl, f, sigma = amplitudes(truth)
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup = gemmi.SpaceGroup(GROUP)
+    mtz.set_cell_for_all(truth.cell)
+    mtz.add_dataset("native")
+    for label, kind in (("FP", "F"), ("SIGFP", "Q"), ("FREE", "I")):
+        mtz.add_column(label, kind)
+    flags = np.random.default_rng(4).integers(0, 10, len(f))
+    mtz.set_data(np.column_stack([hkl, f, sigma, flags]).astype(np.float32))
+    mtz.write_to_file(str(folder / "data.mtz"))
+    turned = with_peptide_turned(atoms_of(bare).xyz.numpy(), residue_views(bare[0]), TURNED, math.pi)
+    assert turned is not None
+    with_positions(bare, turned).make_mmcif_document().write_file(str(folder / "model.cif"))
+    return folder, truth
+
+
+def oxygen(structure: gemmi.Structure) -> np.ndarray:
+    return np.array(structure[0]["A"][TURNED]["O"][0].pos.tolist())
+
+
+def test_rebuild_turns_the_peptide_back_and_finds_the_waters(case, capsys):
+    folder, truth = case
+    assert run("rebuild", folder / "model.cif", folder / "data.mtz", "--out", folder / "out", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    moves = [json.loads(line) for line in (folder / "out" / "moves.jsonl").read_text().splitlines()]
+    assert len(moves) == summary["moves"]
+    rebuilt = read_model(folder / "out" / "rebuilt.cif").structure
+    before = read_model(folder / "model.cif").structure
+    assert np.linalg.norm(oxygen(before) - oxygen(truth)) > 2.0
+    assert np.linalg.norm(oxygen(rebuilt) - oxygen(truth)) < 0.6
+    flips = [m for m in moves if m["accepted"] and m["kind"] in ("peptide flip", "backbone")]
+    assert len(flips) >= 1
+    assert flips[0]["after"]["energy"] < flips[0]["before"]["energy"]
+    # the record holds what undoes it
+    undone = dict(flips[0]["undo"])
+    name = f"A {TURNED + 1} ALA O"
+    assert undone[name] == pytest.approx(oxygen(before).tolist(), abs=1e-3)
+    assert "<html" in (folder / "out" / "moves.html").read_text()
+
+
+def test_cycle_keeps_the_best_round(case, capsys):
+    folder, truth = case
+    out = folder / "cycle"
+    arguments = ["--out", out, "--rounds", 2, "--cycles", 4, "--final-cycles", 4, "--json"]
+    assert run("cycle", folder / "model.cif", folder / "data.mtz", *arguments) == 0
+    summary = json.loads(capsys.readouterr().out)
+    rounds = json.loads((out / "rounds.json").read_text())
+    assert rounds[summary["best_round"]]["best"]
+    assert summary["r_free"] < rounds[0]["r_free"] - 0.03
+    refined = read_model(out / "refined.cif").structure
+    assert np.linalg.norm(oxygen(refined) - oxygen(truth)) < 0.4
+    waters = np.array([s.atom.pos.tolist() for s in refined[0].all() if s.residue.is_water()])
+    places = np.array(water_places(helix()))
+    found = np.linalg.norm(waters[:, None] - places[None], axis=2).min(axis=0)
+    assert len(places) >= 1
+    assert (found < 0.6).all()
+    for name in ("refined.pdb", "refined.mtz", "refined.json", "moves.jsonl", "moves.html", "validation.json"):
+        assert (out / name).exists()
+    assert (out / "round_00" / "refined.cif").exists()
+
+
+def test_bad_input_leaves_nothing_behind(case, tmp_path, capsys):
+    folder, _ = case
+    assert run("cycle", tmp_path / "none.pdb", folder / "data.mtz", "--out", tmp_path / "out") == 2
+    assert "none.pdb" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert run("rebuild", folder / "model.cif", tmp_path / "none.mtz", "--out", tmp_path / "out") == 2
+    assert not (tmp_path / "out").exists()
