@@ -166,6 +166,8 @@ def test_faults_of_the_model(fault, case, tmp_path, capsys):
         (("--twin",), "no twin law goes with P 21 21 21"),
         (("--target", "intensity"), "the data hold no intensities"),
         (("--target", "phased"), "no Hendrickson-Lattman coefficients"),
+        (("--target", "anomalous"), "no amplitudes of Bijvoet pairs"),
+        (("--dispersion", "Se,4"), "ELEMENT,f′,f″ expected"),
         (("--tls", "groups.tls"), "--tls: not there yet"),
         (("--smiles", "CCO"), "NAME=SMILES"),
         (("--nonsense", "1"), "nonsense"),

@@ -21,7 +21,7 @@ _SIGMA_TYPE = {"F": "Q", "J": "Q", "G": "L", "K": "M"}
 _QUANTITY = {"F": "F", "J": "I", "G": "F±", "K": "I±"}
 # what programs call calculated amplitudes: never data, whatever stands beside them
 _CALCULATED = re.compile(
-    r"^(FC|FCALC|F[-_]?CALC|F[-_]?MODEL|F[-_]?MASK|F[-_]?BULK|F[-_]?PART|FWT|DELFWT|2?M?F(O|OBS)?WT|2?M?D?FOFC|FDM|FCOMB|FOFC|FEM)"
+    r"^(FC|FCALC|F[-_]?CALC|F[-_]?MODEL|F[-_]?MASK|F[-_]?BULK|F[-_]?PART|FWT|DELFWT|2?M?F(O|OBS)?WT|2?M?D?FOFC|FDM|FCOMB|FOFC|FEM|FAN$|F?ANOM)"
 )
 _SIGN = re.compile(r"\((\+|-)\)|(?<=[A-Z_])(PLUS|MINUS)\b|(?<=[FI])(\+|-)(?=$|_)")
 

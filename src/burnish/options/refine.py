@@ -30,6 +30,10 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     mask_radius: float = Field(3.0, gt=0.0, le=20.0, description="Density within this of the model counts, Å.")
     cross_validation: bool = Field(False, description="Refine against half map 1 as well, and judge by half map 2.")
 
+    predicted: bool = Field(
+        False, description="The model is a prediction: B is pLDDT and becomes B, residues below 50 are left out."
+    )
+
     # what to take from the data
     labels: str | None = Field(
         None, description="Columns to take, VALUE,SIGMA or the four of ± pairs; found by convention when not given."
@@ -52,11 +56,15 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
 
     # how to refine
     cycles: int = Field(10, ge=0, le=1000, description="Number of cycles; 0 only scores the model.")
-    target: Literal["ml", "intensity", "phased", "ls"] = Field(
+    target: Literal["ml", "intensity", "phased", "anomalous", "ls"] = Field(
         "ml",
         description="Maximum likelihood on amplitudes, on intensities, with experimental phases (Hendrickson-Lattman "
-        "coefficients), or least squares.",
+        "coefficients), on Bijvoet pairs, or least squares.",
     )
+    wavelength: float | None = Field(
+        None, gt=0.0, le=10.0, description="Wavelength, Å, for f′ and f″; from the data for the anomalous target."
+    )
+    dispersion: tuple[str, ...] = Field((), description="ELEMENT,f′,f″ as measured, e⁻; may be given again.")
     weight: float | None = Field(
         None, gt=0.0, description="Weight of the data against geometry; automatic if not given."
     )
@@ -81,6 +89,15 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     def _two_or_four_labels(cls, value: str | None) -> str | None:
         if value is not None and len([p for p in value.split(",") if p.strip()]) not in (1, 2, 4):
             raise ValueError("VALUE,SIGMA or VALUE+,SIGMA+,VALUE-,SIGMA- expected")
+        return value
+
+    @field_validator("dispersion")
+    @classmethod
+    def _named_dispersion(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            parts = item.split(",")
+            if len(parts) != 3 or not all(_is_number(p) for p in parts[1:]):
+                raise ValueError(f"ELEMENT,f′,f″ expected (as Se,-8.1,4.5), found {item}")
         return value
 
     @field_validator("smiles")
@@ -110,3 +127,11 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
         if self.d_max and self.d_min >= self.d_max:
             raise ValueError(f"--d-min {self.d_min:g} must be smaller than --d-max {self.d_max:g}")
         return self
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -60,7 +60,7 @@ def read_start(options: RebuildOptions | CycleOptions, listener: Listener, cycle
 
 def make_term(start: Start, listener: Listener) -> CrystalTerm:
     """The data as the engines see them."""
-    return data_term(start.options, start.inputs.data.reflections, listener)
+    return data_term(start.options, start.inputs.data, start.inputs.refinable.atoms.elements, listener)
 
 
 def with_structure(start: Start, structure: gemmi.Structure) -> RefineInputs:

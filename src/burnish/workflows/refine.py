@@ -49,7 +49,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     refuse_no_working_data(inputs.data)
     settings = refinement_settings(options)
     device = chosen_device(options.device)
-    term = data_term(options, inputs.data.reflections, listener)
+    term = data_term(options, inputs.data, inputs.refinable.atoms.elements, listener)
     system = make_system(
         inputs.refinable,
         settings,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,23 +19,28 @@ from burnish.core.events import Listener, Message
 from burnish.data.reflections import Crystal, Reflections
 from burnish.io.free_flags import twin_agreement
 from burnish.io.models import ModelFile, agree_on_crystal, atoms_of, read_model
+from burnish.io.predictions import from_prediction
 from burnish.io.reflections import DataRequest, DiffractionData, read_reflections
+from burnish.models.anomalous_target import AnomalousTarget
 from burnish.models.crystal_term import CrystalSettings, CrystalTerm
 from burnish.models.french_wilson import french_wilson
 from burnish.models.intensity_target import IntensityTarget
 from burnish.models.phased_target import PhasedTarget
+from burnish.models.predicted import LEAST_CONFIDENT, looks_predicted
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel
 from burnish.models.targets import AmplitudeTarget, LeastSquaresTarget, Target
 from burnish.models.twin_target import TwinTarget
 from burnish.models.twinning import twin_laws
 from burnish.options.refine import RefineOptions
+from burnish.scattering.dispersion import dispersion_at
 from burnish.scattering.form_factors import Radiation
 
 TARGETS: dict[str, Callable[[Reflections], Target]] = {
     "ml": AmplitudeTarget,
     "intensity": IntensityTarget,
     "phased": PhasedTarget,
+    "anomalous": AnomalousTarget,
     "ls": LeastSquaresTarget,
 }
 TOGETHER = 0.5  # share of twin mates of free reflections that must be free; .05 is chance
@@ -88,6 +93,7 @@ def restrained_model(
     options: RefineOptions, structure: gemmi.Structure, crystal: Crystal | None, listener: Listener
 ) -> tuple[Library, Topology, RefinableModel]:
     """Dictionaries of a structure's components, its restraints, and the model for the engine."""
+    structure = _as_crystal_model(options, structure, listener)
     examples = {residue.name: residue for chain in structure[0] for residue in chain}
     library = read_library(
         sorted(examples),
@@ -111,6 +117,20 @@ def restrained_model(
         labels=atom_labels(topology.structure),
     )
     return library, topology, refinable
+
+
+def _as_crystal_model(options: RefineOptions, structure: gemmi.Structure, listener: Listener) -> gemmi.Structure:
+    """A prediction made into a model with B, when the user says so; a warning when it seems to be one."""
+    if options.predicted:
+        model, dropped = from_prediction(structure)
+        left_out = f"; {dropped} residues below {LEAST_CONFIDENT:g} are left out" if dropped else ""
+        listener(Message(f"{options.model.name}: B from pLDDT{left_out}"))
+        return model
+    atoms = atoms_of(structure)
+    if looks_predicted(atoms.b_iso.numpy(), atoms.residue.numpy()):
+        text = f"{options.model.name}: B is the same in each residue and may be pLDDT; if so, give --predicted"
+        listener(Message(text, "warning"))
+    return structure
 
 
 def data_request(options: RefineOptions) -> DataRequest:
@@ -179,15 +199,41 @@ def _refuse_unbuilt(options: RefineOptions) -> None:
         raise InputError(f"--tls {options.tls}: groups from a file are not read yet in this version; use auto or none")
 
 
-def data_term(options: RefineOptions, reflections: Reflections, listener: Listener) -> CrystalTerm:
-    """The measured data as the engine sees them."""
+def data_term(
+    options: RefineOptions, data: DiffractionData, elements: Iterable[str], listener: Listener
+) -> CrystalTerm:
+    """The measured data as the engine sees them; `elements` are those of the model."""
+    reflections = data.reflections
     return CrystalTerm(
         reflections,
         target=_target(options, reflections, listener),
-        settings=CrystalSettings(radiation=Radiation(options.radiation), shells=report_shells(reflections)),
+        settings=CrystalSettings(
+            radiation=Radiation(options.radiation),
+            shells=report_shells(reflections),
+            dispersion=_dispersion(options, data, elements, listener),
+        ),
         listener=listener,
         device=chosen_device(options.device),
     )
+
+
+def _dispersion(
+    options: RefineOptions, data: DiffractionData, elements: Iterable[str], listener: Listener
+) -> dict[str, tuple[float, float]] | None:
+    """f′ and f″ by element; f″ only for Bijvoet pairs, and None where neither was asked for."""
+    anomalous = options.target == "anomalous"
+    wavelength = options.wavelength or (data.wavelength if anomalous else None)
+    measured = {p[0]: (float(p[1]), float(p[2])) for p in (item.split(",") for item in options.dispersion)}
+    if wavelength is None and not measured:
+        if anomalous:
+            raise InputError(
+                f"{data.source}: no wavelength in the file; give --wavelength or --dispersion ELEMENT,f′,f″"
+            )
+        return None
+    found = {**(dispersion_at(elements, wavelength) if wavelength is not None else {}), **measured}
+    told = "; ".join(f"{name} {real:.2f} {imaginary:.2f}" for name, (real, imaginary) in sorted(found.items()))
+    listener(Message(f"f′ f″ in e⁻{f' at {wavelength:.4f} Å' if wavelength is not None else ''}: {told}"))
+    return found if anomalous else {name: (real, 0.0) for name, (real, _) in found.items()}
 
 
 def _target(options: RefineOptions, reflections: Reflections, listener: Listener) -> Target:

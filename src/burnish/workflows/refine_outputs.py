@@ -26,7 +26,7 @@ from burnish.io.reflection_writer import OutputColumn, write_reflections
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_term import DataStatistics
-from burnish.models.density_maps import map_coefficients, phases_deg
+from burnish.models.density_maps import anomalous_coefficients, map_coefficients, phases_deg
 from burnish.models.refinement import CycleRecord, RefinementState
 from burnish.models.refinement_system import RefinementSystem
 from burnish.models.uncertainties import standard_uncertainties
@@ -126,6 +126,8 @@ def write_maps(options: RefineOptions, job: Job, done: Finished) -> None:
         ("FC", "PHIC", maps.f_calc),
         ("FC_ALL", "PHIC_ALL", maps.f_model),
     ]
+    if reflections.anomalous is not None and reflections.anomalous.f_obs is not None:
+        pairs.append(("FAN", "PHAN", anomalous_coefficients(done.term)))
     for amplitude, phase, coefficient in pairs:
         columns.append(OutputColumn(label=amplitude, kind="F", values=coefficient.abs()))
         columns.append(OutputColumn(label=phase, kind="P", values=phases_deg(coefficient)))
