@@ -168,7 +168,7 @@ def test_faults_of_the_model(fault, case, tmp_path, capsys):
         (("--target", "phased"), "no Hendrickson-Lattman coefficients"),
         (("--target", "anomalous"), "no amplitudes of Bijvoet pairs"),
         (("--dispersion", "Se,4"), "ELEMENT,f′,f″ expected"),
-        (("--tls", "groups.tls"), "--tls: not there yet"),
+        (("--tls", "groups.tls"), "groups.tls: no such file"),
         (("--smiles", "CCO"), "NAME=SMILES"),
         (("--nonsense", "1"), "nonsense"),
     ],

@@ -73,7 +73,7 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     occupancies: bool = Field(True, description="Refine occupancies of alternate conformers.")
     ncs: Literal["auto", "on", "off"] = Field("auto", description="Restraints between copies of a chain.")
     jelly_body: float | None = Field(None, ge=0.0, description="σ of jelly-body restraints, Å; 0 off, else automatic.")
-    tls: str = Field("none", description="TLS groups: none, auto (by chain), or a file in REFMAC's or phenix' format.")
+    tls: str = Field("none", description="TLS groups: none, auto (by chain), or a file in REFMAC's format.")
     rigid_body: int = Field(0, ge=0, description="Cycles that move chains as rigid bodies before the others.")
     twin: bool = Field(False, description="Find twin laws and refine the fractions.")
 

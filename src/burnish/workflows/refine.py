@@ -47,7 +47,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     listener = _Recorder(job.notify)
     inputs = read_inputs(options, listener)
     refuse_no_working_data(inputs.data)
-    settings = refinement_settings(options)
+    settings = refinement_settings(options, inputs.refinable.labels)
     device = chosen_device(options.device)
     term = data_term(options, inputs.data, inputs.refinable.atoms.elements, listener)
     system = make_system(
@@ -126,7 +126,7 @@ def _tell(state: RefinementState, system: RefinementSystem, listener: Listener) 
     record = state.history[-1]
     numbers = {**record.data, **record.geometry, "weight": record.weight}
     listener(Metrics("cycle", record.cycle, {name: numbers[name] for name in SHOWN}))
-    listener(Progress("refinement", record.cycle, system.settings.cycles))
+    listener(Progress("refinement", record.cycle, system.settings.cycles + system.settings.rigid_cycles))
 
 
 def _why_bad(state: RefinementState) -> str:

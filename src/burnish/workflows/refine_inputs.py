@@ -16,11 +16,13 @@ from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import Topology, build_topology
 from burnish.core.errors import DataError, InputError, ResourceError
 from burnish.core.events import Listener, Message
+from burnish.data.labels import AtomLabels
 from burnish.data.reflections import Crystal, Reflections
 from burnish.io.free_flags import twin_agreement
 from burnish.io.models import ModelFile, agree_on_crystal, atoms_of, read_model
 from burnish.io.predictions import from_prediction
 from burnish.io.reflections import DataRequest, DiffractionData, read_reflections
+from burnish.io.tls_groups import read_tls_groups
 from burnish.models.anomalous_target import AnomalousTarget
 from burnish.models.crystal_term import CrystalSettings, CrystalTerm
 from burnish.models.french_wilson import french_wilson
@@ -176,9 +178,13 @@ def _in_crystal(model: ModelFile, data: DiffractionData) -> gemmi.Structure:
     return structure
 
 
-def refinement_settings(options: RefineOptions) -> RefinementSettings:
-    """The engine's settings."""
-    _refuse_unbuilt(options)
+def refinement_settings(options: RefineOptions, labels: AtomLabels | None = None) -> RefinementSettings:
+    """The engine's settings; `labels` name the atoms that a file of TLS groups speaks of."""
+    groups: tuple[tuple[int, ...], ...] = ()
+    if options.tls not in ("none", "auto"):
+        if labels is None:
+            raise InputError(f"--tls {options.tls}: here groups are by chain only; use auto or none")
+        groups = read_tls_groups(Path(options.tls), labels)
     return RefinementSettings(
         cycles=options.cycles,
         weight=options.weight,
@@ -187,16 +193,11 @@ def refinement_settings(options: RefineOptions) -> RefinementSettings:
         occupancies=options.occupancies,
         ncs={"auto": None, "on": True, "off": False}[options.ncs],
         jelly_body=options.jelly_body,
-        tls="chain" if options.tls == "auto" else "none",
+        tls="given" if groups else "chain" if options.tls == "auto" else "none",
+        tls_groups=groups,
         rigid_cycles=options.rigid_body,
         seed=options.seed,
     )
-
-
-def _refuse_unbuilt(options: RefineOptions) -> None:
-    """What the engine cannot do yet is refused rather than left out without a word."""
-    if options.tls not in ("none", "auto"):
-        raise InputError(f"--tls {options.tls}: groups from a file are not read yet in this version; use auto or none")
 
 
 def data_term(
