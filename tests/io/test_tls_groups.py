@@ -29,7 +29,7 @@ def test_groups(tmp_path):
         ("TLS\nRANGE 'A   1.' 'B   2.' ALL\n", "within one chain"),
         ("RANGE 'A   1.' 'A   2.' ALL\n", "before the first line TLS"),
         ("TLS\nRANGE 'C   1.' 'C   2.' ALL\n", "no atoms in chain C from 1 to 2"),
-        ("TLS\nRANGE 'A   1.' 'A   3.'\nTLS\nRANGE 'A   3.' 'A   4.'\n", "line 4: residue A 3 is in group 1 already"),
+        ("TLS\nRANGE 'A   1.' 'A   3.'\nTLS\nRANGE 'A   3.' 'A   4.'\n", "line 4: residue A 3 is in group 1 too"),
         ("hello\n", "no TLS groups"),
     ],
 )

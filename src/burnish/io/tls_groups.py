@@ -47,8 +47,8 @@ def read_tls_groups(path: Path, labels: AtomLabels) -> tuple[tuple[int, ...], ..
             twice = next((atom for atom in chosen if atom in taken), None)
             if twice is not None:
                 raise DataError(
-                    f"{place}: residue {labels.chain[twice]} {labels.number[twice]} is in group {taken[twice]} already; "
-                    "an atom belongs to one group"
+                    f"{place}: residue {labels.chain[twice]} {labels.number[twice]} is in group {taken[twice]} too; "
+                    "an atom belongs to one group only"
                 )
             taken.update(dict.fromkeys(chosen, len(groups)))
             groups[-1] += chosen
