@@ -39,7 +39,11 @@ def main() -> None:
     parser.add_argument("relion", type=Path)
     parser.add_argument("--symmetry", default="D2")
     parser.add_argument("--no-reconstruct", action="store_true")
+    parser.add_argument("--null", action="store_true", help="the set has no aberrations: say only what is claimed")
     options = parser.parse_args()
+    if options.null:
+        claim_nothing(options.prefix.resolve(), options.relion.resolve())
+        return
     folder, name = options.prefix.resolve().parent, options.prefix.name
     given = folder / f"{name}_particles.star"
     truth = np.load(folder / f"{name}_truth.npz")
@@ -64,6 +68,18 @@ def main() -> None:
         compare_maps(folder, name, relion, stars, options.symmetry)
 
 
+def claim_nothing(prefix: Path, relion: Path) -> None:
+    """Fit all aberrations to a set without any, and print what is claimed and how far each term is from zero."""
+    given, out = prefix.with_name(f"{prefix.name}_particles.star"), prefix.with_name("burnish_null")
+    run_burnish(prefix.parent, given, relion, out, "--fourth-order")
+    summary = json.loads((out / "job.json").read_text())["summary"]
+    terms = [(g, t) for g, found in summary["groups"].items() for t in found["terms"]]
+    print("claimed:", [s for found in summary["groups"].values() for s in found["significant"]] or "nothing")
+    for group, term in sorted(terms, key=lambda entry: -abs(entry[1]["value"] / entry[1]["sigma"])):
+        ratio = term["value"] / term["sigma"]
+        print(f"{group:16s} {term['name']:40s} {term['value']:9.4f} ± {term['sigma']:.4f}  {ratio:+.2f} σ")
+
+
 def run_relion_tilt(folder: Path, given: Path, relion: Path) -> Cost:
     return run([*relion_command(relion, given, "bench_tilt"), "--fit_beamtilt", "--kmin_tilt", "30",
                 "--odd_aberr_max_n", "3"], folder)  # fmt: skip
@@ -81,12 +97,12 @@ def relion_command(relion: Path, star: Path, out: str) -> list[str]:
             "--m1", halves[0], "--m2", halves[1], "--mask", str(relion / "mask.mrc"), "--j", "1"]  # fmt: skip
 
 
-def run_burnish(folder: Path, given: Path, relion: Path, out: Path) -> Cost:
+def run_burnish(folder: Path, given: Path, relion: Path, out: Path, *more: str) -> Cost:
     halves = [str(relion / f"half{n}_class001_unfil.mrc") for n in (1, 2)]
     return run(
         [*BURNISH, "ctfrefine", "--particles", str(given), "--postprocess", str(relion / "postprocess.star"),
          "--half1", halves[0], "--half2", halves[1], "--mask", str(relion / "mask.mrc"), "--beam-tilt", "--trefoil",
-         "--out", str(out)],
+         "--out", str(out), *more],
         folder,
     )  # fmt: skip
 

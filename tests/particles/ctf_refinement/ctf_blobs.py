@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import roma
 import torch
@@ -139,3 +140,18 @@ def make_experiment(given: Particles, truth: Particles, noise: float) -> Experim
 def with_defocus(particles: Particles, **changes: Tensor) -> Particles:
     """The particles with some defocus values replaced."""
     return replace(particles, defocus=replace(particles.defocus, **changes))
+
+
+def on_device(experiment: Experiment, device: torch.device) -> Experiment:
+    """The experiment with everything but the images and the particle table moved."""
+
+    def moved(record: Any) -> Any:
+        tensors = {f.name: getattr(record, f.name) for f in fields(record)}
+        return replace(record, **{n: v.to(device) for n, v in tensors.items() if isinstance(v, Tensor)})
+
+    return replace(
+        experiment,
+        half_maps=(moved(experiment.half_maps[0]), moved(experiment.half_maps[1])),
+        planes=tuple(moved(p) for p in experiment.planes),
+        weights=tuple(moved(w) for w in experiment.weights),
+    )

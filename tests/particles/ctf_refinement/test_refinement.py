@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.particles.ctf_refinement.ctf_blobs import NO_DEFOCUS, make_experiment, make_group, make_particles
+from tests.particles.ctf_refinement.ctf_blobs import NO_DEFOCUS, make_experiment, make_group, make_particles, on_device
 
 from burnish.core.errors import DataError
 from burnish.core.events import Event, Message, ignore
@@ -181,3 +181,17 @@ def test_threads_change_nothing():
     many = refine(experiment, wanted, start_refinement(truth), ignore, lambda s: None, cache_bytes=10**7, threads=3)
     assert torch.equal(plain.defocus.u, many.defocus.u)
     assert torch.equal(plain.fits.odd[0].measured, many.fits.odd[0].measured)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_optics():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    truth = make_particles(40)
+    experiment = make_experiment(truth, truth, 100.0)
+    wanted = replace(ABERRATIONS, defocus=replace(NO_DEFOCUS, defocus="particle"), even_order=4)
+    here = run(experiment, wanted)
+    there = run(on_device(experiment, torch.device("cuda")), wanted)
+    # single particles, float32 sums in another order: far below the uncertainty of some tens of Å
+    assert (here.defocus.u - there.defocus.u).abs().max() < 1.0
+    torch.testing.assert_close(there.fits.odd[0].measured, here.fits.odd[0].measured, rtol=1e-2, atol=1e-2)
