@@ -82,6 +82,19 @@ def test_ends_with_all_shells_when_nothing_gains() -> None:
     assert len(plans) < 15
 
 
+def test_searches_everywhere_once_more_before_it_ends() -> None:
+    stuck = Progress(
+        iteration=6, stage="modes", radius=31, map_radius=31, max_weight=0.7, shell=22.0, gained=1, searched=2,
+        searches=1, searched_shell=21.0, turned_deg=0.0, turned_before_deg=0.5, width_deg=1.0, ambiguous_frac=0.05,
+    )  # fmt: skip
+    plan = plan_next(stuck, LIMITS)
+    assert isinstance(plan, Plan) and plan.stage == "modes" and plan.search
+    again = plan_next(replace(stuck, searches=2), LIMITS)
+    assert isinstance(again, Plan) and again.stage == "last"
+    lost = plan_next(replace(stuck, searches=2, ambiguous_frac=0.3), LIMITS)
+    assert isinstance(lost, Plan) and lost.search
+
+
 def test_ends_after_the_allowed_iterations() -> None:
     limits = replace(LIMITS, max_iterations=3)
     assert plan_next(Progress(iteration=3, stage="grid", radius=9), limits) is Stop.OUT_OF_ITERATIONS

@@ -118,6 +118,8 @@ class Plan:
 _CONCENTRATED = 0.5
 _FLAT = 0.3
 _FINE_GRIDS = 3
+_AMBIGUOUS = 0.15
+_SEARCHES = 4
 
 
 def plan_next(now: Progress, limits: Limits) -> Plan | Stop:
@@ -181,21 +183,25 @@ def _first_modes(now: Progress, limits: Limits) -> Plan:
 
 def _next_modes(now: Progress, limits: Limits) -> Plan:
     settled = now.turned_deg < 1.5 * now.width_deg or now.turned_deg > 0.7 * now.turned_before_deg
-    if now.gained >= 1 and now.searched >= 1 and settled:
+    ended = now.gained >= 1 and now.searched >= 1 and settled
+    # modes that nothing moves any more may be the wrong ones: the whole unit is searched with the sharp map before
+    # the end
+    lost = now.searches < 2 or (now.ambiguous_frac > _AMBIGUOUS and now.searches < _SEARCHES)
+    if ended and not lost:
         return _last(limits)
     wanted = round(now.shell + max(5.0, 0.5 * now.shell))
     radius = min(limits.nyquist, max(now.radius, wanted))
     sharper = now.shell > 1.15 * now.searched_shell + 2
-    search = sharper and (now.searches < 2 or now.ambiguous_frac > 0.15) and now.searched >= 1
+    search = ended or (sharper and (now.searches < 2 or now.ambiguous_frac > _AMBIGUOUS) and now.searched >= 1)
     hard = now.fine_grids > 0  # the posterior was still flat when the coarse grid had no more to give
     return Plan(
         stage="modes",
-        order=limits.fine_order if hard else limits.coarse_order,
+        order=limits.fine_order,
         radius=radius,
         map_radius=_beyond(radius, limits),
         search=search,
-        search_radius=min(radius, limits.fine_shell if hard else limits.coarse_shell, 24 if hard else 12),
-        candidates=24 if hard else 12,
+        search_radius=min(radius, limits.fine_shell, 24 if hard else 16),
+        candidates=24,
         limit=12 if hard else 8,
         offset_scale=1.25 if hard else 1.0,
         window=8.0 if search else 6.0,
