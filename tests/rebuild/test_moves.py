@@ -25,6 +25,7 @@ from burnish.rebuild.move import Judgement, decide
 from burnish.rebuild.moves.amides import flip_side_chains
 from burnish.rebuild.moves.peptides import peptide_site
 from burnish.rebuild.moves.rotamers import rotamer_site
+from burnish.rebuild.round import peptide_nll
 from burnish.rebuild.rounds import RoundQuality, best_round, should_stop
 from burnish.validate.flips import Flip
 from peptide_model import make_peptide, positions
@@ -134,7 +135,14 @@ def numbers(energy: float, density: float) -> Judgement:
 
 @pytest.mark.parametrize(
     ("gain", "denser", "expected"),
-    [(10.0, 0.5, True), (3.9, 2.0, False), (10.0, -0.5, False), (10.0, -0.2, True), (-5.0, 3.0, False)],
+    [
+        (10.0, 0.5, True),
+        (3.9, 2.0, False),
+        (10.0, -0.5, False),
+        (10.0, -0.2, True),
+        (-5.0, 3.0, False),
+        (20.0, -0.9, False),
+    ],
 )
 def test_decision(gain, denser, expected):
     accepted, reason = decide(numbers(50.0, 2.0), numbers(50.0 - gain, 2.0 + denser))
@@ -174,6 +182,13 @@ def test_atoms_and_waters_come_and_go():
     assert [chain.name for chain in without_atoms(again, {10, 11, 12})[0]] == ["A"]
     moved = with_positions(structure, positions(structure).numpy() + 1.0)
     np.testing.assert_allclose(positions(moved) - positions(structure), 1.0)
+
+
+def test_peptides_are_flat_and_rarely_cis():
+    assert peptide_nll(math.pi) == pytest.approx(0.0)
+    assert peptide_nll(math.radians(-174.0)) == pytest.approx(0.5)
+    assert peptide_nll(0.0) == pytest.approx(-math.log(0.0005), abs=0.01)
+    assert peptide_nll(math.radians(90.0)) == 12.0
 
 
 def quality(r_free: float, score: float = 1.5, accepted: int = 3) -> RoundQuality:
