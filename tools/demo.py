@@ -25,6 +25,7 @@ from rich.table import Table
 
 PACKAGE = "moorhen@0.22.7"
 SHA256 = "52eec27f06d8cc61f05f599e601a1b857e0cff8459dcf2891d25feaa73f3f4c6"
+FETCH_TIMEOUT = 300.0  # s
 INSIDE = "package/public/baby-gru/tutorials"
 TITLES = {
     1: "1.9 Å, P 21 21 21",
@@ -40,11 +41,14 @@ def fetch(folder: Path, npm: str) -> Path:
     """Download the package once and check it; return the archive."""
     archive = folder / f"{PACKAGE.replace('@', '-')}.tgz"
     if not archive.exists():
-        command = [npm, "pack", PACKAGE, "--silent", "--pack-destination", str(folder)]
+        command = [npm, "pack", PACKAGE, "--silent", "--fetch-retries=1", "--pack-destination", str(folder)]
         try:
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        except (OSError, subprocess.CalledProcessError) as error:
-            sys.exit(f"demo: {PACKAGE} cannot be fetched from the npm registry ({error}); is there a network?")
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=FETCH_TIMEOUT)
+        except (OSError, subprocess.SubprocessError) as error:
+            sys.exit(
+                f"demo: {PACKAGE} cannot be fetched from the npm registry ({error}); is there a network? A proxy with "
+                "certificates of its own needs NODE_EXTRA_CA_CERTS"
+            )
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != SHA256:
         sys.exit(f"demo: {archive} has SHA-256 {found}, expected {SHA256}; delete it and run the demo again")
