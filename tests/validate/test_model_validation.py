@@ -129,3 +129,16 @@ def test_verdicts_on_a_measured_model(shared_data):
     assert scores.twisted == 2  # mmtbx.validation.omegalyze
     assert scores.clashscore == pytest.approx(14.83, rel=0.10)  # mmtbx.programs.clashscore2
     assert torch.equal(model.atoms.xyz, before)
+
+
+def test_hydrogens_beside_links_and_metals(shared_data):
+    from burnish.io.models import read_model
+    from burnish.validate.model_validation import full_model
+
+    for name in ("4iid", "1dur", "3zt9", "5d5w"):  # glycans, an iron–sulphur cluster, manganese, DNA
+        structure = read_model(shared_data / "mx" / name / "model.cif").structure
+        library = read_library(sorted({r.name for chain in structure[0] for r in chain}))
+        full = full_model(structure, library.monlib)
+        assert full.is_hydrogen.sum() > 0.4 * len(full.xyz)
+        assert np.isfinite(full.xyz).all()
+        assert len(full.radius) == full.structure[0].count_atom_sites() == full.excluded.shape[0]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from burnish.chemistry.edit_model import without_atoms
 from burnish.chemistry.links import Linking, complete_links, mend_polymers
 from burnish.core.errors import DataError
 
@@ -95,48 +96,49 @@ def all_atom_model(structure: gemmi.Structure, library: gemmi.MonLib) -> AllAtom
         )
     except (RuntimeError, ValueError) as error:
         raise DataError(f"{structure.name}: hydrogens could not be added: {error}") from error
-    if _drop_unplaced(model) or _drop_terminal_extras(model):
-        topology = gemmi.prepare_topology(
-            model, library, 0, gemmi.HydrogenChange.NoChange, reorder=False, ignore_unknown_links=True
-        )
     for index, site in enumerate(model[0].all()):
         site.atom.serial = index + 1
-    return _describe(model, topology)
+    bonded = [(b.atoms[0].serial - 1, b.atoms[1].serial - 1) for b in topology.bonds]
+    pairs: IntArray = np.array(bonded, dtype=np.int64).reshape(-1, 2)
+    del topology  # it points into the model, which loses atoms now
+    doomed = _unplaced(model) | _terminal_extras(model)
+    if doomed:
+        kept = np.array([i not in doomed for i in range(model[0].count_atom_sites())])
+        place = np.cumsum(kept) - 1
+        pairs = place[pairs[kept[pairs].all(axis=1)]]
+        model = without_atoms(model, doomed)
+    return _describe(model, pairs)
 
 
-def _drop_unplaced(model: gemmi.Structure) -> bool:
-    dropped = False
-    for chain in model[0]:
-        for residue in chain:
-            for i in reversed(range(len(residue))):
-                atom = residue[i]
-                if atom.is_hydrogen() and (atom.calc_flag == gemmi.CalcFlag.Dummy or not np.isfinite(atom.pos.x)):
-                    del residue[i]
-                    dropped = True
-    return dropped
+def _unplaced(model: gemmi.Structure) -> set[int]:
+    """Hydrogens whose place could not be found, since their neighbours are missing."""
+    return {
+        i
+        for i, site in enumerate(model[0].all())
+        if site.atom.is_hydrogen() and (site.atom.calc_flag == gemmi.CalcFlag.Dummy or not np.isfinite(site.atom.pos.x))
+    }
 
 
-def _drop_terminal_extras(model: gemmi.Structure) -> bool:
+def _terminal_extras(model: gemmi.Structure) -> set[int]:
     """Where the file begins in mid-chain (not at residue 1) the nitrogen carries one hydrogen, as Reduce has it."""
-    dropped = False
+    first = set()
     for chain in model[0]:
         polymer = chain.get_polymer()
-        if len(polymer) == 0 or polymer[0].seqid.num == 1:
-            continue
-        first = polymer[0]
-        for i in reversed(range(len(first))):
-            if first[i].name in ("H2", "H3") and "N" in first:
-                del first[i]
-                dropped = True
-    return dropped
+        if len(polymer) > 0 and polymer[0].seqid.num != 1 and "N" in polymer[0]:
+            first.add((chain.name, str(polymer[0].seqid), polymer[0].name))
+    return {
+        i
+        for i, site in enumerate(model[0].all())
+        if site.atom.name in ("H2", "H3")
+        and site.atom.is_hydrogen()
+        and (site.chain.name, str(site.residue.seqid), site.residue.name) in first
+    }
 
 
-def _describe(model: gemmi.Structure, topology: gemmi.Topo) -> AllAtomModel:
+def _describe(model: gemmi.Structure, pairs: IntArray) -> AllAtomModel:
+    """Radii, roles and exclusions of every atom from the bonds between them."""
     sites = list(model[0].all())
     n = len(sites)
-    pairs = np.array([(b.atoms[0].serial - 1, b.atoms[1].serial - 1) for b in topology.bonds], dtype=np.int64).reshape(
-        -1, 2
-    )
     xyz = np.array([s.atom.pos.tolist() for s in sites]).reshape(n, 3)
     element = [s.atom.element.name for s in sites]
     is_hydrogen = np.array([s.atom.element.is_hydrogen for s in sites])
