@@ -316,10 +316,17 @@ def _mode_block(
     carried = carried_modes(state, block)
     if len(carried):
         parts.append(local.climb(carried, climber, plan.radius, steps=plan.steps))
+    joined = local.join_modes(parts)
+    # two modes that one posterior width separates are one: counted twice, they would share its weight
+    width = float(local.deviations(joined.information)[0].median())
     modes = local.prune(
-        local.join_modes(parts), count, window=plan.window, limit=plan.limit, same_angle=local.same_angle(plan.radius),
+        joined,
+        count,
+        window=plan.window,
+        limit=plan.limit,
+        same_angle=max(local.same_angle(plan.radius), 0.5 * width),
         operators=setup.operators,
-    )  # fmt: skip
+    )
     weights = local.mode_weights(modes, count)
     strong = weights > _STRONG
     cross, power = local.model_power(
