@@ -174,6 +174,7 @@ class Outputs:
             make_table("model_class_1", self._shells(iteration)),
             self._groups(state, mine, half),
             *self._noise(state, half),
+            make_table("model_pdf_orient_class_1", {"rlnOrientationDistribution": self._view_shares(iteration, mine)}),
         ]
         write_star(self.job.path(name), tables)
 
@@ -219,6 +220,23 @@ class Outputs:
             tables.append(make_table(f"model_optics_group_{g + 1}", {**columns, "rlnSigma2Noise": scaled.tolist()}))
         return tables
 
+    def _directions(self, order: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Directions of the asymmetric unit as unit vectors, and their longitude and colatitude, rad."""
+        rot, tilt = healpix_directions(order)
+        towards = torch.stack([rot.cos() * tilt.sin(), rot.sin() * tilt.sin(), tilt.cos()], 1)
+        keep = in_asymmetric_unit(towards, self.setup.operators)
+        return towards[keep], rot[keep], tilt[keep]
+
+    def _view_shares(self, iteration: Iteration, mine: Tensor) -> list[float]:
+        """Share of the particles that look along each direction of the sampling file."""
+        towards, _, _ = self._directions(iteration.plan.order)
+        nearest = []
+        for views in iteration.state.rotation[mine, 2, :].split(1024):
+            mates = torch.einsum("ni,mij->nmj", views, self.setup.operators)
+            nearest.append((mates @ towards.T).amax(1).argmax(1))
+        count = torch.bincount(torch.cat(nearest), minlength=len(towards)).double()
+        return (count / count.sum()).tolist()
+
     def _sampling(self, name: str, iteration: Iteration) -> None:
         pixel = self.setup.store.frame.pixel_size
         order = iteration.plan.order
@@ -241,10 +259,8 @@ class Outputs:
             "rlnOffsetRangeOriginal": offset_range,
             "rlnOffsetStepOriginal": offset_step,
         }
-        rot, tilt = healpix_directions(order)
-        towards = torch.stack([rot.cos() * tilt.sin(), rot.sin() * tilt.sin(), tilt.cos()], 1)
-        keep = in_asymmetric_unit(towards, self.setup.operators)
-        columns = {"rlnAngleRot": torch.rad2deg(rot[keep]).tolist(), "rlnAngleTilt": torch.rad2deg(tilt[keep]).tolist()}
+        _, rot, tilt = self._directions(order)
+        columns = {"rlnAngleRot": torch.rad2deg(rot).tolist(), "rlnAngleTilt": torch.rad2deg(tilt).tolist()}
         write_star(
             self.job.path(name), [_pairs("sampling_general", general), make_table("sampling_directions", columns)]
         )
