@@ -212,12 +212,17 @@ class Outputs:
         frame = self.setup.store.frame
         optics = self.inputs.file.particles.optics
         sigma2 = state.sigma2.mean(0) if half is None else state.sigma2[half]
+        particles = self.setup.store.particles
+        optics_of = torch.zeros(state.scale.shape[1], dtype=torch.int64)
+        optics_of[particles.group] = (
+            particles.optics_index
+        )  # RELION keeps a spectrum for each group, we for each optics
         tables = []
-        for g, values in enumerate(sigma2):
+        for number, g in enumerate(optics_of.tolist()):
             gain = (optics[g].pixel_size / frame.pixel_size) ** 2  # images were brought to the map's pixel
-            scaled = values / (2.0 * optics[g].box_size ** 4 * gain**2)
+            scaled = sigma2[g] / (2.0 * optics[g].box_size ** 4 * gain**2)
             columns = _shell_columns(frame.size * frame.pixel_size, range(frame.shells))
-            tables.append(make_table(f"model_optics_group_{g + 1}", {**columns, "rlnSigma2Noise": scaled.tolist()}))
+            tables.append(make_table(f"model_group_{number + 1}", {**columns, "rlnSigma2Noise": scaled.tolist()}))
         return tables
 
     def _directions(self, order: int) -> tuple[Tensor, Tensor, Tensor]:
