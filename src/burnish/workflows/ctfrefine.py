@@ -50,7 +50,7 @@ UNCERTAINTY_COLUMNS = (
 def run(options: CtfRefineOptions, job: Job) -> dict[str, Any]:
     """Refine the optics."""
     started = time.monotonic()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)  # chunks are shared by threads of our own
     torch.set_flush_denormal(True)
     device = _device(options.device)
     inputs = read_inputs(options)

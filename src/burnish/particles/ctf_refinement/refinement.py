@@ -7,9 +7,7 @@ The state after any micrograph is all that resuming needs.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -45,6 +43,7 @@ from burnish.particles.ctf_refinement.magnification_fit import (
 from burnish.particles.ctf_refinement.phase_fit import PhaseSums, pool_units, sum_phases
 from burnish.particles.ctf_refinement.reference import transform_reference
 from burnish.particles.ctf_refinement.weights import ShellWeights, reliability_of_shells, survey
+from burnish.particles.parallel import ordered_map
 
 _Outcome = DefocusResult | AberrationSums | MagnificationSums | str  # str: why the micrograph cannot be used
 
@@ -243,7 +242,8 @@ def refine(
         def examine(chunk: Chunk, stage: Pass = stage) -> _Outcome:
             return _examine(experiment, settings, state, stage, chunk, cache)
 
-        for chunk, outcome in _in_order(examine, chunks[state.done :], threads):
+        ahead = chunks[state.done :]
+        for chunk, outcome in zip(ahead, ordered_map(examine, ahead, threads), strict=True):
             notify(Progress(title, state.done, len(chunks)))
             _take(experiment, state, chunk, outcome, notify)
             state.done += 1
@@ -253,25 +253,6 @@ def refine(
         state.stage, state.done, state.sums = state.stage + 1, 0, {}
         save(state)
     return state
-
-
-def _in_order(
-    function: Callable[[Chunk], _Outcome], chunks: Sequence[Chunk], threads: int
-) -> Iterator[tuple[Chunk, _Outcome]]:
-    """Results in the order of the chunks, whatever the number of threads: sums then have the same bits."""
-    if threads <= 1:
-        yield from ((chunk, function(chunk)) for chunk in chunks)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[tuple[Chunk, Future[_Outcome]]] = deque()
-        for chunk in chunks:
-            waiting.append((chunk, pool.submit(function, chunk)))
-            if len(waiting) > 2 * threads:
-                first, result = waiting.popleft()
-                yield first, result.result()
-        while waiting:
-            first, result = waiting.popleft()
-            yield first, result.result()
 
 
 class _Cache:
