@@ -22,6 +22,7 @@ from burnish.models.scaling import Scaling, fit_scaling, flat_solvent, overall_b
 from burnish.models.solvent_mask import MaskSettings, solvent_mask
 from burnish.models.structure_factors import (
     Accuracy,
+    MillerGrid,
     miller_grid,
     plan_structure_factors,
     structure_factor_gradient,
@@ -88,6 +89,7 @@ class CrystalTerm(DataTerm):
         self._coherence = torch.from_numpy(np.where(centric, 1.0, 0.5) * epsilon)
         self._quadratic = quadratic_terms(crystal, self._hkl)
         self._vectors = self._hkl.astype(float) @ self._plan.frac
+        self._mask_lookup: MillerGrid | None = None
         self._mask_spacing = min(max(0.25 * reflections.d_min, 0.5), MASK_SPACING, 0.45 * reflections.d_min)
         self._measured = self.target.measured
         self._impossible = torch.zeros_like(self._measured)
@@ -195,8 +197,9 @@ class CrystalTerm(DataTerm):
         mask = solvent_mask(self.reflections.crystal, atoms, self._mask_spacing, self.settings.mask)
         shape = (mask.shape[0], mask.shape[1], mask.shape[2])
         volume = float(np.linalg.det(self._plan.orth)) / mask.numel()
-        lookup = miller_grid(self.reflections.crystal, self.target.model_hkl, shape, expand=False)
-        self._f_mask = transform_at(mask, lookup) * volume
+        if self._mask_lookup is None or self._mask_lookup.shape != shape:
+            self._mask_lookup = miller_grid(self.reflections.crystal, self.target.model_hkl, shape, expand=False)
+        self._f_mask = transform_at(mask, self._mask_lookup) * volume
 
     def _fit(self, f_calc: Tensor) -> Tensor:
         """Fit scales and error model; returns F_model."""

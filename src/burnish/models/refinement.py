@@ -71,12 +71,14 @@ class RefinementState:
     ridge : damping of the data's part of the normal equations.
     balance : of data, bonds and angles in the next cycle.
     history : one record for each cycle, the start first.
+    contacts : close pairs of these atoms, found for the record and used again by the next step; not saved.
     """
 
     atoms: Atoms
     ridge: float
     balance: Balance
     history: tuple[CycleRecord, ...]
+    contacts: Contacts | None = None
 
     @property
     def cycle(self) -> int:
@@ -162,9 +164,10 @@ def _with_overall_b(atoms: Atoms, system: RefinementSystem, data: DataTerm) -> A
     n = len(atoms)
     shift = np.concatenate([np.full(n, missing), np.zeros(6 * n)])
     shift[n:].reshape(n, 6)[:, :3] = missing / EIGHT_PI_SQUARED
-    atoms = moved_atoms(atoms, (np.zeros(3 * n), shift, np.zeros(n)), system.model.riders, system.parent)
-    data.update_scaling(atoms)
-    return atoms
+    shifted = moved_atoms(atoms, (np.zeros(3 * n), shift, np.zeros(n)), system.model.riders, system.parent)
+    shifted = replace(shifted, xyz=atoms.xyz)  # the same positions: the solvent mask need not be made again
+    data.update_scaling(shifted)
+    return shifted
 
 
 def initial_state(system: RefinementSystem, data: DataTerm) -> RefinementState:
@@ -173,8 +176,11 @@ def initial_state(system: RefinementSystem, data: DataTerm) -> RefinementState:
     atoms = system.model.atoms if system.settings.cycles == 0 else _with_overall_b(system.model.atoms, system, data)
     weight = start_weight(system)
     balance = Balance(data=weight, bond=system.settings.geometry.bond, angle=system.settings.geometry.angle)
-    record = _record(0, balance, 0.0, atoms, _contacts(atoms, system), system, data)
-    return RefinementState(atoms=atoms, ridge=system.settings.ridge, balance=balance, history=(record,))
+    contacts = _contacts(atoms, system)
+    record = _record(0, balance, 0.0, atoms, contacts, system, data)
+    return RefinementState(
+        atoms=atoms, ridge=system.settings.ridge, balance=balance, history=(record,), contacts=contacts
+    )
 
 
 def start_weight(system: RefinementSystem) -> float:
@@ -203,7 +209,7 @@ def refinement_step(
         return _rigid_step(state, system, data, plan)
     atoms, balance = state.atoms, plan.balance
     weights = replace(system.settings.geometry, bond=balance.bond, angle=balance.angle)
-    contacts = _contacts(atoms, system)
+    contacts = state.contacts if state.contacts is not None else _contacts(atoms, system)
     evaluation = data.evaluate(atoms)
     terms = prior_terms(atoms, system, contacts, weights)
     parameters = parametrise(atoms, system)
@@ -215,10 +221,11 @@ def refinement_step(
     ridge = _next_ridge(state.ridge, start - trial.target, predicted, trial.fraction)
     data.update_scaling(trial.atoms)
     moved = _with_overall_b(trial.atoms, system, data)
-    record = _record(state.cycle + 1, balance, trial.fraction, moved, _contacts(moved, system), system, data)
+    later = _contacts(moved, system)
+    record = _record(state.cycle + 1, balance, trial.fraction, moved, later, system, data)
     history = (*state.history, record)
     after = balance if system.settings.weight is not None else plan_balance(qualities(history), system.limits)
-    return RefinementState(atoms=moved, ridge=ridge, balance=after, history=history)
+    return RefinementState(atoms=moved, ridge=ridge, balance=after, history=history, contacts=later)
 
 
 def _rigid_step(state: RefinementState, system: RefinementSystem, data: DataTerm, plan: CyclePlan) -> RefinementState:
@@ -237,8 +244,9 @@ def _rigid_step(state: RefinementState, system: RefinementSystem, data: DataTerm
             moved, taken = trial, fraction
             break
     data.update_scaling(moved)
-    record = _record(state.cycle + 1, plan.balance, taken, moved, _contacts(moved, system), system, data)
-    return replace(state, atoms=moved, history=(*state.history, record))
+    contacts = _contacts(moved, system)
+    record = _record(state.cycle + 1, plan.balance, taken, moved, contacts, system, data)
+    return replace(state, atoms=moved, history=(*state.history, record), contacts=contacts)
 
 
 def qualities(history: tuple[CycleRecord, ...]) -> list[CycleQuality]:
