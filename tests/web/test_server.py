@@ -70,6 +70,13 @@ def test_changes_need_the_token_in_a_header(client: TestClient, project: Project
     assert project.read().job_counter == 2
 
 
+def test_options_that_do_not_fit_start_nothing(client: TestClient, project: Project) -> None:
+    response = client.post("/api/start/refine", content=json.dumps({"cycles": -1}), headers={HEADER: TOKEN})
+    assert response.status_code == 422
+    assert "cycles" in response.json()["error"]
+    assert project.read().job_counter == 2
+
+
 def test_oversized_bodies_are_refused(client: TestClient) -> None:
     response = client.post("/api/start/refine3d", content=b" " * (MAX_BODY + 1), headers={HEADER: TOKEN})
     assert response.status_code == 413

@@ -146,6 +146,8 @@ def test_a_short_stack_is_named_and_the_others_are_refined(project, capsys):
     old, new = (read_particles(Path(p)).particles for p in ("run_data.star", "job/particles_ctf_refine.star"))
     same = (new.defocus.u - old.defocus.u).abs() < 1e-3
     assert same.tolist() == (old.micrograph == 2).tolist()
+    table = read_star(Path("job/particles_ctf_refine.star"))["particles"]
+    assert ((table.floats("burnishDefocusSigma") < 0) == same.numpy()).all()  # kept, not perfectly known
 
 
 def test_no_stack_at_all_leaves_nothing_behind(project, capsys):

@@ -49,6 +49,7 @@ def launch(project: Project, command: Command, given: Mapping[str, Any]) -> str:
     ------
     pydantic.ValidationError : the options are not those of the command.
     """
+    options_model(command).model_validate({**given, "out": command.project_folder})  # before a number is spent
     name = project.next_name(command.project_folder)
     options = options_model(command).model_validate({**given, "out": name})
     arguments = [part for field in options.model_fields_set for part in _flag(field, getattr(options, field))]

@@ -45,6 +45,7 @@ UNCERTAINTY_COLUMNS = (
     "burnishPhaseShiftSigma",
     "burnishBfactorSigma",
 )
+NOT_FITTED = -1.0  # written as the uncertainty of a value that was kept: 0 would read as perfectly known
 
 
 def run(options: CtfRefineOptions, job: Job) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def _split_groups(options: CtfRefineOptions, particles: Particles, job: Job) -> 
 def _write(job: Job, inputs: Inputs, particles: Particles, state: State) -> None:
     refined = replace(particles, optics=state.optics, defocus=state.defocus)
     columns = {
-        name: state.sigma[:, i].nan_to_num(0.0).tolist()
+        name: torch.where(state.sigma[:, i].isfinite(), state.sigma[:, i], NOT_FITTED).tolist()
         for i, name in enumerate(UNCERTAINTY_COLUMNS)
         if bool(torch.isfinite(state.sigma[:, i]).any())
     }

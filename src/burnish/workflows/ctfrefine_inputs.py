@@ -167,7 +167,8 @@ def _read_fsc(table: StarTable) -> tuple[Tensor, Tensor]:
     fsc = table.floats(column)
     if len(fsc) < 3 or not np.isfinite(frequency).all() or (np.diff(frequency) <= 0).any():
         raise DataError(f"{table.place()}: rlnResolution must rise over at least 3 shells; run postprocess again")
-    return torch.from_numpy(np.nan_to_num(fsc)), torch.from_numpy(frequency)
+    # RELION leaves nan in shells without power, where nothing correlates
+    return torch.from_numpy(np.where(np.isfinite(fsc), fsc, 0.0)), torch.from_numpy(frequency)
 
 
 def _size(density: DensityMap) -> str:
