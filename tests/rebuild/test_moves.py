@@ -25,8 +25,8 @@ from burnish.rebuild.move import Judgement, decide
 from burnish.rebuild.moves.amides import flip_side_chains
 from burnish.rebuild.moves.peptides import peptide_site
 from burnish.rebuild.moves.rotamers import rotamer_site
-from burnish.rebuild.round import peptide_nll
 from burnish.rebuild.rounds import RoundQuality, best_round, should_stop
+from burnish.rebuild.torsion_energy import peptide_nll
 from burnish.validate.flips import Flip
 from peptide_model import make_peptide, positions
 

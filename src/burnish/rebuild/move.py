@@ -96,7 +96,8 @@ class MoveRecord:
     accepted : whether the model was changed.
     reason : why, in words.
     before, after : numbers of the zone as it was and of the best candidate; `after` is None where none was proposed.
-    undo : name and former position of every atom that was changed.
+    undo : name and former position of every atom that was moved, removed or renamed.
+    added : names of the atoms that are new, which to take back is to remove.
     """
 
     kind: str
@@ -107,6 +108,7 @@ class MoveRecord:
     before: Judgement | None
     after: Judgement | None
     undo: tuple[tuple[str, tuple[float, float, float]], ...] = field(default=())
+    added: tuple[str, ...] = field(default=())
 
 
 TorsionEnergy = Callable[[Array], float]

@@ -24,12 +24,18 @@ from burnish.models.refinement import RefinementState, refine
 from burnish.models.refinement_system import RefinableModel, make_system
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.options.refine import RefineOptions
+from burnish.rebuild.evidence import make_evidence
 from burnish.rebuild.move import MoveRecord
 from burnish.rebuild.moves.amides import flip_side_chains
-from burnish.rebuild.round import RebuildModel, RebuildSettings, atom_names, rebuild_round
+from burnish.rebuild.round import RebuildModel, atom_names, rebuild_round
+from burnish.rebuild.scene import Scene, StructureMove
+from burnish.rebuild.settings import RebuildSettings
 from burnish.validate.flips import find_flips
 from burnish.validate.model_validation import JudgedMaps, ModelValidation, full_model, validate_model
 from burnish.workflows.refine_inputs import RefineInputs, data_term, read_inputs, refinement_settings
+
+BUILDING_MOVES: tuple[StructureMove, ...] = ()  # of the polymer, before its conformations are judged
+FITTING_MOVES: tuple[StructureMove, ...] = ()  # of what lies around it, after them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +109,7 @@ def rebuild_structure(
     listener: Listener,
 ) -> tuple[gemmi.Structure, tuple[MoveRecord, ...]]:
     """One round of moves on a model, hydrogens left out."""
-    bare = without_hydrogens(structure)
+    bare, records = apply_structure_moves(BUILDING_MOVES, start, without_hydrogens(structure), term)
     flipped: list[MoveRecord] = []
     if options.flips:
         xyz, flipped = flip_side_chains(
@@ -122,7 +128,38 @@ def rebuild_structure(
     )
     settings = RebuildSettings(rotamers=options.rotamers, peptides=options.peptides, waters=options.waters)
     result = rebuild_round(model, term, settings, listener)
-    return result.structure, (*flipped, *result.records)
+    ended, more = apply_structure_moves(FITTING_MOVES, start, result.structure, term)
+    return ended, (*records, *flipped, *result.records, *more)
+
+
+def apply_structure_moves(
+    moves: Sequence[StructureMove], start: Start, structure: gemmi.Structure, term: CrystalTerm
+) -> tuple[gemmi.Structure, tuple[MoveRecord, ...]]:
+    """Moves that add, remove or rename atoms, one after another; maps are made anew after each that changed any."""
+    records: list[MoveRecord] = []
+    scene = None
+    for move in moves:
+        if scene is None:
+            scene = make_scene(start, structure, term)
+        change = move(scene)
+        records += change.records
+        if any(r.accepted for r in change.records):
+            structure, scene = change.structure, None
+    return structure, tuple(records)
+
+
+def make_scene(start: Start, structure: gemmi.Structure, term: CrystalTerm) -> Scene:
+    """A model without hydrogens with its density."""
+    atoms = atoms_of(structure)
+    term.prepare(atoms)
+    return Scene(
+        structure=structure,
+        views=residue_views(structure[0]),
+        evidence=make_evidence(term, atoms),
+        crystal=start.inputs.data.reflections.crystal,
+        monlib=start.library.monlib,
+        sequences={},
+    )
 
 
 def validate_round(start: Start, structure: gemmi.Structure, term: CrystalTerm) -> ModelValidation:
