@@ -56,30 +56,46 @@ def make_evidence(term: CrystalTerm, atoms: Atoms) -> Evidence:
 
 def zone_target(evidence: Evidence, atoms: Index) -> Target:
     """The density of some atoms alone, as a target for their refinement."""
-    reflections = evidence.term.reflections
-    crystal, hkl = reflections.crystal, reflections.hkl
-    charges = [int(c) for c in evidence.atoms.charges]
-    factors = form_factors(evidence.atoms.elements, charges, evidence.term.settings.radiation)
-    plan = plan_structure_factors(crystal, hkl, evidence.term.settings.accuracy)
     share = np.zeros(len(evidence.atoms))
     share[atoms] = 1.0
-    special = special_positions(crystal, evidence.atoms.xyz.numpy())
-    occ = special.weight(evidence.atoms.occ.numpy()) * evidence.atoms.occ.numpy() * share
-    f_zone = structure_factors(evidence.atoms, factors, occ, plan)
-    model = evidence.term.amplitudes.f_model.to(torch.complex128)
-    d = evidence.term.target.map_factors(model).d[: len(hkl)]
-    used = (evidence.term.work & ~reflections.free)[: len(hkl)]
-    coefficient = torch.where(used, d * f_zone.to(torch.complex128), torch.zeros_like(f_zone, dtype=torch.complex128))
+    own = own_density(evidence, evidence.atoms, share)
     maps = evidence.maps
-    shape = maps.density.values.shape
-    own = crystal_map(crystal, hkl, coefficient.to(torch.complex64), (shape[0], shape[1], shape[2]))
     alone = SampledMap(
-        values=maps.density.values - maps.calculated.values + own,
+        values=maps.density.values - maps.calculated.values + own.values,
         to_grid=maps.density.to_grid,
         offset=maps.density.offset,
         periodic=True,
     )
     return Target(spline=spline_map(alone), sigma=evidence.sigma)
+
+
+def own_density(evidence: Evidence, atoms: Atoms, share: NDArray[np.float64] | None = None) -> SampledMap:
+    """DFc of some atoms alone, those of the model or others, from the reflections of the maps.
+
+    Parameters
+    ----------
+    evidence : whose scales and error model are used.
+    atoms : of the model, or atoms that it might get.
+    share : factor on each occupancy; 1 by default. (n,)
+    """
+    reflections = evidence.term.reflections
+    crystal, hkl = reflections.crystal, reflections.hkl
+    charges = [int(c) for c in atoms.charges]
+    factors = form_factors(atoms.elements, charges, evidence.term.settings.radiation)
+    plan = plan_structure_factors(crystal, hkl, evidence.term.settings.accuracy)
+    special = special_positions(crystal, atoms.xyz.numpy())
+    occ = special.weight(atoms.occ.numpy()) * atoms.occ.numpy()
+    if share is not None:
+        occ = occ * share
+    f_own = structure_factors(atoms, factors, occ, plan)
+    model = evidence.term.amplitudes.f_model.to(torch.complex128)
+    d = evidence.term.target.map_factors(model).d[: len(hkl)]
+    used = (evidence.term.work & ~reflections.free)[: len(hkl)]
+    coefficient = torch.where(used, d * f_own.to(torch.complex128), torch.zeros_like(f_own, dtype=torch.complex128))
+    maps = evidence.maps
+    shape = maps.density.values.shape
+    values = crystal_map(crystal, hkl, coefficient.to(torch.complex64), (shape[0], shape[1], shape[2]))
+    return SampledMap(values=values, to_grid=maps.density.to_grid, offset=maps.density.offset, periodic=True)
 
 
 def separate_zones(xyz: NDArray[np.float64], zones: Sequence[Index], distance: float = 8.0) -> list[list[int]]:
