@@ -23,6 +23,7 @@ class RefinementSettings:
     ncs : local restraints between copies of a chain, found by sequence; None for automatic (on from 2 Å on when
         there are copies).
     jelly_body : σ of the restraints that hold present distances, Å; None for automatic (.05 Å beyond 2.8 Å).
+    ramachandran_weight : factor on the −log density of φ and ψ (`restraints.ramachandran`); 0 for none.
     tls : refine TLS groups beside residual B: none, one for each chain, or as given in `tls_groups`.
     tls_groups : atoms of each group when `tls` is "given".
     rigid_cycles : cycles that move rigid bodies before the others.
@@ -42,6 +43,7 @@ class RefinementSettings:
     occupancies: bool = True
     ncs: bool | None = None
     jelly_body: float | None = None
+    ramachandran_weight: float = 0.0
     tls: Literal["none", "chain", "given"] = "none"
     tls_groups: tuple[tuple[int, ...], ...] = ()
     rigid_cycles: int = 0

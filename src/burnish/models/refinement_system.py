@@ -34,6 +34,7 @@ from burnish.models.restraints.neighbours import (
     reference_term,
 )
 from burnish.models.restraints.nonbonded import Contacts, find_mates, find_pairs
+from burnish.models.restraints.ramachandran import Backbone, find_backbone, ramachandran_energy, ramachandran_term
 from burnish.models.restraints.stereochemistry import Stereochemistry, geometry_energy, geometry_terms, stereochemistry
 from burnish.models.restraints.term import Array, Index, Mask, Term
 from burnish.models.restraints.weights import GeometryWeights
@@ -89,6 +90,7 @@ class RefinementSystem:
     tls_groups : atoms of each TLS group. (k,) each
     rigid_groups : atoms of each body of the rigid cycles.
     jelly_sigma : σ of the restraints that hold present distances, Å; None without.
+    backbone : residues whose φ and ψ are restrained; None without.
     d_min : resolution of the data, Å.
     limits : where the weight should bring geometry.
     """
@@ -104,6 +106,7 @@ class RefinementSystem:
     tls_groups: tuple[Index, ...]
     rigid_groups: tuple[Index, ...]
     jelly_sigma: float | None
+    backbone: Backbone | None
     d_min: float
     limits: BalanceLimits
 
@@ -159,6 +162,7 @@ def make_system(
         tls_groups=tls_groups,
         rigid_groups=_rigid_groups(model, settings),
         jelly_sigma=_jelly_sigma(settings, d_min),
+        backbone=_backbone(model, settings),
         d_min=d_min,
         limits=BalanceLimits(),
     )
@@ -202,6 +206,13 @@ def _jelly_sigma(settings: RefinementSettings, d_min: float) -> float | None:
     if settings.jelly_body is not None:
         return settings.jelly_body if settings.jelly_body > 0 else None
     return JELLY_SIGMA if d_min > JELLY_D_MIN else None
+
+
+def _backbone(model: RefinableModel, settings: RefinementSettings) -> Backbone | None:
+    if settings.ramachandran_weight <= 0.0 or model.labels is None:
+        return None
+    found = find_backbone(model.labels, model.restraints, model.atoms.xyz.numpy())
+    return found if len(found) else None
 
 
 def _ridden(model: RefinableModel) -> Index:
@@ -269,6 +280,8 @@ def prior_terms(
     xyz = atoms.xyz.numpy()
     terms = geometry_terms(xyz, system.stereochemistry, contacts, weights)
     terms += _neighbour_terms(xyz, system)
+    if system.backbone is not None:
+        terms.append(ramachandran_term(xyz, system.backbone, system.settings.ramachandran_weight))
     if system.jelly_sigma is not None:
         terms.append(jelly_term(xyz, system.stereochemistry.source.contacts, system.jelly_sigma))
     return terms, _displacement_terms(atoms, system)
@@ -299,4 +312,6 @@ def prior_energy(atoms: Atoms, system: RefinementSystem, contacts: Contacts, wei
     """Energy of all restraints, for trial steps; the list of contacts is that of the start of the cycle."""
     geometry = geometry_energy(atoms.xyz.numpy(), system.stereochemistry, contacts, weights)
     others = _neighbour_terms(atoms.xyz.numpy(), system) + _displacement_terms(atoms, system)
+    if system.backbone is not None:
+        geometry += ramachandran_energy(atoms.xyz.numpy(), system.backbone, system.settings.ramachandran_weight)
     return geometry + sum(term.energy for term in others)

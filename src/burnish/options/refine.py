@@ -73,6 +73,12 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     occupancies: bool = Field(True, description="Refine occupancies of alternate conformers.")
     ncs: Literal["auto", "on", "off"] = Field("auto", description="Restraints between copies of a chain.")
     jelly_body: float | None = Field(None, ge=0.0, description="σ of jelly-body restraints, Å; 0 off, else automatic.")
+    ramachandran: float = Field(
+        0.0,
+        ge=0.0,
+        description="Weight of restraints on φ and ψ; 0 for none, so that the Ramachandran plot stays a check of its "
+        "own; 2 to 5 where data at 3 Å and worse leave the backbone open.",
+    )
     tls: str = Field("none", description="TLS groups: none, auto (by chain), or a file in REFMAC's format.")
     rigid_body: int = Field(0, ge=0, description="Cycles that move chains as rigid bodies before the others.")
     twin: bool = Field(False, description="Find twin laws and refine the fractions.")
