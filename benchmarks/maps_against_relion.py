@@ -60,10 +60,6 @@ def mask(source: Path, folder: Path) -> None:
     for what, extra in (("mask 216", ["--no-picture"]), ("mask 216, with its picture", [])):
         burnish = run([*ours, "--out", "burnish.mrc", *extra], folder)
         show(what, relion, burnish, f"correlation {correlation(folder / 'relion.mrc', folder / 'burnish.mrc'):.6f}")
-        if not extra:
-            start = run([sys.executable, "-c", "import burnish.cli.commands, burnish.workflows.mask"], folder)
-            work = Cost(burnish.cpu - start.cpu, burnish.memory - start.memory)
-            show("the same without starting Python and torch", relion, work, "")
 
 
 def postprocess(source: Path, folder: Path) -> None:

@@ -116,7 +116,7 @@ def test_identical_halves_and_noise_are_told():
 def test_a_mask_that_follows_the_noise_is_told():
     half1, half2, _ = simulated_halves(noise=1.0)
     mean = (half1 + half2) / 2
-    tight = make_mask(mean > 1.2, MaskShape(soft_edge=0))
+    tight = torch.from_numpy(make_mask(mean.numpy() > 1.2, MaskShape(soft_edge=0)))
     result = postprocess(half1, half2, tight, 2.0, SharpenSettings(b_factor=0.0), generator(), force_mask=True)
     assert any("phase-randomised FSC" in text for text in findings(result, 4.0))
     good = postprocess(

@@ -1,6 +1,8 @@
 """`burnish mask` from the command line."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -24,6 +26,16 @@ def burnish(*arguments):
     with pytest.raises(SystemExit) as end:
         main([str(a) for a in arguments])
     return end.value.code
+
+
+def test_a_mask_is_made_without_pytorch(map_file):
+    code = (
+        "import sys\nfrom burnish.cli.main import main\n"
+        "try:\n    main('mask map.mrc --out m.mrc --extend 2'.split())\nexcept SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'numba', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=map_file.parent)
+    assert map_file.with_name("m.png").exists()
 
 
 def test_mask_and_picture(map_file, capsys):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:  # a map may be made before PyTorch has started
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from burnish import __version__
 from burnish.core.errors import DataError
@@ -91,6 +90,21 @@ class MrcHeader:
     leftover_bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapArray:
+    """A `DensityMap` whose values are a NumPy array.
+
+    Attributes
+    ----------
+    values : density, float32, indexed [z, y, x].
+    voxel_size, origin : along (x, y, z), Å.
+    """
+
+    values: np.ndarray
+    voxel_size: tuple[float, float, float]
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
 def read_header(path: Path) -> MrcHeader:
     """Read and check the header of a map or stack; gzip'd files are unpacked for their length."""
     path = Path(path)
@@ -103,6 +117,14 @@ def read_header(path: Path) -> MrcHeader:
 
 
 def read_map(path: Path, *, voxel_size: float | None = None) -> DensityMap:
+    """Read a map as a tensor; as `read_array`."""
+    import torch  # `burnish mask` reads arrays, and is done before PyTorch would have started
+
+    array = read_array(path, voxel_size=voxel_size)
+    return DensityMap(values=torch.from_numpy(array.values), voxel_size=array.voxel_size, origin=array.origin)
+
+
+def read_array(path: Path, *, voxel_size: float | None = None) -> MapArray:
     """Read a map, its axes turned to [z, y, x], as float32.
 
     Parameters
@@ -149,17 +171,22 @@ def read_map(path: Path, *, voxel_size: float | None = None) -> DensityMap:
     if voxel_size and not _has_origin_words(header):
         x, y, z = (o * voxel_size / v if v else o for o, v in zip(header.origin, header.voxel_size, strict=True))
         origin = (x, y, z)
-    return DensityMap(values=torch.from_numpy(array), voxel_size=given, origin=origin)
+    return MapArray(values=array, voxel_size=given, origin=origin)
 
 
 def write_map(path: Path, density: DensityMap, *, mode: int = 2) -> None:
+    """Write a map held as a tensor; as `write_array`."""
+    values = density.values.detach().cpu().numpy()
+    write_array(path, MapArray(values=values, voxel_size=density.voxel_size, origin=density.origin), mode=mode)
+
+
+def write_array(path: Path, density: MapArray, *, mode: int = 2) -> None:
     """Write a map, mode 2 (float32) or 12 (float16), ORIGIN set; aside first.
 
     A `path` that ends in .gz is compressed.
     """
-    values = density.values.detach().cpu().numpy()
-    head = _make_header(values.shape, mode, density.voxel_size, density.origin, space_group=1)
-    values = _as_mode(values, mode, path)
+    head = _make_header(density.values.shape, mode, density.voxel_size, density.origin, space_group=1)
+    values = _as_mode(density.values, mode, path)
     _set_statistics(head, values)
     with write_aside(path) as aside:
         opened = gzip.open(aside, "wb", compresslevel=4) if Path(path).suffix == ".gz" else aside.open("wb")

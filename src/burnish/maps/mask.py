@@ -2,7 +2,8 @@
 
 Distances are exact Euclidean ones, but only as far as the mask needs them: three passes of a windowed minimum, one an
 axis, over 16-bit integers (Felzenszwalb & Huttenlocher 2012 give the separation). A mask of 216³ costs a fraction of a
-second; searching each voxel's neighbourhood costs minutes.
+second; searching each voxel's neighbourhood costs minutes. Nothing here has a gradient or gains by a GPU, so it works
+on NumPy arrays: `burnish mask` is done before PyTorch would have started.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 _FAR = 16000  # squared distance that stands for "beyond reach": with a step² added it still fits int16
 
@@ -36,7 +36,7 @@ class MaskShape:
     helix_z_frac: float | None = None
 
 
-def squared_distances(inside: Tensor, reach: float) -> Tensor:
+def squared_distances(inside: np.ndarray, reach: float) -> np.ndarray:
     """Squared distance in voxels from every voxel to the nearest `True`, int16; beyond `reach` at least reach².
 
     Parameters
@@ -46,28 +46,31 @@ def squared_distances(inside: Tensor, reach: float) -> Tensor:
 
     Examples
     --------
-    >>> seed = torch.zeros(1, 1, 5, dtype=torch.bool); seed[0, 0, 0] = True
+    >>> seed = np.zeros((1, 1, 5), bool); seed[0, 0, 0] = True
     >>> squared_distances(seed, 3)[0, 0].tolist()
     [0, 1, 4, 9, 16000]
     """
     steps = math.ceil(reach)
     if steps**2 >= _FAR:
         raise ValueError(f"a distance of {reach:g} voxels is too far; at most 126")
-    squared = torch.where(inside, 0, _FAR).to(torch.int16)
-    for axis in range(inside.dim()):
-        nearest = squared.clone()
-        for step in range(1, min(steps, inside.shape[axis] - 1) + 1):
-            length = inside.shape[axis] - step
-            ahead = squared.narrow(axis, step, length) + step**2
-            behind = squared.narrow(axis, 0, length) + step**2
-            low, high = nearest.narrow(axis, 0, length), nearest.narrow(axis, step, length)
-            torch.minimum(low, ahead, out=low)
-            torch.minimum(high, behind, out=high)
+    squared = np.where(inside, np.int16(0), np.int16(_FAR))
+    for axis in range(inside.ndim):
+        nearest = squared.copy()
+        length = inside.shape[axis]
+        for step in range(1, min(steps, length - 1) + 1):
+            head, tail = _along(axis, 0, length - step), _along(axis, step, length)
+            away = np.int16(step**2)
+            np.minimum(nearest[head], squared[tail] + away, out=nearest[head])
+            np.minimum(nearest[tail], squared[head] + away, out=nearest[tail])
         squared = nearest
     return squared
 
 
-def make_mask(seed: Tensor, shape: MaskShape) -> Tensor:
+def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    return (slice(None),) * axis + (slice(start, stop),)
+
+
+def make_mask(seed: np.ndarray, shape: MaskShape) -> np.ndarray:
     """Return the mask, float32 in [0, 1], of a boolean seed.
 
     Notes
@@ -76,21 +79,20 @@ def make_mask(seed: Tensor, shape: MaskShape) -> Tensor:
     what results get ½ + ½ cos(π d / soft_edge).
     """
     if shape.radius is not None:
-        seed = seed & (_radii(seed) <= shape.radius)
+        seed = seed & (_squared_radii(seed.shape) <= shape.radius**2)
     if shape.largest_only:
         seed = largest_part(seed)
-    if not bool(seed.any()):
-        return torch.zeros(seed.shape, device=seed.device)
+    mask = np.zeros(seed.shape, np.float32)
+    if not seed.any():
+        return mask
     block = _bounding_block(seed, math.ceil(max(shape.extend, 0.0) + shape.soft_edge) + 1)
-    mask = torch.zeros(seed.shape, device=seed.device)
-    grown = _grow(seed[block], shape.extend)
-    mask[block] = _soften(grown, shape.soft_edge)
+    mask[block] = _soften(_grow(seed[block], shape.extend), shape.soft_edge)
     if shape.helix_z_frac is not None:
-        mask *= _helix_profile(len(seed), shape.helix_z_frac, shape.soft_edge).to(mask)[:, None, None]
+        mask *= _helix_profile(len(seed), shape.helix_z_frac, shape.soft_edge)[:, None, None]
     return mask
 
 
-def _grow(seed: Tensor, extend: float) -> Tensor:
+def _grow(seed: np.ndarray, extend: float) -> np.ndarray:
     if extend > 0:
         return squared_distances(seed, extend) < extend**2
     if extend < 0:
@@ -98,56 +100,52 @@ def _grow(seed: Tensor, extend: float) -> Tensor:
     return seed
 
 
-def _soften(inside: Tensor, width: float) -> Tensor:
+def _soften(inside: np.ndarray, width: float) -> np.ndarray:
     if width <= 0:
-        return inside.float()
+        return inside.astype(np.float32)
     squared = squared_distances(inside, width)
-    table = torch.zeros(math.ceil(width**2) + 1, device=inside.device)
-    near = torch.arange(len(table), device=inside.device) < width**2
-    distance = torch.arange(len(table), device=inside.device, dtype=torch.float64).sqrt()
-    table[near] = (0.5 + 0.5 * torch.cos(math.pi * distance / width)).float()[near]
-    return table[squared.clamp_(max=len(table) - 1).int()]
+    distance = np.sqrt(np.arange(math.ceil(width**2) + 1))
+    table = np.where(distance < width, 0.5 + 0.5 * np.cos(np.pi * distance / width), 0.0).astype(np.float32)
+    return table[np.minimum(squared, len(table) - 1, out=squared)]
 
 
-def _bounding_block(seed: Tensor, margin: int) -> tuple[slice, ...]:
+def _bounding_block(seed: np.ndarray, margin: int) -> tuple[slice, ...]:
     """Slices of the box about the seed with a margin: what lies outside stays zero."""
     block = []
-    for axis in range(seed.dim()):
-        others = [a for a in range(seed.dim()) if a != axis]
-        filled = torch.nonzero(seed.any(dim=others[1]).any(dim=others[0]))
-        block.append(slice(max(int(filled[0]) - margin, 0), min(int(filled[-1]) + margin + 1, seed.shape[axis])))
+    for axis, n in enumerate(seed.shape):
+        others = tuple(a for a in range(seed.ndim) if a != axis)
+        where = np.flatnonzero(seed.any(axis=others))
+        block.append(slice(max(int(where[0]) - margin, 0), min(int(where[-1]) + margin + 1, n)))
     return tuple(block)
 
 
-def _radii(like: Tensor) -> Tensor:
-    """Distance of each voxel from the box centre n//2, voxels."""
-    z, y, x = (torch.arange(n, device=like.device, dtype=torch.float32) - n // 2 for n in like.shape)
-    return (z[:, None, None] ** 2 + y[:, None] ** 2 + x**2).sqrt()
+def _squared_radii(shape: tuple[int, ...]) -> np.ndarray:
+    """Squared distance of each voxel from the box centre n//2, voxels²."""
+    z, y, x = (np.arange(n, dtype=np.float32) - n // 2 for n in shape)
+    return z[:, None, None] ** 2 + y[:, None] ** 2 + x**2
 
 
-def _helix_profile(n: int, fraction: float, edge: float) -> Tensor:
+def _helix_profile(n: int, fraction: float, edge: float) -> np.ndarray:
     """1 in the central fraction of n voxels, raised cosine over `edge` voxels outside it."""
-    half = fraction * n / 2
-    beyond = (torch.arange(n, dtype=torch.float64) - n // 2).abs() - half
+    beyond = np.abs(np.arange(n) - n // 2) - fraction * n / 2
     if edge <= 0:
-        return (beyond <= 0).float()
-    return (0.5 + 0.5 * torch.cos(math.pi * (beyond / edge).clamp(0, 1))).float()
+        return (beyond <= 0).astype(np.float32)
+    return (0.5 + 0.5 * np.cos(np.pi * np.clip(beyond / edge, 0, 1))).astype(np.float32)
 
 
-def largest_part(seed: Tensor) -> Tensor:
+def largest_part(seed: np.ndarray) -> np.ndarray:
     """Return the largest part of a boolean map that hangs together by faces."""
-    from scipy import ndimage  # no labelling in torch; half a second to import, for those who ask for it
+    from scipy import ndimage  # half a second to import, for those who ask for it
 
-    labels, count = ndimage.label(seed.cpu().numpy())
+    labels, count = ndimage.label(seed)
     if count <= 1:
         return seed
-    found = torch.from_numpy(labels)
-    sizes = torch.bincount(found.flatten())
+    sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return (found == int(sizes.argmax())).to(seed.device)
+    return labels == sizes.argmax()
 
 
-def automatic_threshold(density: Tensor) -> float:
+def automatic_threshold(density: np.ndarray) -> float:
     """Density at which a low-passed map should be cut into particle and solvent.
 
     Notes
@@ -156,45 +154,50 @@ def automatic_threshold(density: Tensor) -> float:
     midway between particle and solvent, and a mask should rather hold too much. Never below three standard deviations
     of the solvent, whose spread is that of the values below the most frequent one, unless that is above Otsu's level.
     """
-    every = 2 if density.numel() > 1 << 21 else 1  # a low-passed map hardly changes from voxel to voxel
-    values = density[::every, ::every, ::every].float()
+    every = 2 if density.size > 1 << 21 else 1  # a low-passed map hardly changes from voxel to voxel
+    values = density[::every, ::every, ::every]
     low, high = float(values.min()), float(values.max())
     if high <= low:
         return high
     bins = 4096
-    counts = torch.histc(values, bins, low, high).double()
     width = (high - low) / bins
-    level = low + (torch.arange(bins, device=values.device, dtype=torch.float64) + 0.5) * width
-    below, total = counts.cumsum(0), counts.sum()
-    first = (counts * level).cumsum(0)
-    between = (first[-1] / total * below - first).square() / (below * (total - below)).clamp_min(1.0)
-    otsu = float(level[int(between.argmax())])
-    mode = float(level[int(counts.argmax())])
+    bin_of = np.minimum(((values - np.float32(low)) * np.float32(1 / width)).astype(np.int32), bins - 1)
+    counts = np.bincount(bin_of.ravel(), minlength=bins).astype(np.float64)
+    level = low + (np.arange(bins) + 0.5) * width
+    below, total = counts.cumsum(), counts.sum()
+    first = (counts * level).cumsum()
+    between = (first[-1] / total * below - first) ** 2 / np.maximum(below * (total - below), 1.0)
+    otsu = float(level[between.argmax()])
+    mode = float(level[counts.argmax()])
     lower = counts * (level < mode)
-    spread = float(((lower * (level - mode).square()).sum() / lower.sum().clamp_min(1.0)).sqrt())
+    spread = math.sqrt(float((lower * (level - mode) ** 2).sum()) / max(float(lower.sum()), 1.0))
     return max(0.8 * otsu, min(mode + 3.0 * spread, otsu))
 
 
-def seed_from_atoms(xyz: Tensor, like: Tensor, voxel_size: tuple[float, float, float], radius: float) -> Tensor:
+def seed_from_atoms(
+    xyz: np.ndarray, shape: tuple[int, ...], voxel_size: tuple[float, float, float], radius: float
+) -> np.ndarray:
     """Boolean map of the voxels within `radius` (Å) of any atom.
 
     Parameters
     ----------
     xyz : positions relative to voxel [0, 0, 0], Å. (n, 3)
-    like : map whose shape and device it takes.
+    shape : of the map. (z, y, x)
     voxel_size : (x, y, z), Å.
     radius : Å.
     """
-    size = torch.tensor(voxel_size, dtype=torch.float64, device=like.device)
-    seed = torch.zeros(like.shape, dtype=torch.bool, device=like.device)
+    size = np.array(voxel_size)
+    seed = np.zeros(shape, bool)
     reach = [int(radius / s) + 1 for s in voxel_size]
-    steps = torch.cartesian_prod(*(torch.arange(-r, r + 1, device=like.device) for r in reach))
-    limit = torch.tensor(like.shape[::-1], device=like.device)
-    for atoms in xyz.to(like.device, torch.float64).split(max(1, 4_000_000 // len(steps))):
-        voxel = (atoms / size).round().long()[:, None] + steps
-        near = (voxel * size - atoms[:, None]).square().sum(-1) <= radius**2
+    steps = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+    limit = np.array(shape[::-1])
+    block = max(1, 1_000_000 // len(steps))
+    for start in range(0, len(xyz), block):
+        atoms = xyz[start : start + block]
+        voxel = np.rint(atoms / size).astype(np.int64)[:, None] + steps
+        near = ((voxel * size - atoms[:, None]) ** 2).sum(-1) <= radius**2
         near &= ((voxel >= 0) & (voxel < limit)).all(-1)
-        x, y, z = voxel[near].unbind(-1)
+        x, y, z = voxel[near].T
         seed[z, y, x] = True
     return seed
 
@@ -215,15 +218,15 @@ class MaskFacts:
     touches_edge: bool
 
 
-def describe_mask(mask: Tensor, density: Tensor, threshold: float) -> MaskFacts:
+def describe_mask(mask: np.ndarray, density: np.ndarray, threshold: float) -> MaskFacts:
     """Facts of a mask over the low-passed density that it is for; `threshold` from `automatic_threshold`."""
     inside = mask >= 0.5
-    strong = torch.where(density > threshold, density, 0.0)
-    mass = float(strong.sum(dtype=torch.float64))
-    outside = mass - float(strong.mul_(inside).sum(dtype=torch.float64))
+    strong = np.where(density > threshold, density, np.float32(0))
+    mass = float(strong.sum(dtype=np.float64))
+    outside = mass - float(strong.sum(where=inside, dtype=np.float64))
     faces = (mask[0], mask[-1], mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1])
     return MaskFacts(
-        fraction=float(inside.double().mean()),
+        fraction=float(np.count_nonzero(inside) / inside.size),
         density_outside=max(outside, 0.0) / mass if mass > 0 else 0.0,
         touches_edge=any(bool((face > 0).any()) for face in faces),
     )

@@ -75,7 +75,9 @@ def resolution_at(curve: Tensor, threshold: float, box_length: float) -> Resolut
 def automatic_mask(half1: Tensor, half2: Tensor, pixel_size: float) -> Tensor:
     """Mask of the mean map: low-pass 15 Å (or 3 pixels), automatic threshold, 3 pixels more, an edge of 6 pixels."""
     values = low_pass((half1 + half2).mul_(0.5), max(15.0, 3.0 * pixel_size), pixel_size)
-    return make_mask(values >= automatic_threshold(values), MaskShape(extend=3.0, soft_edge=6.0))
+    array = values.cpu().numpy()
+    mask = make_mask(array >= automatic_threshold(array), MaskShape(extend=3.0, soft_edge=6.0))
+    return torch.from_numpy(mask).to(values.device)
 
 
 def postprocess(

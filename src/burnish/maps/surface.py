@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
 
 
-def shade_surface(density: Tensor, threshold: float, *, axis: int = 0) -> Tensor:
+def shade_surface(density: np.ndarray, threshold: float, *, axis: int = 0) -> np.ndarray:
     """Brightness of the surface at `threshold` seen from the far end of `axis`, NaN where nothing is seen; 2D.
 
     Parameters
@@ -20,22 +19,33 @@ def shade_surface(density: Tensor, threshold: float, *, axis: int = 0) -> Tensor
     The first voxel above the threshold on each line of sight, placed between voxels by linear interpolation; Lambert
     shading by the slope of that surface, darker with depth.
     """
-    lines = density.movedim(axis, 0).flip(0)
+    lines = np.moveaxis(density, axis, 0)[::-1]
     above = lines > threshold
-    seen = above.any(dim=0)
-    first = above.to(torch.uint8).argmax(dim=0)
-    before = (first - 1).clamp_min(0)
-    high = lines.gather(0, first[None])[0]
-    low = lines.gather(0, before[None])[0]
-    step = torch.where(first > 0, (high - threshold) / (high - low).clamp_min(1e-20), 0.0)
-    depth = first.float() - step.clamp(0.0, 1.0).float()
-    filled = torch.where(seen, depth, depth[seen].max() if bool(seen.any()) else 0.0)
-    smooth = torch.nn.functional.avg_pool2d(filled[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
-    slope_y, slope_x = torch.gradient(smooth)
-    normal = torch.stack([slope_x, slope_y, torch.ones_like(slope_x)])
-    light = torch.tensor([-0.45, -0.55, 0.7], device=density.device)
-    shade = (normal * (light / light.norm())[:, None, None]).sum(0).clamp_min(0.0) / normal.norm(dim=0)
-    if bool(seen.any()):
+    seen = above.any(axis=0)
+    first = above.argmax(axis=0)
+    high = np.take_along_axis(lines, first[None], axis=0)[0]
+    low = np.take_along_axis(lines, np.maximum(first - 1, 0)[None], axis=0)[0]
+    step = np.where(first > 0, (high - threshold) / np.maximum(high - low, 1e-20), 0.0)
+    depth = first - np.clip(step, 0.0, 1.0)
+    slope_y, slope_x = np.gradient(_smooth(np.where(seen, depth, depth[seen].max() if seen.any() else 0.0)))
+    light = np.array([-0.45, -0.55, 0.7])
+    light /= np.linalg.norm(light)
+    facing = slope_x * light[0] + slope_y * light[1] + light[2]
+    shade = np.maximum(facing, 0.0) / np.sqrt(slope_x**2 + slope_y**2 + 1.0)
+    if seen.any():
         nearest, farthest = depth[seen].min(), depth[seen].max()
-        shade = shade * (1.0 - 0.35 * (depth - nearest) / (farthest - nearest).clamp_min(1.0))
-    return torch.where(seen, 0.4 + 0.6 * shade, torch.nan)
+        shade = shade * (1.0 - 0.35 * (depth - nearest) / max(farthest - nearest, 1.0))
+    return np.where(seen, 0.4 + 0.6 * shade, np.nan)
+
+
+def _smooth(picture: np.ndarray) -> np.ndarray:
+    """Mean of each pixel and its neighbours, those beyond the edge left out."""
+    for axis in (0, 1):
+        total, count = picture.copy(), np.ones_like(picture)
+        one = np.ones_like(picture)
+        for to, of in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
+            into, source = (to, of) if axis == 0 else ((slice(None), to), (slice(None), of))
+            total[into] += picture[source]
+            count[into] += one[source]
+        picture = total / count
+    return picture

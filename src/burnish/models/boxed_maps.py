@@ -86,8 +86,9 @@ def box_maps(
     voxel = like.voxel_size
     start, size = _box(like, xyz, mask_radius + padding)
     local = xyz - torch.tensor(like.origin, dtype=xyz.dtype)
-    seed = seed_from_atoms(local, like.values, voxel, mask_radius)
-    mask = make_mask(seed, MaskShape(extend=0.0, soft_edge=max(2.0, 2.0 / min(voxel))))
+    seed = seed_from_atoms(local.detach().cpu().numpy(), tuple(like.values.shape), voxel, mask_radius)
+    shape = MaskShape(extend=0.0, soft_edge=max(2.0, 2.0 / min(voxel)))
+    mask = torch.from_numpy(make_mask(seed, shape)).to(like.values.device)
     boxed_mask = _cut(mask, start, size)
     cell = tuple(n * v for n, v in zip(size, voxel, strict=True))
     crystal = Crystal(cell=(cell[0], cell[1], cell[2], 90.0, 90.0, 90.0), space_group="P 1")

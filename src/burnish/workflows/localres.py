@@ -47,7 +47,7 @@ def run(options: LocalResOptions, job: Job) -> dict[str, Any]:
     if not len(found.centres):
         raise DataError(f"{options.mask or names[0]}: no sphere fits inside; a smaller --radius may help")
     mean = (half1.values + half2.values).mul_(0.5)
-    inside = (mask >= 0.5) if mask is not None else mean > automatic_threshold(mean)
+    inside = (mask >= 0.5) if mask is not None else mean > automatic_threshold(mean.numpy())
     inside &= found.resolution > 0
     directions = None
     if options.directional:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from burnish.core.errors import DataError, InputError
 from burnish.core.events import Message
-from burnish.data.density import DensityMap
-from burnish.fourier.filters import low_pass
+from burnish.fourier.array_low_pass import low_pass_array
 from burnish.io.atomic import write_aside
-from burnish.io.mrc import read_map, write_map
+from burnish.io.mrc import MapArray, read_array, write_array
 from burnish.jobs.folder import Job
 from burnish.maps.mask import MaskFacts, MaskShape, automatic_threshold, describe_mask, make_mask, seed_from_atoms
 from burnish.options.mask import MaskOptions
@@ -20,14 +19,14 @@ from burnish.options.mask import MaskOptions
 
 def run(options: MaskOptions, job: Job) -> dict[str, Any]:
     """Make the mask, say what is wrong with it, write it."""
-    density = read_map(options.map, voxel_size=options.angpix)
+    density = read_array(options.map, voxel_size=options.angpix)
     pixel = _one_pixel_size(options.map, density)
     if options.out.resolve() == options.map.resolve():
         raise InputError(f"--out {options.out}: that is the map itself; name another file")
     nyquist = 2 * pixel
     if 0 < options.lowpass < nyquist:
         raise InputError(f"--lowpass {options.lowpass:g} Å: finer than the map's Nyquist limit of {nyquist:g} Å")
-    values = low_pass(density.values, options.lowpass, pixel) if options.lowpass else density.values
+    values = low_pass_array(density.values, options.lowpass, pixel) if options.lowpass else density.values
     automatic = automatic_threshold(values)
     threshold = automatic if options.threshold == "auto" else float(options.threshold)
     seed = _seed(options, density, values, threshold)
@@ -47,7 +46,7 @@ def run(options: MaskOptions, job: Job) -> dict[str, Any]:
     if options.invert:
         mask = 1.0 - mask
     job.begin([options.map, *([options.model] if options.model else [])])
-    write_map(options.out, DensityMap(values=mask, voxel_size=density.voxel_size, origin=density.origin))
+    write_array(options.out, MapArray(values=mask, voxel_size=density.voxel_size, origin=density.origin))
     summary: dict[str, Any] = {"mask": str(options.out), "fraction_of_box": facts.fraction}
     if options.model is None:
         summary["threshold"] = threshold
@@ -58,25 +57,25 @@ def run(options: MaskOptions, job: Job) -> dict[str, Any]:
     return summary
 
 
-def _seed(options: MaskOptions, density: DensityMap, values: torch.Tensor, threshold: float) -> torch.Tensor:
+def _seed(options: MaskOptions, density: MapArray, values: np.ndarray, threshold: float) -> np.ndarray:
     if options.model is not None:
         from burnish.io.atoms import read_atoms  # only a mask of a model needs it
 
-        xyz = read_atoms(options.model).xyz - torch.tensor(density.origin, dtype=torch.float64)
-        seed = seed_from_atoms(xyz, values, density.voxel_size, options.model_radius)
-        if not bool(seed.any()):
+        xyz = read_atoms(options.model).xyz.numpy() - np.array(density.origin)
+        seed = seed_from_atoms(xyz, values.shape, density.voxel_size, options.model_radius)
+        if not seed.any():
             raise DataError(
                 f"{options.model}: no atom lies in the box of {options.map}, whose voxel 0 is at "
                 f"{tuple(round(o, 1) for o in density.origin)} Å; check the origin or fit the model to the map"
             )
         return seed
     seed = values >= threshold
-    if not bool(seed.any()):
+    if not seed.any():
         raise DataError(
             f"{options.map}: --threshold {threshold:g} is above the highest density of the low-passed map, "
             f"{float(values.max()):.4g}; lower it or use auto"
         )
-    if bool(seed.all()):
+    if seed.all():
         raise DataError(
             f"{options.map}: --threshold {threshold:g} is below the lowest density of the low-passed map, "
             f"{float(values.min()):.4g}; raise it or use auto"
@@ -98,14 +97,14 @@ def _warnings(facts: MaskFacts) -> list[str]:
     return found
 
 
-def _one_pixel_size(path: Path, density: DensityMap) -> float:
+def _one_pixel_size(path: Path, density: MapArray) -> float:
     x, y, z = density.voxel_size
     if max(x, y, z) - min(x, y, z) > 1e-3 * x:
         raise DataError(f"{path}: voxels of {x:g} × {y:g} × {z:g} Å; masks need cubic voxels (give --angpix)")
     return x
 
 
-def _draw(options: MaskOptions, values: torch.Tensor, mask: torch.Tensor, threshold: float, pixel: float) -> Path:
+def _draw(options: MaskOptions, values: np.ndarray, mask: np.ndarray, threshold: float, pixel: float) -> Path:
     from burnish.maps.surface import shade_surface
     from burnish.reports.mask_picture import mask_picture
 
@@ -114,5 +113,5 @@ def _draw(options: MaskOptions, values: torch.Tensor, mask: torch.Tensor, thresh
     picture = options.out.with_name(f"{name}.png")
     title = f"{options.out.name} over {options.map.name}: the mask is ½ on the line, 0 beyond the dots"
     with write_aside(picture) as aside:
-        aside.write_bytes(mask_picture(values.numpy(), mask.numpy(), surface.numpy(), pixel, title))
+        aside.write_bytes(mask_picture(values, mask, surface, pixel, title))
     return picture

@@ -33,7 +33,7 @@ def write_report(
         box_length=frame.size * frame.pixel_size,
         pixel_size=frame.pixel_size,
         density=density.numpy(),
-        surface=shade_surface(density, threshold).numpy(),
+        surface=shade_surface(density.numpy(), threshold),
         rot_deg=rot,
         tilt_deg=tilt,
         max_weight=iteration.tally.max_weight.numpy(),
