@@ -94,3 +94,22 @@ def test_scale_and_norm_are_applied() -> None:
     one, two = torch.ones(COUNT, dtype=torch.float64), torch.full((COUNT,), 2.0, dtype=torch.float64)
     plain, halved = store.load(0, centres, one, one), store.load(0, centres, two, two)
     assert torch.allclose(halved.whole, plain.whole / 2) and torch.allclose(halved.transfer, plain.transfer * 2)
+
+
+@pytest.mark.parametrize(("count", "runs"), [(6, 1), (300, 1), (1000, 4), (2**17, 64)])
+def test_chunks_follow_from_the_particles_alone(count: int, runs: int) -> None:
+    half = torch.arange(2 * count) % 2
+    whole, one = torch.zeros(2 * count, dtype=torch.int64), torch.ones(2 * count, dtype=torch.float64)
+    particles = ParticleSet(
+        images=lambda i: torch.zeros(len(i), SIZE, SIZE), optics=(optics_group(SIZE, PIXEL),), optics_index=whole,
+        half_set=half, group=whole,
+        defocus=Defocus(u=one, v=one, angle=one, phase_shift=one, b_factor=one, scale=one),
+    )  # fmt: skip
+    store = BlockStore(FRAME, particles, CtfMode(correct=False), block_size=32, budget=0)
+    for h in (0, 1):
+        chunks = store.chunks(h)
+        assert len(chunks) == runs
+        assert [b for chunk in chunks for b in chunk] == list(store.of_half(h))
+        assert all(int(half[store.blocks[b][0]]) == h for chunk in chunks for b in chunk)
+        sizes = [sum(len(store.blocks[b]) for b in chunk) for chunk in chunks]
+        assert max(sizes) - min(sizes) <= 64

@@ -1,16 +1,18 @@
 """Expectation over all particles of both halves: on a grid that keeps the whole posterior, or by modes.
 
-Blocks are worked on by threads and added up in their order, so that the result does not depend on the number of
-threads.
+Blocks are worked on by threads and added up in their order within a chunk, chunks in theirs: the result depends neither
+on the number of threads nor on the machines that made the chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import final
 
 import torch
 from torch import Tensor
@@ -30,6 +32,7 @@ from burnish.particles.reconstruct import padded_transform
 from burnish.particles.state import State
 from burnish.particles.store import BlockStore
 
+SHELL_SUMS = ("cross", "power", "image_power", "pixels")  # of a tally
 _STRONG = 0.02  # modes above this share take part in the noise estimate
 
 
@@ -147,35 +150,158 @@ def jitter(seed: int, iteration: int) -> Tensor:
     return random_rotations(1, generator)[0]
 
 
-def expect_on_grid(
-    state: State, setup: Setup, plan: Plan, *, at_most: int | None = None, maximise: bool = True
-) -> Expectation:
-    """Whole posterior of every particle over a common grid of rotations and shifts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What the blocks of one half set are compared with in one iteration.
 
-    Parameters
+    Attributes
     ----------
-    at_most : look only at about so many particles of each half, the first ones.
-    maximise : also sum what the maps are made of.
+    volume : padded transform of the half's masked map.
+    grid : rotations that are searched, or None. (o, 3, 3)
+    banks : by optics group, slices at the rotations of the grid.
     """
-    store = setup.store
+
+    volume: FourierVolume
+    grid: Tensor | None
+    banks: Mapping[int, dense.SliceBank]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkFound:
+    """What an expectation says of one chunk, beside what stands in the tally's rows of its particles.
+
+    Attributes
+    ----------
+    tally : its `cross`, `power`, `image_power` and `pixels` are sums over this chunk alone; all else is shared.
+    sums : of the chunk alone; None where none were asked for.
+    modes : of its particles.
+    """
+
+    tally: Tally
+    sums: FourierSums | None
+    modes: Modes
+
+
+def make_reference(state: State, setup: Setup, plan: Plan, half: int) -> Reference:
+    """Cut what a half set is compared with from its map."""
+    volume = padded_transform(state.maps[half] * setup.mask, plan.radius)
+    if plan.stage != "grid" and not plan.search:
+        return Reference(volume=volume, grid=None, banks={})
     grid = rotation_grid(plan.order, setup.operators, jitter(setup.seed, state.iteration))
-    shifts = shift_disc(setup.offset_range, setup.offset_step * plan.offset_scale)
-    tally = empty_tally(store)
-    halves = []
+    radius = plan.radius if plan.stage == "grid" else plan.search_radius
+    groups = sorted({setup.store.group(b) for b in setup.store.of_half(half)})
+    return Reference(
+        volume=volume, grid=grid, banks={g: make_bank(volume, grid, setup.store.lattices[g], radius) for g in groups}
+    )
+
+
+class Crew(ABC):
+    """Who looks at the images: this process, or workers elsewhere. Results are the same to the last bit."""
+
+    @abstractmethod
+    def image_power(self, state: State, setup: Setup) -> Tally:
+        """A tally of nothing but the power of whole images by shell."""
+
+    @abstractmethod
+    def expect(self, state: State, setup: Setup, plan: Plan) -> Expectation:
+        """Expectation over all particles: whole posteriors over a grid, or modes, as the plan says.
+
+        The sums of each chunk are made apart and added up in the order of the chunks.
+        """
+
+
+@final
+class Alone(Crew):
+    """This process."""
+
+    def image_power(self, state: State, setup: Setup) -> Tally:
+        tally = empty_tally(setup.store)
+        for half in (0, 1):
+            for chunk in setup.store.chunks(half):
+                add_shell_sums(tally, power_of_chunk(state, setup, chunk, tally))
+        return tally
+
+    def expect(self, state: State, setup: Setup, plan: Plan) -> Expectation:
+        tally = empty_tally(setup.store)
+        halves, modes = [], []
+        for half in (0, 1):
+            reference, total = make_reference(state, setup, plan, half), None
+            for found in expect_chunks(state, setup, plan, reference, setup.store.chunks(half), tally):
+                add_shell_sums(tally, found.tally)
+                modes.append(found.modes)
+                if total is None:
+                    total = found.sums
+                elif found.sums is not None:
+                    total.values.add_(found.sums.values)
+            assert total is not None
+            halves.append(total)
+        return Expectation(tally=tally, halves=tuple(halves), modes=local.join_modes(modes))
+
+
+def expect_first(state: State, setup: Setup, plan: Plan, at_most: int) -> Tally:
+    """What about so many particles of each half, its first ones, say on the grid; makes no sums for maps."""
+    tally = empty_tally(setup.store)
     for half in (0, 1):
-        volume = padded_transform(state.maps[half] * setup.mask, plan.radius)
-        blocks = store.of_half(half)
-        if at_most is not None:
-            blocks = blocks[: max(1, round(at_most / len(store.blocks[blocks[0]])))]
-        groups = sorted({store.group(b) for b in blocks})
-        banks = {g: make_bank(volume, grid, store.lattices[g], plan.radius) for g in groups}
-        counts = {g: store.lattices[g].count(plan.map_radius) for g in groups}
+        blocks = setup.store.of_half(half)
+        blocks = blocks[: max(1, round(at_most / len(setup.store.blocks[blocks[0]])))]
+        reference = make_reference(state, setup, plan, half)
+        for _ in _grid_chunks(state, setup, plan, reference, [blocks], tally, maximise=False):
+            pass
+    return tally
+
+
+def expect_chunks(
+    state: State, setup: Setup, plan: Plan, reference: Reference, chunks: Sequence[Sequence[int]], tally: Tally
+) -> Iterator[ChunkFound]:
+    """Chunks of blocks of one half set in their order; the tally's rows of their particles are filled in."""
+    if plan.stage == "grid":
+        return _grid_chunks(state, setup, plan, reference, chunks, tally)
+    return _mode_chunks(state, setup, plan, reference, chunks, tally)
+
+
+def power_of_chunk(state: State, setup: Setup, chunk: Sequence[int], tally: Tally) -> Tally:
+    """Power of the whole images of a chunk; the tally's rows of its particles are filled in."""
+    mine = _of_chunk(tally)
+    for b in chunk:
+        block = load_block(state, setup.store, b)
+        add_image_power(mine, state, block, setup.store.lattices[block.group])
+    return mine
+
+
+def add_shell_sums(tally: Tally, chunk: Tally) -> None:
+    """Add a chunk's sums by shell."""
+    for name in SHELL_SUMS:
+        getattr(tally, name).add_(getattr(chunk, name))
+
+
+def _of_chunk(tally: Tally) -> Tally:
+    """The tally with sums by shell of its own."""
+    return replace(tally, **{name: torch.zeros_like(getattr(tally, name)) for name in SHELL_SUMS})
+
+
+def _grid_chunks(
+    state: State,
+    setup: Setup,
+    plan: Plan,
+    reference: Reference,
+    chunks: Sequence[Sequence[int]],
+    tally: Tally,
+    *,
+    maximise: bool = True,
+) -> Iterator[ChunkFound]:
+    store, grid = setup.store, reference.grid
+    assert grid is not None
+    shifts = shift_disc(setup.offset_range, setup.offset_step * plan.offset_scale)
+    counts = {g: store.lattices[g].count(plan.map_radius) for g in reference.banks}
+
+    def work(b: int) -> _GridPart:
+        return _grid_block(state, setup, b, reference.banks, counts, shifts, maximise=maximise)
+
+    parts = ordered_map(work, [b for chunk in chunks for b in chunk], setup.threads)
+    for chunk in chunks:
+        mine = _of_chunk(tally)
         totals = {g: (torch.zeros(len(grid), 2 * k), torch.zeros(len(grid), k)) for g, k in counts.items() if maximise}
-
-        def work(b: int, banks: dict[int, dense.SliceBank] = banks, counts: dict[int, int] = counts) -> _GridPart:
-            return _grid_block(state, setup, b, banks, counts, shifts, maximise=maximise)
-
-        for done, part in enumerate(ordered_map(work, blocks, setup.threads)):
+        for b, part in zip(chunk, parts, strict=False):
             g, found, i = part.block.group, part.found, part.block.index
             tally.rotation[i] = grid[found.best_rotation]
             tally.shift[i] = shifts[found.best_shift]
@@ -186,16 +312,22 @@ def expect_on_grid(
             if part.sums is not None:
                 totals[g][0][part.sums.rotations] += part.sums.data
                 totals[g][1][part.sums.rotations] += part.sums.weights
-                for total, more in zip((tally.cross, tally.power), part.noise, strict=True):
-                    total[half, g] += more
-                add_image_power(tally, state, part.block, store.lattices[g])
-            setup.listener(Progress(f"iteration {state.iteration}, half {half + 1}", done + 1, len(blocks)))
-        sums = empty_sums(plan.map_radius)
+                for total, more in zip((mine.cross, mine.power), part.noise, strict=True):
+                    total[part.block.half, g] += more
+                add_image_power(mine, state, part.block, store.lattices[g])
+            _tell(setup, state, part.block.half, b)
+        sums = empty_sums(plan.map_radius) if maximise else None
         for g, (data, weights) in totals.items():
+            assert sums is not None
             pixels = store.lattices[g].coordinates[: counts[g]]
             spread(sums, setup.threads, partial(insert_slices, sums, grid, pixels, data, weights))
-        halves.append(sums)
-    return Expectation(tally=tally, halves=tuple(halves), modes=no_modes())
+        yield ChunkFound(tally=mine, sums=sums, modes=no_modes())
+
+
+def _tell(setup: Setup, state: State, half: int, block: int) -> None:
+    """Tell the listener how far a half set has come."""
+    blocks = setup.store.of_half(half)
+    setup.listener(Progress(f"iteration {state.iteration}, half {half + 1}", block - blocks.start + 1, len(blocks)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +343,7 @@ def _grid_block(
     state: State,
     setup: Setup,
     number: int,
-    banks: dict[int, dense.SliceBank],
+    banks: Mapping[int, dense.SliceBank],
     counts: dict[int, int],
     shifts: Tensor,
     *,
@@ -244,36 +376,29 @@ def make_bank(volume: FourierVolume, grid: Tensor, lattice: Lattice, radius: int
     return dense.make_bank(cut_slices(volume, grid, lattice.coordinates[:count]), count)
 
 
-def expect_by_modes(state: State, setup: Setup, plan: Plan) -> Expectation:
+def _mode_chunks(
+    state: State, setup: Setup, plan: Plan, reference: Reference, chunks: Sequence[Sequence[int]], tally: Tally
+) -> Iterator[ChunkFound]:
     """Posterior of every particle as Gaussian modes: found by a search or carried from before, moved and weighed."""
     store = setup.store
-    grid = rotation_grid(plan.order, setup.operators, jitter(setup.seed, state.iteration)) if plan.search else None
-    tally = empty_tally(store)
-    halves, kept = [], []
-    for half in (0, 1):
-        volume = padded_transform(state.maps[half] * setup.mask, plan.radius)
-        blocks = store.of_half(half)
-        banks = {}
-        if grid is not None:
-            groups = sorted({store.group(b) for b in blocks})
-            banks = {g: make_bank(volume, grid, store.lattices[g], plan.search_radius) for g in groups}
 
-        def work(b: int, volume: FourierVolume = volume, banks: dict[int, dense.SliceBank] = banks) -> _ModePart:
-            return _mode_block(state, setup, plan, b, volume, banks, grid)
+    def work(b: int) -> _ModePart:
+        return _mode_block(state, setup, plan, b, reference)
 
-        sums = empty_sums(plan.map_radius)
-        for done, part in enumerate(ordered_map(work, blocks, setup.threads)):
+    parts = ordered_map(work, [b for chunk in chunks for b in chunk], setup.threads)
+    for chunk in chunks:
+        mine, sums, kept = _of_chunk(tally), empty_sums(plan.map_radius), []
+        for b, part in zip(chunk, parts, strict=False):
             block = part.block
             lattice = store.lattices[block.group]
             precision = pixel_precision(state, lattice, block)
             insert = partial(local.insert_placements, sums, part.placed, block, lattice, precision)
             spread(sums, setup.threads, insert)
-            _note_modes(tally, state, part, store)
-            add_image_power(tally, state, block, lattice)
+            _note_modes(mine, state, part, store)
+            add_image_power(mine, state, block, lattice)
             kept.append(replace(part.modes, owner=block.index[part.modes.owner]))
-            setup.listener(Progress(f"iteration {state.iteration}, half {half + 1}", done + 1, len(blocks)))
-        halves.append(sums)
-    return Expectation(tally=tally, halves=tuple(halves), modes=local.join_modes(kept))
+            _tell(setup, state, block.half, b)
+        yield ChunkFound(tally=mine, sums=sums, modes=local.join_modes(kept))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,11 +416,9 @@ def _mode_block(
     setup: Setup,
     plan: Plan,
     number: int,
-    volume: FourierVolume,
-    banks: dict[int, dense.SliceBank],
-    grid: Tensor | None,
+    reference: Reference,
 ) -> _ModePart:
-    store = setup.store
+    store, volume, grid = setup.store, reference.volume, reference.grid
     block = load_block(state, store, number)
     lattice, count = store.lattices[block.group], len(block.index)
     climber = local.Climber(
@@ -309,7 +432,7 @@ def _mode_block(
     )
     parts = []
     if grid is not None:
-        start = _search(state, setup, plan, block, climber, banks[block.group], grid)
+        start = _search(state, setup, plan, block, climber, reference.banks[block.group], grid)
         parts.append(
             local.march(start, climber, plan.search_radius, plan.radius, limit=2 * plan.limit, window=plan.window + 6.0)
         )

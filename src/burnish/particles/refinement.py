@@ -15,14 +15,11 @@ from burnish.geometry.sampling import angular_step
 from burnish.particles import controller
 from burnish.particles.controller import Limits, Plan, Progress, Stop
 from burnish.particles.expectation import (
+    Crew,
     Expectation,
     Setup,
     Tally,
-    add_image_power,
-    empty_tally,
-    expect_by_modes,
-    expect_on_grid,
-    load_block,
+    expect_first,
     no_modes,
 )
 from burnish.particles.frames import rejoin_halves
@@ -37,7 +34,6 @@ from burnish.particles.maximisation import (
 )
 from burnish.particles.reconstruct import low_pass
 from burnish.particles.state import State
-from burnish.particles.store import BlockStore
 
 _FIRST_SHIFT = 10.0  # Å, σ of the shift prior at the start, RELION's value
 _SCALE_STEPS, _SCALE_IMAGES = 4, 100  # fixed-point steps for the scale of the starting map, on so many images of a half
@@ -85,7 +81,7 @@ def _densest(step: float, fraction: float) -> int:
     return max(4, round(1.55 / (step * fraction)))
 
 
-def start(setup: Setup, reference: Tensor, *, initial_lowpass: float, corrections: Corrections) -> State:
+def start(setup: Setup, reference: Tensor, *, initial_lowpass: float, corrections: Corrections, crew: Crew) -> State:
     """State before the first iteration: low-passed reference on the images' scale, noise power of the images.
 
     Parameters
@@ -110,16 +106,13 @@ def start(setup: Setup, reference: Tensor, *, initial_lowpass: float, correction
         sigma_shift=torch.full((2,), _FIRST_SHIFT, dtype=torch.float64),
         progress=Progress(),
     )
-    state = replace(state, sigma2=_image_power(state, store))
+    state = replace(state, sigma2=_image_power(state, setup, crew))
     return state if corrections.absolute_greyscale else _fit_scale(state, setup, initial_lowpass)
 
 
-def _image_power(state: State, store: BlockStore) -> Tensor:
+def _image_power(state: State, setup: Setup, crew: Crew) -> Tensor:
     """Mean power of whole images by shell: the noise, as long as nothing is known of the signal."""
-    tally = empty_tally(store)
-    for b in range(len(store.blocks)):
-        block = load_block(state, store, b)
-        add_image_power(tally, state, block, store.lattices[block.group])
+    tally = crew.image_power(state, setup)
     mean = tally.image_power / tally.pixels.clamp(min=1.0)
     return extend_outwards(mean.clamp(min=1e-30), tally.pixels > 0)
 
@@ -130,7 +123,7 @@ def _fit_scale(state: State, setup: Setup, initial_lowpass: float) -> State:
     plan = Plan(stage="grid", order=1, radius=min(shell, 8), map_radius=shell, offset_scale=1.5)
     half = setup.store.particles.half_set
     for _ in range(_SCALE_STEPS):
-        tally = expect_on_grid(state, setup, plan, at_most=_SCALE_IMAGES, maximise=False).tally
+        tally = expect_first(state, setup, plan, _SCALE_IMAGES)
         ratio = [
             float(tally.data_model[half == h].sum() / tally.model_model[half == h].sum().clamp(min=1e-30))
             for h in (0, 1)
@@ -140,17 +133,17 @@ def _fit_scale(state: State, setup: Setup, initial_lowpass: float) -> State:
     return state
 
 
-def run(state: State, setup: Setup, limits: Limits, corrections: Corrections) -> Iterator[Iteration]:
+def run(state: State, setup: Setup, limits: Limits, corrections: Corrections, crew: Crew) -> Iterator[Iteration]:
     """Iterate until the controller stops."""
     while not isinstance(plan := controller.plan_next(state.progress, limits), Stop):
-        iteration = step(state, setup, plan, corrections)
+        iteration = step(state, setup, plan, corrections, crew)
         state = iteration.state
         yield iteration
 
 
-def step(state: State, setup: Setup, plan: Plan, corrections: Corrections) -> Iteration:
+def step(state: State, setup: Setup, plan: Plan, corrections: Corrections, crew: Crew) -> Iteration:
     """One iteration."""
-    found = expect_on_grid(state, setup, plan) if plan.stage == "grid" else expect_by_modes(state, setup, plan)
+    found = crew.expect(state, setup, plan)
     maps = make_maps(found.halves, setup, state.maps, relaxation=plan.relaxation, join=plan.stage == "last")
     return Iteration(
         plan=plan, state=_advance(state, setup, plan, found, maps, corrections), maps=maps, tally=found.tally

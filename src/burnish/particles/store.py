@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from burnish.particles.images import (
     transform_images,
 )
 from burnish.particles.lattice import Lattice, make_lattice
+
+_CHUNK, _MOST_CHUNKS = 256, 64  # images whose sums are made apart, and how many such runs a half set may have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,14 +121,28 @@ class BlockStore:
         self._transfer: dict[int, Tensor] = {}
         self._left = budget
         self.blocks: list[Tensor] = []
+        self._halves: list[range] = []
         for half in (0, 1):
             for group in range(len(particles.optics)):
                 members = ((particles.half_set == half) & (particles.optics_index == group)).nonzero()[:, 0]
                 self.blocks += list(members.split(block_size)) if len(members) else []
+            self._halves.append(range(sum(map(len, self._halves)), len(self.blocks)))
 
-    def of_half(self, half: int) -> list[int]:
+    def of_half(self, half: int) -> range:
         """Numbers of the blocks of one half set."""
-        return [b for b, index in enumerate(self.blocks) if int(self.particles.half_set[index[0]]) == half]
+        return self._halves[half]
+
+    def chunks(self, half: int) -> list[range]:
+        """Blocks of one half set in runs whose sums are made apart.
+
+        The runs follow from the particles alone, so that a result is the same to the last bit on one machine and on
+        many. Each costs a volume to add: a small set has one, a large one at most 64.
+        """
+        blocks = self.of_half(half)
+        count = sum(len(self.blocks[b]) for b in blocks)
+        runs = min(_MOST_CHUNKS, max(1, round(count / _CHUNK)), len(blocks))
+        edges = [round(len(blocks) * r / runs) for r in range(runs + 1)]
+        return [blocks[low:high] for low, high in pairwise(edges)]
 
     def group(self, block: int) -> int:
         """Optics group of a block."""

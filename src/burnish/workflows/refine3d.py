@@ -15,7 +15,7 @@ from burnish.jobs.folder import Job
 from burnish.jobs.record import read_record
 from burnish.options.refine3d import Refine3DOptions
 from burnish.particles import refinement
-from burnish.particles.expectation import Setup
+from burnish.particles.expectation import Alone, Crew, Setup
 from burnish.particles.images import CtfMode
 from burnish.particles.reconstruct import soft_sphere
 from burnish.particles.refinement import Corrections, Iteration
@@ -59,19 +59,20 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
         setup, initial_lowpass=options.initial_lowpass, fine_order=fine_order, max_iterations=options.max_iterations
     )
     outputs = Outputs(options=options, inputs=inputs, setup=setup, job=job, symmetry=symmetry)
+    crew: Crew = Alone()
     if state is None:
         state = refinement.start(
-            setup, inputs.reference, initial_lowpass=options.initial_lowpass, corrections=corrections
+            setup, inputs.reference, initial_lowpass=options.initial_lowpass, corrections=corrections, crew=crew
         )
-    return _iterate(state, setup, limits, corrections, outputs, job)
+    return _iterate(state, setup, limits, corrections, crew, outputs, job)
 
 
 def _iterate(
-    state: State, setup: Setup, limits: Any, corrections: Corrections, outputs: Outputs, job: Job
+    state: State, setup: Setup, limits: Any, corrections: Corrections, crew: Crew, outputs: Outputs, job: Job
 ) -> dict[str, Any]:
     history = outputs.earlier_history(state.iteration)
     began, reported, last = time.monotonic(), -math.inf, None
-    for iteration in refinement.run(state, setup, limits, corrections):
+    for iteration in refinement.run(state, setup, limits, corrections, crew):
         values = _numbers(iteration, setup)
         history.append(values)
         job.notify(Metrics("iteration", iteration.state.iteration - 1, values))
