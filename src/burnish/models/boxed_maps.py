@@ -1,8 +1,10 @@
 """Maps of single particles boxed about a model: Fourier coefficients of what the model explains.
 
-Signal and noise per shell are those of the masked density near the model, not of the whole particle. Since maps come
-with any sharpening or none, they are made flat in each shell before the mask cuts and get their falloff back after it
-(Yamashita et al. 2021): otherwise the mask would spread the strong low shells over the weak high ones.
+Signal and noise per shell are those of the masked density near the model, not of the whole particle. The signal of half
+maps is made flat over the shells before the mask cuts, and gets its falloff back after it (Yamashita et al. 2021):
+otherwise the mask would spread the strong low shells over the weak high ones. How much of a single map is signal is not
+known, and its maker has most often sharpened it already: it is masked as it is. The mask is that of the field, a
+constant radius about the atoms with a hard edge, so that correlations compare with those of other programs.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from burnish.data.density import DensityMap
 from burnish.data.reflections import Crystal
 from burnish.fourier.shells import radius_blocks
 from burnish.fourier.transforms import wave_numbers
-from burnish.maps.mask import MaskShape, make_mask, seed_from_atoms
+from burnish.maps.mask import seed_from_atoms
 from burnish.models.structure_factors import fft_size
 
 LEAST_IN_SHELL = 100  # coefficients; fewer would not hold an estimate of signal and noise
+LEAST_FSC = 0.1  # of full maps, where nothing is shared; shells of noise are not blown up beyond this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +80,9 @@ def box_maps(
     Parameters
     ----------
     maps : one map, or two half maps on the same grid.
-    xyz : positions of the model's atoms in the frame of the maps, Å. (n, 3)
+    xyz : positions of the model's heavy atoms in the frame of the maps, Å. (n, 3)
     resolution : limit of the coefficients, Å; not beyond Nyquist.
-    mask_radius : of the mask about every atom, Å.
+    mask_radius : of the mask about every position, Å.
     padding : between the mask and the faces of the box, Å.
     """
     like = maps[0]
@@ -87,14 +90,13 @@ def box_maps(
     start, size = _box(like, xyz, mask_radius + padding)
     local = xyz - torch.tensor(like.origin, dtype=xyz.dtype)
     seed = seed_from_atoms(local.detach().cpu().numpy(), tuple(like.values.shape), voxel, mask_radius)
-    shape = MaskShape(extend=0.0, soft_edge=max(2.0, 2.0 / min(voxel)))
-    mask = torch.from_numpy(make_mask(seed, shape)).to(like.values.device)
+    mask = torch.from_numpy(seed).to(like.values)
     boxed_mask = _cut(mask, start, size)
     cell = tuple(n * v for n, v in zip(size, voxel, strict=True))
     crystal = Crystal(cell=(cell[0], cell[1], cell[2], 90.0, 90.0, 90.0), space_group="P 1")
     hkl = _hemisphere(size, cell, resolution)
     s2 = (hkl.double() / torch.tensor(cell, dtype=torch.float64)).square().sum(1)
-    falloff = _falloff(maps)
+    falloff = _falloff(maps[0], maps[1], resolution) if len(maps) == 2 else None
     halves = torch.stack([_coefficients(m, mask, falloff, start, size, hkl, s2) for m in maps])
     return BoxedMaps(
         crystal=crystal,
@@ -162,23 +164,42 @@ def _shells(s2: Tensor, longest_spacing: float) -> Tensor:
     return shell - shell.min()
 
 
-def _falloff(maps: Sequence[DensityMap]) -> tuple[Tensor, float]:
-    """Rms amplitude of the mean of the maps by shell, and the width of a shell in Å⁻¹."""
-    mean = sum((m.values for m in maps[1:]), maps[0].values) / len(maps)
-    lengths = [n * v for n, v in zip(mean.shape[::-1], maps[0].voxel_size, strict=True)]
-    transform = torch.fft.rfftn(mean.float())
-    total = torch.zeros(max(mean.shape) + 2, dtype=torch.float64)
-    count = torch.zeros_like(total)
-    width = 1.0 / max(lengths)
-    for planes, radius in _frequencies(mean.shape, maps[0].voxel_size):
-        shell = (radius / width).round().long().clamp_(max=len(total) - 1)
-        power = transform[planes].abs().square().double().reshape(-1)
-        total.index_add_(0, shell.reshape(-1), power)
-        count.index_add_(0, shell.reshape(-1), torch.ones_like(power))
-    rms = (total / count.clamp_min(1)).sqrt()
-    known = count > 0
-    rms[~known] = rms[known][-1]
-    return rms.clamp_min(float(rms.max()) * 1e-6), width
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Falloff:
+    """Amplitude of the signal by shell.
+
+    Attributes
+    ----------
+    amplitude : σ(F)·√FSC_full of the mean of the half maps; infinite beyond the resolution, where nothing is let
+        through the mask. (shells,)
+    width : of a shell, Å⁻¹.
+    """
+
+    amplitude: Tensor
+    width: float
+
+
+def _falloff(half1: DensityMap, half2: DensityMap, resolution: float) -> _Falloff:
+    """Amplitude of what two half maps share, by shell of the whole maps."""
+    shape, voxel = half1.values.shape, half1.voxel_size
+    width = 1.0 / max(n * v for n, v in zip(shape[::-1], voxel, strict=True))
+    one, two = (torch.fft.rfftn(half.values.float()) for half in (half1, half2))
+    sums = torch.zeros((4, max(shape) + 2), dtype=torch.float64)  # |F1|², |F2|², Re F1 F2*, number
+    for planes, radius in _frequencies(shape, voxel):
+        shell = (radius / width).round().long().clamp_(max=sums.shape[1] - 1).reshape(-1)
+        a, b = one[planes], two[planes]
+        powers = (a.abs().square(), b.abs().square(), (a * b.conj()).real, torch.ones_like(a.real))
+        for row, values in zip(sums, powers, strict=True):
+            row.index_add_(0, shell, values.double().reshape(-1))
+    fsc = sums[2] / (sums[0] * sums[1]).sqrt().clamp_min(1e-300)
+    fsc = torch.nn.functional.avg_pool1d(fsc[None], 5, stride=1, padding=2, count_include_pad=False)[0]
+    full = torch.where(fsc > 0, 2.0 * fsc / (1.0 + fsc), 0.0).clamp_min(LEAST_FSC)
+    mean_power = (sums[0] + sums[1] + 2.0 * sums[2]) / (4.0 * sums[3].clamp_min(1))
+    amplitude = (mean_power * full).sqrt()
+    amplitude = amplitude.clamp_min(float(amplitude.max()) * 1e-6)
+    beyond = torch.arange(len(amplitude)) * width > 1.0 / resolution + 0.5 * width
+    amplitude[beyond] = math.inf
+    return _Falloff(amplitude=amplitude, width=width)
 
 
 def _frequencies(shape: Sequence[int], voxel: tuple[float, float, float]) -> list[tuple[slice, Tensor]]:
@@ -194,26 +215,35 @@ def _frequencies(shape: Sequence[int], voxel: tuple[float, float, float]) -> lis
 def _coefficients(
     density: DensityMap,
     mask: Tensor,
-    falloff: tuple[Tensor, float],
+    falloff: _Falloff | None,
     start: tuple[int, int, int],
     size: tuple[int, int, int],
     hkl: Tensor,
     s2: Tensor,
 ) -> Tensor:
-    """Transform of the flattened, masked, boxed map with its falloff given back. (n,) complex64"""
-    rms, width = falloff
-    transform = torch.fft.rfftn(density.values.float())
-    for planes, radius in _frequencies(density.values.shape, density.voxel_size):
-        shell = (radius / width).round().long().clamp_(max=len(rms) - 1)
-        transform[planes] /= rms[shell].float()
-    flat = torch.fft.irfftn(transform, s=density.values.shape)
-    boxed = _cut(flat * mask, start, size).permute(2, 1, 0)
+    """Transform of the masked, boxed map, its falloff taken away before the mask and given back after it. (n,)
+    complex64"""
+    values = density.values.float()
+    if falloff is not None:
+        transform = torch.fft.rfftn(values)
+        for planes, radius in _frequencies(values.shape, density.voxel_size):
+            shell = (radius / falloff.width).round().long().clamp_(max=len(falloff.amplitude) - 1)
+            transform[planes] /= falloff.amplitude[shell].float()
+        values = torch.fft.irfftn(transform, s=values.shape)
+    boxed = _cut(values * mask, start, size).permute(2, 1, 0)
     half = torch.fft.rfftn(boxed).conj()  # exp(+2πi h·x)
     h, k, l = hkl.unbind(1)
-    values = half[h % size[0], k % size[1], l]
-    position = s2.sqrt() / width
-    left = position.floor().long().clamp(max=len(rms) - 2)
+    found = half[h % size[0], k % size[1], l] * math.prod(density.voxel_size)
+    if falloff is not None:
+        found = found * _at(falloff, s2)
+    return found.to(torch.complex64)
+
+
+def _at(falloff: _Falloff, s2: Tensor) -> Tensor:
+    """The falloff between its shells. (n,)"""
+    known = falloff.amplitude[falloff.amplitude.isfinite()]
+    position = (s2.sqrt() / falloff.width).clamp(max=len(known) - 1)
+    left = position.floor().long().clamp(max=max(len(known) - 2, 0))
     share = (position - left).clamp(0, 1)
-    back = rms[left] * (1 - share) + rms[left + 1] * share
-    volume = math.prod(density.voxel_size)
-    return (values * (back * volume)).to(torch.complex64)
+    right = (left + 1).clamp(max=len(known) - 1)
+    return known[left] * (1 - share) + known[right] * share

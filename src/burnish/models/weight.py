@@ -36,6 +36,8 @@ class BalanceLimits:
     angle_z : highest rms Z of angles.
     bond, angle : range of the factors; beyond them the weight of the data gives way.
     overfit : how much the −log likelihood of a free reflection may rise above its best before the data lose weight.
+    largest_step : most by which a factor changes in one cycle.
+    far_bond_z : rms Z of bonds from which they are tightened even while they are on their way.
     slack_angle_z : rms Z of angles below which the data gain weight while bonds allow; 0 for data with a free set,
         which judges the weight better.
     """
@@ -45,6 +47,8 @@ class BalanceLimits:
     bond: tuple[float, float] = (0.2, 3.0)
     angle: tuple[float, float] = (1.0, 4.0)
     overfit: float = 0.003
+    largest_step: float = 1.6
+    far_bond_z: float = math.inf
     slack_angle_z: float = 0.0
 
 
@@ -99,21 +103,22 @@ def plan_balance(history: Sequence[CycleQuality], limits: BalanceLimits) -> Bala
         return now.balance
     before = history[-2]
     data, bond, angle = now.balance.data, now.balance.bond, now.balance.angle
-    bond_settled = now.bond_z > _SETTLED * before.bond_z
+    bond_settled = now.bond_z > _SETTLED * before.bond_z or now.bond_z > limits.far_bond_z
     if now.angle_z > limits.angle_z and now.angle_z > _SETTLED * before.angle_z:
-        step = min(1.6, (now.angle_z / limits.angle_z) ** 2 * 1.1)
+        step = min(limits.largest_step, (now.angle_z / limits.angle_z) ** 2 * 1.1)
         data, angle = _tighten(data, angle, limits.angle[1], step)
     elif now.angle_z < _SLACK * limits.angle_z and angle > limits.angle[0]:
         angle = max(limits.angle[0], angle * max(0.75, (now.angle_z / limits.angle_z) ** 2))
     if now.bond_z > limits.bond_z[1] and bond_settled:
-        step = min(1.6, (now.bond_z / limits.bond_z[1]) ** 2 * 1.1)
+        step = min(limits.largest_step, (now.bond_z / limits.bond_z[1]) ** 2 * 1.1)
         data, bond = _tighten(data, bond, limits.bond[1], step)
     elif now.bond_z < limits.bond_z[0]:
         bond = max(limits.bond[0], bond / min(2.5, (limits.bond_z[0] / max(now.bond_z, 0.1)) ** 2 * 1.1))
     elif now.bond_z < _SLACK * limits.bond_z[1] and bond > 1.0:
         bond = max(1.0, bond * max(0.75, (now.bond_z / limits.bond_z[1]) ** 2))
-    if max(now.angle_z / max(limits.slack_angle_z, 1e-6), now.bond_z / limits.bond_z[1]) < 1.0:
-        data *= _MORE_DATA
+    room = min(limits.slack_angle_z / max(now.angle_z, 0.1), limits.bond_z[1] / max(now.bond_z, 0.1))
+    if room > 1.05 and bond == now.balance.bond and angle == now.balance.angle:
+        data *= min(_MORE_DATA, room)
     best = min((q.free_value for q in history[1:] if math.isfinite(q.free_value)), default=math.nan)
     if math.isfinite(best) and now.free_value > best + limits.overfit:
         data /= 1.25

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from burnish.chemistry.checks import check_atoms
 from burnish.core.errors import DataError, InputError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress
@@ -25,7 +27,8 @@ from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, w
 from burnish.workflows.refine_inputs import chosen_device, refinement_settings, restrained_model
 
 SHOWN = ("bond_rmsz", "angle_rmsz", "weight")
-SLACK_ANGLE_Z = 0.9  # maps have no free set: geometry tighter than this has room for the data
+# maps have no free set: geometry tighter than asked has room for the data, and wide bonds are the only sign of too much
+LIMITS = BalanceLimits(slack_angle_z=0.9, largest_step=2.5, far_bond_z=1.9)
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
 
 
@@ -144,7 +147,7 @@ def refine_against(
     """Refine a model against these maps, telling of every cycle."""
     if options.resolution is None:
         raise InputError("--resolution: needed with maps")
-    boxed = box_maps(maps, refinable.atoms.xyz, options.resolution, mask_radius=options.mask_radius)
+    boxed = box_maps(maps, _heavy(refinable), options.resolution, mask_radius=options.mask_radius)
     term = MapTerm(boxed, device=chosen_device(options.device))
     atoms = refinable.atoms
     if settings.adp != "fixed" and settings.cycles > 0:
@@ -154,7 +157,7 @@ def refine_against(
     system = make_system(
         replace(refinable, atoms=atoms), settings, d_min=options.resolution, n_observations=2 * len(boxed.hkl)
     )
-    system = replace(system, limits=BalanceLimits(slack_angle_z=SLACK_ANGLE_Z))
+    system = replace(system, limits=LIMITS)
     state = initial_state(system, term)
     _tell(state, term, settings.cycles, listener)
     try:
@@ -166,6 +169,11 @@ def refine_against(
         term.update_scaling(state.atoms)
         return EmRun(term=term, state=state, interrupted=True)
     return EmRun(term=term, state=state, interrupted=False)
+
+
+def _heavy(refinable: RefinableModel) -> Tensor:
+    """Positions of all atoms but hydrogens, which would make the mask wider than that of other programs. (n, 3)"""
+    return refinable.atoms.xyz[~refinable.restraints.contacts.is_hydrogen]
 
 
 def _tell(state: RefinementState, term: MapTerm, cycles: int, listener: Listener) -> None:
@@ -189,7 +197,7 @@ def cross_validate(
     """
     fixed = replace(settings, weight=main.state.balance.data)
     alone = refine_against(maps[:1], refinable, fixed, options, _quiet)
-    boxed = box_maps(maps, refinable.atoms.xyz, options.resolution or 0.0, mask_radius=options.mask_radius)
+    boxed = box_maps(maps, _heavy(refinable), options.resolution or 0.0, mask_radius=options.mask_radius)
     term = alone.term
     halves = boxed.halves.to(term.last_f_calc.dtype)
     return HalfMapValidation(
