@@ -14,7 +14,12 @@ class _ModelAndData(JobOptions, frozen=True):
     data: Path = Field(description="Measured data, MTZ or structure-factor mmCIF.")
     labels: str | None = Field(None, description="Columns to take, VALUE,SIGMA; found by convention when not given.")
     free_label: str | None = Field(None, description="Column of the free flags; found by convention when not given.")
-    ligand: tuple[Path, ...] = Field((), description="Restraint dictionary (CIF) of a ligand; may be given again.")
+    ligand: tuple[str, ...] = Field(
+        (),
+        description="Ligand: restraint dictionary (CIF), component code or SMILES (also NAME=SMILES); placed where the "
+        "density shows it unless the model has it; may be given again.",
+    )
+    ligand_copies: int = Field(1, ge=1, le=100, description="Copies of each ligand that the model should have.")
     monomers: Path | None = Field(None, description="CCP4 monomer library; CLIBD_MON or the built-in one by default.")
     rotamers: bool = Field(True, description="Fit side chains again, in other rotamers and with backrubs.")
     peptides: bool = Field(True, description="Turn peptides over.")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from burnish.rebuild.atom_rows import AtomRow
 from burnish.rebuild.zone import Surroundings, Target, ZoneSystem, make_zone, refine_zone, zone_energy
 
 Array = NDArray[np.float64]
@@ -98,6 +99,7 @@ class MoveRecord:
     before, after : numbers of the zone as it was and of the best candidate; `after` is None where none was proposed.
     undo : name and former position of every atom that was moved, removed or renamed.
     added : names of the atoms that are new, which to take back is to remove.
+    removed : atoms that are gone, with all that the model said of them.
     """
 
     kind: str
@@ -109,6 +111,7 @@ class MoveRecord:
     after: Judgement | None
     undo: tuple[tuple[str, tuple[float, float, float]], ...] = field(default=())
     added: tuple[str, ...] = field(default=())
+    removed: tuple[AtomRow, ...] = field(default=())
 
 
 TorsionEnergy = Callable[[Array], float]

@@ -32,6 +32,8 @@ from burnish.rebuild.scene import Scene, StructureMove
 from burnish.rebuild.settings import RebuildSettings
 from burnish.validate.flips import find_flips
 from burnish.validate.model_validation import JudgedMaps, ModelValidation, full_model, validate_model
+from burnish.workflows.addition_moves import moves_after, moves_before, needed_components
+from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.refine_inputs import RefineInputs, data_term, read_inputs, refinement_settings
 
 BUILDING_MOVES: tuple[StructureMove, ...] = ()  # of the polymer, before its conformations are judged
@@ -56,11 +58,15 @@ class Start:
 
 def read_start(options: RebuildOptions | CycleOptions, listener: Listener, cycles: int) -> Start:
     """Read and check the inputs."""
-    shared = ("model", "data", "out", "labels", "free_label", "ligand", "monomers", "seed")
-    refine_options = RefineOptions.model_validate({**{k: getattr(options, k) for k in shared}, "cycles": cycles})
+    shared = ("model", "data", "out", "labels", "free_label", "monomers", "seed")
+    asked = ligand_requests(options.ligand)
+    given = {"ligand": asked.files, "smiles": tuple(f"{n}={text}" for n, text in asked.smiles.items())}
+    refine_options = RefineOptions.model_validate(
+        {**{k: getattr(options, k) for k in shared}, **given, "cycles": cycles}
+    )
     inputs = read_inputs(refine_options, listener)
-    components = sorted({r.name for chain in inputs.model.structure[0] for r in chain} | {"HOH"})
-    library = read_library(components, ligands=options.ligand, monomers=options.monomers)
+    components = needed_components(options, inputs.model.structure)
+    library = read_library(components, ligands=asked.files, monomers=options.monomers, smiles=asked.smiles)
     return Start(options=refine_options, inputs=inputs, library=library)
 
 
@@ -109,7 +115,9 @@ def rebuild_structure(
     listener: Listener,
 ) -> tuple[gemmi.Structure, tuple[MoveRecord, ...]]:
     """One round of moves on a model, hydrogens left out."""
-    bare, records = apply_structure_moves(BUILDING_MOVES, start, without_hydrogens(structure), term)
+    bare, records = apply_structure_moves(
+        (*moves_before(options), *BUILDING_MOVES), start, without_hydrogens(structure), term
+    )
     flipped: list[MoveRecord] = []
     if options.flips:
         xyz, flipped = flip_side_chains(
@@ -128,7 +136,7 @@ def rebuild_structure(
     )
     settings = RebuildSettings(rotamers=options.rotamers, peptides=options.peptides, waters=options.waters)
     result = rebuild_round(model, term, settings, listener)
-    ended, more = apply_structure_moves(FITTING_MOVES, start, result.structure, term)
+    ended, more = apply_structure_moves((*FITTING_MOVES, *moves_after(options)), start, result.structure, term)
     return ended, (*records, *flipped, *result.records, *more)
 
 

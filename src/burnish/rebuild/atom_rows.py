@@ -1,0 +1,72 @@
+"""Atoms as a record keeps them: enough to put back what a move took away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import gemmi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtomRow:
+    """An atom with everything that a model says of it.
+
+    Attributes
+    ----------
+    name : as a person writes it, "A 27 LEU CD1 B": chain, number, residue, atom, conformer if any.
+    element, charge : of the atom.
+    xyz : Å.
+    b_iso : Å².
+    occ : occupancy.
+    u_aniso : U11 U22 U33 U12 U13 U23, Å²; empty where isotropic.
+    hetero : whether its residue is marked as HETATM.
+    """
+
+    name: str
+    element: str
+    charge: int
+    xyz: tuple[float, float, float]
+    b_iso: float
+    occ: float
+    u_aniso: tuple[float, ...] = ()
+    hetero: bool = False
+
+
+def row_of(site: gemmi.CRA) -> AtomRow:
+    """The row of one atom."""
+    atom = site.atom
+    letter = f" {atom.altloc}" if atom.altloc != "\0" else ""
+    return AtomRow(
+        name=f"{site.chain.name} {site.residue.seqid} {site.residue.name} {atom.name}{letter}",
+        element=atom.element.name,
+        charge=atom.charge,
+        xyz=(atom.pos.x, atom.pos.y, atom.pos.z),
+        b_iso=atom.b_iso,
+        occ=atom.occ,
+        u_aniso=tuple(atom.aniso.elements_pdb()) if atom.aniso.nonzero() else (),
+        hetero=site.residue.het_flag == "H",
+    )
+
+
+def rows_of(structure: gemmi.Structure) -> tuple[AtomRow, ...]:
+    """Rows of all heavy atoms of the first model."""
+    return tuple(row_of(site) for site in structure[0].all() if not site.atom.is_hydrogen())
+
+
+def difference(before: gemmi.Structure, after: gemmi.Structure) -> tuple[tuple[str, ...], tuple[AtomRow, ...]]:
+    """Names of the atoms that were added, and rows of those that were removed; hydrogens do not count."""
+    old, new = rows_of(before), rows_of(after)
+    return names_missing(new, old), rows_missing(old, new)
+
+
+def names_missing(rows: Iterable[AtomRow], others: Iterable[AtomRow]) -> tuple[str, ...]:
+    """Names of rows that are not among others."""
+    known = {row.name for row in others}
+    return tuple(row.name for row in rows if row.name not in known)
+
+
+def rows_missing(rows: Iterable[AtomRow], others: Iterable[AtomRow]) -> tuple[AtomRow, ...]:
+    """Rows whose names are not among others."""
+    known = {row.name for row in others}
+    return tuple(row for row in rows if row.name not in known)

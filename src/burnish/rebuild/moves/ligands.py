@@ -1,0 +1,209 @@
+"""Ligands placed in density that nothing explains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import gemmi
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from burnish.chemistry.conformers import Shapes
+from burnish.chemistry.residues import ResidueView
+from burnish.data.atoms import Atoms
+from burnish.data.reflections import Crystal
+from burnish.data.sampled_map import SampledMap
+from burnish.maps.sampling import points_near, sample, spline_map
+from burnish.rebuild.blobs import Blob, box_map, find_blobs, near_atoms
+from burnish.rebuild.evidence import Evidence, own_density
+from burnish.rebuild.flexible import FlexibleBody, flexible_body
+from burnish.rebuild.pose_search import Pose, search_poses, varied_shapes
+from burnish.symmetry.images import images_near
+from burnish.validate.density_fit import mask_radius
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+VOLUME_OF_ATOM = 7.0  # Å³ above 2σ that an ordered atom of a ligand shows at usual resolution
+WATER_REACH = 2.4  # Å; waters nearer than that to a ligand's atom give way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LigandRules:
+    """What a ligand must show.
+
+    Attributes
+    ----------
+    least_correlation : of its own density with the density that is left for it.
+    least_z : mean mFo − DFc at its atoms, σ.
+    least_share : of its atoms above 1σ of mFo − DFc.
+    least_volume : of the blob, as a share of what the ligand would fill.
+    conformers : to start from.
+    blobs : searched, the largest first.
+    """
+
+    least_correlation: float = 0.70
+    least_z: float = 2.5
+    least_share: float = 0.8
+    least_volume: float = 0.35
+    conformers: int = 40
+    blobs: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unexplained:
+    """Density that is free for a ligand.
+
+    Attributes
+    ----------
+    difference : mFo − DFc with the density of waters put back. SampledMap
+    sigma : of the difference map.
+    keep : atoms that a ligand may not touch, Å. (k, 3)
+    waters : index of each water's oxygen.
+    """
+
+    difference: SampledMap
+    sigma: float
+    keep: Array
+    waters: Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LigandFit:
+    """How a ligand fits where it was placed.
+
+    Attributes
+    ----------
+    correlation : of its own DFc with the density left for it, near its atoms.
+    mean_z : mean mFo − DFc (waters that give way taken out) at its atoms, σ.
+    share : of its atoms above 1σ.
+    """
+
+    correlation: float
+    mean_z: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LigandPose:
+    """A pose and the blob that it lies in."""
+
+    pose: Pose
+    blob: Blob
+
+
+def unexplained(evidence: Evidence, views: Sequence[ResidueView]) -> Unexplained:
+    """Difference density with waters taken back: they may stand in a ligand's place."""
+    waters = np.array([v.atoms["O"] for v in views if v.kind == "water" and "O" in v.atoms], dtype=np.int64)
+    atoms, difference = evidence.atoms, evidence.maps.difference
+    if len(waters):
+        share = np.zeros(len(atoms))
+        share[waters] = 1.0
+        own = own_density(evidence, atoms, share)
+        difference = replace(difference, values=difference.values + own.values)
+    stays = np.ones(len(atoms), dtype=bool)
+    stays[waters] = False
+    heavy = np.array([e not in ("H", "D") for e in atoms.elements])
+    return Unexplained(
+        difference=difference,
+        sigma=evidence.difference_sigma,
+        keep=atoms.xyz.numpy()[stays & heavy],
+        waters=waters,
+    )
+
+
+def ligand_body(shapes: Shapes) -> FlexibleBody:
+    """What turns in a ligand, every atom weighted by its electrons."""
+    electrons = torch.tensor([float(gemmi.Element(e).atomic_number) for e in shapes.elements])
+    return flexible_body(electrons.clamp(max=16.0) / 6.0, shapes.bonds, shapes.turning)
+
+
+def propose_ligand(
+    shapes: Shapes, free: Unexplained, crystal: Crystal | None, rules: LigandRules, seed: int
+) -> list[LigandPose]:
+    """Poses of a ligand in the largest blobs, the best first.
+
+    Parameters
+    ----------
+    shapes : of the ligand.
+    free : density for it.
+    crystal : for symmetry mates.
+    rules : how much to try.
+    seed : of random turns.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    body = ligand_body(shapes)
+    conformers = varied_shapes(body, shapes.xyz, rules.conformers if len(body.bonds) else 1, generator)
+    extent = float(max(np.linalg.norm(x[:, None] - x[None], axis=2).max(initial=0.0) for x in conformers))
+    spline = spline_map(free.difference)
+    found: list[LigandPose] = []
+    least = rules.least_volume * VOLUME_OF_ATOM * len(shapes.atoms)
+    blobs = [b for b in find_blobs(free.difference, free.sigma, crystal, free.keep, extent) if b.volume >= least]
+    for blob in blobs[: rules.blobs]:
+        spread = float(np.linalg.norm(blob.points - blob.centre, axis=1).max())
+        radius = min(max(extent, spread) + 2.0, 0.75 * extent + 8.0)
+        occupied = near_atoms(crystal, free.keep, blob.centre, radius + 3.0)
+        box = box_map(spline, free.sigma, blob.centre, radius, occupied)
+        poses = search_poses(body, conformers, box, blob.points, generator)
+        found += [LigandPose(pose=p, blob=blob) for p in poses]
+    return sorted(found, key=lambda p: -p.pose.score)
+
+
+def displaced_waters(xyz: Array, free: Unexplained, atoms: Atoms, crystal: Crystal | None) -> list[int]:
+    """Waters in a ligand's place, by index."""
+    if len(free.waters) == 0:
+        return []
+    oxygens = atoms.xyz.numpy()[free.waters]
+    if crystal is None:
+        near, source = oxygens, np.arange(len(oxygens))
+    else:
+        images = images_near(crystal, oxygens, xyz, WATER_REACH)
+        near, source = images.xyz, images.source
+    if len(near) == 0:
+        return []
+    away = np.linalg.norm(near[:, None] - xyz[None], axis=2).min(axis=1)
+    return sorted({int(free.waters[s]) for s in source[away < WATER_REACH]})
+
+
+def judge_fit(evidence: Evidence, ligand: Atoms, displaced: Sequence[int]) -> LigandFit:
+    """Fit of a placed ligand to the density that the rest of the model leaves.
+
+    Parameters
+    ----------
+    evidence : maps of the model without the ligand.
+    ligand : its atoms.
+    displaced : waters of the model that give way.
+    """
+    maps = evidence.maps
+    left = maps.difference
+    if len(displaced):
+        share = np.zeros(len(evidence.atoms))
+        share[list(displaced)] = 1.0
+        left = replace(left, values=left.values + own_density(evidence, evidence.atoms, share).values)
+    own = own_density(evidence, ligand)
+    _, points, _ = points_near(left, ligand.xyz, mask_radius(maps.d_min) + 0.3)
+    points = torch.unique(points)
+    o, c = left.values.reshape(-1)[points].double(), own.values.reshape(-1)[points].double()
+    o, c = o - o.mean(), c - c.mean()
+    z = sample(spline_map(left), ligand.xyz) / evidence.difference_sigma
+    return LigandFit(
+        correlation=float((o * c).sum() / (o.norm() * c.norm()).clamp(min=1e-12)),
+        mean_z=float(z.mean()),
+        share=float((z > 1.0).double().mean()),
+    )
+
+
+def decide_ligand(fit: LigandFit, rules: LigandRules) -> tuple[bool, str]:
+    """Whether a ligand stays, and why, from its numbers alone."""
+    numbers = (
+        f"correlation {fit.correlation:.2f}, mean difference density {fit.mean_z:.1f} σ, {fit.share:.0%} above 1 σ"
+    )
+    if fit.correlation < rules.least_correlation:
+        return False, f"{numbers}; a correlation of {rules.least_correlation:.2f} is needed"
+    if fit.mean_z < rules.least_z:
+        return False, f"{numbers}; {rules.least_z:.1f} σ are needed"
+    if fit.share < rules.least_share:
+        return False, f"{numbers}; {rules.least_share:.0%} of the atoms are needed"
+    return True, numbers

@@ -1,0 +1,41 @@
+"""The moves that add what stands beside the polymer, as the options ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gemmi
+
+from burnish.options.rebuild import CycleOptions, RebuildOptions
+from burnish.rebuild.additions import add_ligand
+from burnish.rebuild.scene import Change, Scene, StructureMove
+from burnish.workflows.ligand_requests import ligand_requests
+
+COMPONENTS = ("HOH", "NAG", "BMA", "MAN", "NA", "MG", "K", "CA", "MN", "ZN", "CL")  # what moves may add
+
+
+def needed_components(options: RebuildOptions | CycleOptions, structure: gemmi.Structure) -> list[str]:
+    """Components of a model and those that moves may add to it."""
+    present = {r.name for chain in structure[0] for r in chain}
+    return sorted({*present, *COMPONENTS, *ligand_requests(options.ligand).names})
+
+
+def moves_before(options: RebuildOptions | CycleOptions) -> tuple[StructureMove, ...]:
+    """Moves that come before waters are looked for, which would take their density."""
+    names = ligand_requests(options.ligand).names
+    return tuple(_ligand_move(name, options) for name in names for _ in range(options.ligand_copies))
+
+
+def moves_after(options: RebuildOptions | CycleOptions) -> tuple[StructureMove, ...]:
+    """Moves that need the waters and side chains in their places."""
+    return ()
+
+
+def _ligand_move(name: str, options: RebuildOptions | CycleOptions) -> Callable[[Scene], Change]:
+    def move(scene: Scene) -> Change:
+        present = sum(r.name == name for chain in scene.structure[0] for r in chain)
+        if present >= options.ligand_copies:
+            return Change(structure=scene.structure)
+        return add_ligand(scene, name, seed=options.seed)
+
+    return move

@@ -1,0 +1,129 @@
+"""Ligands placed by `burnish rebuild`, on a small simulated crystal, from files to files."""
+
+import json
+
+import gemmi
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from tests.chemistry_models import component
+from tests.workflows.small_crystal import CELL, GROUP, amplitudes, helix
+
+from burnish.chemistry.add_residues import make_residue, with_residue
+from burnish.cli.main import main
+from burnish.core.errors import InputError
+from burnish.data.reflections import Crystal
+from burnish.io.models import atoms_of, read_model
+from burnish.symmetry.images import images_near
+from burnish.workflows.ligand_requests import ligand_requests
+
+CRYSTAL = Crystal(cell=CELL, space_group=GROUP)
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    code = ended.value.code
+    return code if isinstance(code, int) else 0
+
+
+def room_for(xyz: np.ndarray, atoms: np.ndarray) -> np.ndarray:
+    """A molecule moved to where it is farthest from atoms, their mates and its own."""
+    best, place = -1.0, xyz
+    for shift in np.random.default_rng(7).uniform(0.0, CELL[:3], (400, 3)):
+        moved = xyz - xyz.mean(0) + shift
+        together = np.concatenate([atoms, moved])
+        mates = images_near(CRYSTAL, together, moved, 5.0)
+        others = mates.xyz[~(mates.is_identity & (mates.source >= len(atoms)))]
+        away = np.linalg.norm(others[:, None] - moved[None], axis=2).min(initial=5.0)
+        if away > best:
+            best, place = away, moved
+    assert best > 2.8
+    return place
+
+
+def write_data(folder, truth: gemmi.Structure) -> None:
+    hkl, f, sigma = amplitudes(truth)
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup = gemmi.SpaceGroup(GROUP)
+    mtz.set_cell_for_all(truth.cell)
+    mtz.add_dataset("native")
+    for label, kind in (("FP", "F"), ("SIGFP", "Q"), ("FREE", "I")):
+        mtz.add_column(label, kind)
+    flags = np.random.default_rng(4).integers(0, 10, len(f))
+    mtz.set_data(np.column_stack([hkl, f, sigma, flags]).astype(np.float32))
+    mtz.write_to_file(str(folder / "data.mtz"))
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """Data of a helix with benzamidine, and the helix alone."""
+    folder = tmp_path_factory.mktemp("additions")
+    bare = helix()
+    heavy = [a for a in component("BEN").atoms if not a.is_hydrogen()]
+    start = np.array([a.xyz.tolist() for a in heavy])
+    xyz = room_for(start, atoms_of(bare).xyz.numpy())
+    residue = make_residue("BEN", [a.id for a in heavy], [a.el.name for a in heavy], xyz, 15.0)
+    truth, label = with_residue(bare, residue, "A")
+    assert label == "A 9 BEN"
+    truth.setup_cell_images()
+    write_data(folder, truth)
+    bare.make_mmcif_document().write_file(str(folder / "model.cif"))
+    return folder, xyz, tuple(a.el.name for a in heavy)
+
+
+def deviation(found: np.ndarray, truth: np.ndarray, elements: tuple[str, ...]) -> float:
+    """Rms, Å, over the nearest image, atoms of one element being exchangeable."""
+    mates = images_near(CRYSTAL, truth, found, 4.0)
+    away = np.full((len(found), len(truth)), np.inf)
+    for k, source in enumerate(mates.source):
+        square = ((found - mates.xyz[k]) ** 2).sum(-1)
+        away[:, source] = np.minimum(away[:, source], square)
+    away = np.where(np.array(elements)[:, None] == np.array(elements)[None], np.minimum(away, 1e3), 1e4)
+    return float(np.sqrt(away[linear_sum_assignment(away)].mean()))
+
+
+def test_a_ligand_is_placed_by_its_code(case, tmp_path, capsys):
+    folder, truth, elements = case
+    arguments = ["--ligand", "BEN", "--no-peptides", "--no-rotamers", "--out", tmp_path / "out", "--json"]
+    assert run("rebuild", folder / "model.cif", folder / "data.mtz", *arguments) == 0
+    json.loads(capsys.readouterr().out)
+    moves = [json.loads(line) for line in (tmp_path / "out" / "moves.jsonl").read_text().splitlines()]
+    (placed,) = [m for m in moves if m["kind"] == "ligand"]
+    assert placed["accepted"]
+    rebuilt = read_model(tmp_path / "out" / "rebuilt.cif").structure
+    (residue,) = [r for chain in rebuilt[0] for r in chain if r.name == "BEN"]
+    assert sorted(placed["added"]) == sorted(f"{placed['residue']} {a.name}" for a in residue)
+    found = np.array([residue[a.id][0].pos.tolist() for a in component("BEN").atoms if not a.is_hydrogen()])
+    assert deviation(found, truth, elements) < 0.5
+
+
+def test_what_is_not_there_is_not_placed(case, tmp_path, capsys):
+    folder, _, _ = case
+    arguments = [
+        "--ligand",
+        "NAD",
+        "--no-peptides",
+        "--no-rotamers",
+        "--no-waters",
+        "--out",
+        tmp_path / "out",
+        "--json",
+    ]
+    assert run("rebuild", folder / "model.cif", folder / "data.mtz", *arguments) == 0
+    capsys.readouterr()
+    moves = [json.loads(line) for line in (tmp_path / "out" / "moves.jsonl").read_text().splitlines()]
+    (tried,) = [m for m in moves if m["kind"] == "ligand"]
+    assert not tried["accepted"]
+    assert tried["reason"]
+
+
+def test_requests_are_files_codes_or_smiles(tmp_path):
+    file = tmp_path / "XYZ.cif"
+    file.write_text("data_comp_XYZ\nloop_\n_chem_comp_atom.comp_id\n_chem_comp_atom.atom_id\nXYZ C1\nXYZ C2\n")
+    asked = ligand_requests([str(file), "gol", "CC(=O)Oc1ccccc1", "ASP2=CC(=O)O"])
+    assert asked.files == (file,)
+    assert asked.names == ("XYZ", "GOL", "LIG", "ASP2")
+    assert asked.smiles == {"LIG": "CC(=O)Oc1ccccc1", "ASP2": "CC(=O)O"}
+    with pytest.raises(InputError, match=r"none\.cif: no such file"):
+        ligand_requests(["none.cif"])
