@@ -212,6 +212,9 @@ def _update_block(block: gemmi.cif.Block, structure: gemmi.Structure) -> None:
     if not kept_in_place:
         groups.atoms = groups.atom_type = groups.group_pdb = True
     structure.update_mmcif_block(block, groups)
+    if not structure.meta.refinement[0].tls_groups:
+        for name in ("_pdbx_refine_tls.", "_pdbx_refine_tls_group."):  # of an earlier refinement
+            block.find_mmcif_category(name).erase()
     if kept_in_place:
         _write_anisotropic(block, structure)
 

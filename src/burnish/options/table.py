@@ -126,6 +126,15 @@ COMMANDS: tuple[Command, ...] = (
         project_folder="Cycle",
     ),
     Command(
+        "deposit",
+        "Gather the files of a deposition: model, data or maps, statistics.",
+        MODELS,
+        "burnish.options.deposit:DepositOptions",
+        "burnish.workflows.deposit:run",
+        ("source",),
+        project_folder="Deposit",
+    ),
+    Command(
         "project",
         "Make a project, list and show its jobs, name and clean them.",
         PROJECT,

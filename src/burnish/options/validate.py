@@ -22,3 +22,4 @@ class ValidateOptions(JobOptions, frozen=True):
     free_label: str | None = Field(None, description="Column of the free flags; found by convention when not given.")
     ligand: tuple[Path, ...] = Field((), description="Restraint dictionary (CIF) of a ligand; may be given again.")
     monomers: Path | None = Field(None, description="CCP4 monomer library; CLIBD_MON or the built-in one by default.")
+    twin: bool = Field(False, description="Find twin laws and fit the fractions, for R factors of twinned data.")

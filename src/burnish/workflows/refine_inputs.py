@@ -240,7 +240,9 @@ def _dispersion(
 
 def _target(options: RefineOptions, reflections: Reflections, listener: Listener) -> Target:
     if options.twin:
-        return _twin_target(options, reflections, listener)
+        if options.target != "ml":
+            raise InputError(f"--target {options.target}: twinned data are refined by maximum likelihood only; use ml")
+        return twin_target(reflections, listener)
     return TARGETS[options.target](reflections)
 
 
@@ -250,9 +252,8 @@ def report_shells(reflections: Reflections) -> int:
     return max(5, min(20, n_free // 40))
 
 
-def _twin_target(options: RefineOptions, reflections: Reflections, listener: Listener) -> Target:
-    if options.target != "ml":
-        raise InputError(f"--target {options.target}: twinned data are refined by maximum likelihood only; use ml")
+def twin_target(reflections: Reflections, listener: Listener) -> Target:
+    """The target of twinned data, with every law that the lattice allows."""
     laws = twin_laws(reflections.crystal)
     if not laws:
         raise InputError(

@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 from burnish.chemistry.checks import check_atoms
-from burnish.chemistry.library import read_library
+from burnish.chemistry.library import Library, read_library
+from burnish.chemistry.topology import build_topology
 from burnish.core.events import Listener, Message
+from burnish.data.atoms import Atoms
 from burnish.data.reflections import Crystal
 from burnish.io.atomic import write_aside
-from burnish.io.models import ModelFile, agree_on_crystal, read_model
+from burnish.io.models import ModelFile, agree_on_crystal, atoms_of, read_model
 from burnish.io.reflections import DataRequest, read_reflections
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
@@ -18,10 +20,10 @@ from burnish.models.fit_maps import fit_maps
 from burnish.options.validate import ValidateOptions
 from burnish.reports.page import render
 from burnish.reports.validation import validation_page
-from burnish.validate.geometry import geometry_record, validate_geometry
+from burnish.validate.geometry import geometry_record
 from burnish.validate.model_validation import JudgedMaps, validate_model
 from burnish.validate.summary import validation_record
-from burnish.workflows.refine_inputs import with_amplitudes
+from burnish.workflows.refine_inputs import twin_target, with_amplitudes
 
 
 def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
@@ -36,12 +38,12 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
         job.notify(Message(text, "warning"))
     crystal, maps, agreement = model.crystal, None, None
     if options.data is not None:
-        crystal, maps, agreement = _against_data(options, model, job.notify)
+        crystal, maps, agreement = _against_data(options, model, library, job.notify)
     found = validate_model(model.structure, model.atoms, library.monlib, crystal, maps)
     record = validation_record(found, maps.d_min if maps is not None else None)
     if agreement is not None:
         record["agreement"] = agreement
-    record["geometry"] = geometry_record(validate_geometry(model.structure, library.monlib))
+    record["geometry"] = geometry_record(found.geometry)
     page = render(validation_page(record, options.model.name, agreement))
     job.begin([options.model, *([options.data] if options.data else []), *options.ligand])
     with write_aside(job.path("validation.json")) as aside:
@@ -52,7 +54,7 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
 
 
 def _against_data(
-    options: ValidateOptions, model: ModelFile, listener: Listener
+    options: ValidateOptions, model: ModelFile, library: Library, listener: Listener
 ) -> tuple[Crystal, JudgedMaps, dict[str, float]]:
     """Scale the model to the data and make the maps that it is judged by."""
     if options.data is None:
@@ -61,8 +63,9 @@ def _against_data(
     data = with_amplitudes(read_reflections(options.data, DataRequest(labels=labels, free_label=options.free_label)))
     for message in (*data.messages, *agree_on_crystal(model, data.reflections.crystal, data.source)):
         listener(message)
-    term = CrystalTerm(data.reflections, listener=listener)
-    term.prepare(model.atoms)
+    target = twin_target(data.reflections, listener) if options.twin else None
+    term = CrystalTerm(data.reflections, target=target, listener=listener)
+    term.prepare(_with_hydrogens(model, library))
     statistics = term.statistics()
     maps = fit_maps(term)
     judged = JudgedMaps(density=maps.density, calculated=maps.calculated, difference=maps.difference, d_min=maps.d_min)
@@ -73,6 +76,14 @@ def _against_data(
         "cc_free": round(statistics.cc_free, 4),
     }
     return data.reflections.crystal, judged, agreement
+
+
+def _with_hydrogens(model: ModelFile, library: Library) -> Atoms:
+    """The atoms that scatter: with riding hydrogens, as refinement has them, where the model has none of its own."""
+    has_hydrogens = any(cra.atom.is_hydrogen() for cra in model.structure[0].all())
+    return atoms_of(
+        build_topology(model.structure, library.monlib, hydrogens="keep" if has_hydrogens else "add").structure
+    )
 
 
 def _summary(record: dict[str, Any], job: Job) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Files of a deposition: mmCIF categories of model, refinement and experiment, structure factors, maps."""

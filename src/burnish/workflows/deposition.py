@@ -1,0 +1,173 @@
+"""What depositions of crystals and of maps share: the refinement that is read, the checks, the report."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gemmi
+
+from burnish.chemistry.library import Library, read_library
+from burnish.core.errors import DataError, InputError
+from burnish.core.events import Message
+from burnish.io.atomic import write_text
+from burnish.io.deposition.categories import Categories
+from burnish.io.deposition.dictionary import Dictionary, DictionaryCheck, find_dictionary
+from burnish.io.deposition.requirements import Missing
+from burnish.io.deposition.sequences import Sequenced, read_sequences, with_sequences
+from burnish.io.models import ModelFile, read_model
+from burnish.jobs.folder import Job
+from burnish.options.deposit import DepositOptions
+from burnish.reports.deposition import DepositionReport, deposition_page
+from burnish.reports.page import render
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A refinement to deposit.
+
+    Attributes
+    ----------
+    folder : of the job.
+    record : its `refined.json`.
+    options : of the job, by name.
+    model : its `refined.cif`.
+    block : of that file.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    options: dict[str, Any]
+    model: ModelFile
+    block: gemmi.cif.Block
+
+    @property
+    def is_em(self) -> bool:
+        return self.options.get("data") is None
+
+
+def read_source(folder: Path) -> Source:
+    """Read what a refinement left in its folder.
+
+    Raises
+    ------
+    InputError, DataError
+        when the folder is not that of a finished refinement.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name that of a refinement or cycle")
+    for name in ("refined.cif", "refined.json"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: no {name} in it; expected the folder of a finished refinement or cycle")
+    try:
+        record = json.loads((folder / "refined.json").read_text(encoding="utf-8"))
+        job = json.loads((folder / "job.json").read_text(encoding="utf-8")) if (folder / "job.json").is_file() else {}
+    except ValueError as error:
+        raise DataError(f"{folder}: damaged record ({error}); run the refinement again") from None
+    options = dict(job.get("options", {}))
+    if not options:
+        options = {"data": (record.get("data") or {}).get("file"), "ligand": []}
+    model = read_model(folder / "refined.cif")
+    if model.document is None:
+        raise DataError(f"{folder / 'refined.cif'}: is no mmCIF; run the refinement again")
+    block = next(b for b in model.document if b.find_loop("_atom_site.id").get_loop() is not None)
+    return Source(folder=folder, record=record, options=options, model=model, block=block)
+
+
+def _entry_name(source: Source) -> str:
+    """The PDB code that the model's file names, else the name of the file that was refined."""
+    name = source.model.structure.name.partition(".")[0]
+    if not re.fullmatch(r"(pdb_0000)?\d\w{3}", name):
+        name = Path(str(source.options.get("model") or source.record.get("model") or name)).name.partition(".")[0]
+    return re.sub(r"\W", "_", name).upper() or "MODEL"
+
+
+def prepare(options: DepositOptions, source: Source, job: Job) -> tuple[Sequenced, Library]:
+    """The structure with its sequences and final names, and the dictionaries of its components."""
+    structure = source.model.structure.clone()
+    structure.name = options.entry or _entry_name(source)
+    sequenced = with_sequences(structure, read_sequences(options.sequence))
+    for message in sequenced.messages:
+        job.notify(message)
+    ligands = options.ligand or tuple(Path(p) for p in source.options.get("ligand") or ())
+    monomers = options.monomers or (Path(source.options["monomers"]) if source.options.get("monomers") else None)
+    smiles = dict(item.split("=", 1) for item in source.options.get("smiles") or ())
+    examples = {residue.name: residue for chain in structure[0] for residue in chain}
+    library = read_library(sorted(examples), ligands=ligands, monomers=monomers, smiles=smiles, examples=examples)
+    return sequenced, library
+
+
+def input_files(options: DepositOptions, source: Source, *names: str) -> list[Path]:
+    """Every file that is read."""
+    own = [source.folder / n for n in ("refined.cif", "refined.json", *names)]
+    return [*own, *options.sequence, *([options.metadata] if options.metadata else []), *options.ligand]
+
+
+def read_dictionary(options: DepositOptions) -> Dictionary | None:
+    """The dictionary to check against, None where there is none."""
+    path = find_dictionary(options.dictionary)
+    return Dictionary(path) if path is not None else None
+
+
+def check_files(dictionary: Dictionary | None, job: Job, names: list[str]) -> dict[str, DictionaryCheck]:
+    """Check written files against the dictionary, telling what it finds."""
+    if dictionary is None:
+        job.notify(Message("no PDBx/mmCIF dictionary: not checked; --dictionary FILE, or pip install burnish[cctbx]"))
+        return {}
+    checks = {name: dictionary.check(job.path(name)) for name in names}
+    for name, check in checks.items():
+        for text in check.errors:
+            job.notify(Message(f"{name}: {text}", "warning"))
+    return checks
+
+
+def finish(
+    job: Job,
+    name: str,
+    categories: Categories,
+    missing: list[Missing],
+    checks: dict[str, DictionaryCheck],
+    findings: list[str],
+    judged: dict[str, Any],
+    sequenced: Sequenced,
+    files: list[str],
+) -> dict[str, Any]:
+    """Write record and page, and sum up."""
+    for text in findings:
+        job.notify(Message(text, "warning"))
+    record = {
+        "entry": name,
+        "files": files,
+        "to_fill_in": [{"item": m.name, "what": m.requirement.what, "example": m.requirement.example} for m in missing],
+        "sequence_from_model": list(sequenced.from_model),
+        "dictionary": {
+            file: {"dictionary": c.dictionary, "errors": list(c.errors), "notes": list(c.notes)}
+            for file, c in checks.items()
+        },
+        "findings": findings,
+        "read_back": {k: v for k, v in judged.items() if k != "report"},
+    }
+    write_text(job.path("deposit.json"), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    report = DepositionReport(
+        name=name,
+        files=tuple(files),
+        missing=tuple((m.name, m.requirement.what, m.requirement.example) for m in missing),
+        from_model=sequenced.from_model,
+        checks={k: (c.dictionary, c.errors) for k, c in checks.items()},
+        findings=tuple(findings),
+        refine={k: str(v[0]) for k, v in categories.get("refine", {}).items() if isinstance(v[0], str)},
+        judged=judged,
+    )
+    write_text(job.path("report.html"), render(deposition_page(report)))
+    return {
+        "entry": name,
+        "files": [str(job.path(f)) for f in files],
+        "to_fill_in": len(missing),
+        "dictionary_errors": sum(len(c.errors) for c in checks.values()) if checks else None,
+        "findings": len(findings),
+        **{k: judged[k] for k in ("r_work", "r_free", "clashscore", "molprobity_score") if k in judged},
+        "report": str(job.path("report.html")),
+    }
