@@ -208,6 +208,7 @@ def _r_all(numbers: RefinementNumbers) -> float:
 def _update_block(block: gemmi.cif.Block, structure: gemmi.Structure) -> None:
     groups = gemmi.MmcifOutputGroups(False)
     groups.cell = groups.symmetry = groups.refine = groups.software = groups.tls = True
+    groups.ncs = len(structure.ncs) > 0
     kept_in_place = _update_atoms(block, structure)
     if not kept_in_place:
         groups.atoms = groups.atom_type = groups.group_pdb = True

@@ -19,9 +19,12 @@ import torch
 from torch import Tensor
 
 from burnish.data.atoms import Atoms
+from burnish.data.particle_symmetry import ParticleSymmetry
 from burnish.models.boxed_maps import BoxedMaps
+from burnish.models.copies import folded_gradient, with_copies
 from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
 from burnish.models.fisher import fisher_blocks
+from burnish.models.special_positions import find_special_positions
 from burnish.models.structure_factors import (
     Accuracy,
     plan_structure_factors,
@@ -48,34 +51,65 @@ class MapErrors:
 
 
 class MapTerm(DataTerm):
-    """Half maps, or one map, boxed about a model; see `DataTerm` for the order of calls."""
+    """Half maps, or one map, boxed about a model; see `DataTerm` for the order of calls.
 
-    def __init__(self, maps: BoxedMaps, accuracy: Accuracy | None = None, device: str = "cpu") -> None:
+    With the symmetry of a particle the atoms are those of one asymmetric unit. The density is that of all copies; the
+    target is shared out among them, so that its weight against the restraints of one copy stays the same.
+    """
+
+    def __init__(
+        self,
+        maps: BoxedMaps,
+        accuracy: Accuracy | None = None,
+        device: str = "cpu",
+        symmetry: ParticleSymmetry | None = None,
+    ) -> None:
         self.maps = maps
         self.device = device
+        self.symmetry = symmetry
+        self._share = np.ones(0)
         self.errors: MapErrors | None = None
         self._plan = plan_structure_factors(maps.crystal, maps.hkl, accuracy, device)
         self._vectors = maps.hkl.numpy().astype(float) @ self._plan.frac
         self._origin = torch.tensor(maps.origin, dtype=torch.float64)
         self._f_obs = maps.f_obs.to(torch.complex128)
-        self._factors: FormFactors | None = None
+        self._factors: FormFactors | None = None  # of every copy
+        self._own_factors: FormFactors | None = None  # of the model
         self._known: tuple[Atoms, Tensor] | None = None
         self._f_calc = torch.zeros(0, dtype=torch.complex128)
 
     def prepare(self, atoms: Atoms) -> None:
-        self._factors = form_factors(atoms.elements, None, Radiation.ELECTRON)
+        self._own_factors = form_factors(atoms.elements, None, Radiation.ELECTRON)
+        self._share = np.ones(len(atoms))
+        self._factors = self._own_factors
+        if self.symmetry is not None:
+            self._factors = form_factors(atoms.elements * len(self.symmetry), None, Radiation.ELECTRON)
+            special = find_special_positions(atoms.xyz.numpy(), self.symmetry)
+            self._share[special.atom] = 1.0 / special.multiplicity
         self.update_scaling(atoms)
+
+    @property
+    def copies(self) -> int:
+        """How many asymmetric units the density is of."""
+        return 1 if self.symmetry is None else len(self.symmetry)
 
     def _boxed(self, atoms: Atoms) -> Atoms:
         return replace(atoms, xyz=atoms.xyz - self._origin)
 
+    def _all_atoms(self, atoms: Atoms) -> tuple[Atoms, np.ndarray]:
+        """Every copy in the frame of the box, and what each atom counts."""
+        occ = atoms.occ.numpy() * self._share
+        if self.symmetry is None:
+            return self._boxed(atoms), occ
+        return self._boxed(with_copies(atoms, self.symmetry)), np.tile(occ, len(self.symmetry))
+
     def f_calc(self, atoms: Atoms) -> Tensor:
         """Transform of the model in the frame of the box, Å. (n,) complex128"""
-        if self._factors is None or len(self._factors) != len(atoms):
+        if self._factors is None or len(self._factors) != len(atoms) * self.copies:
             raise RuntimeError("prepare() has not seen these atoms")
         if self._known is None or self._known[0] is not atoms:
-            occ = atoms.occ.numpy()
-            found = structure_factors(self._boxed(atoms), self._factors, occ, self._plan).cpu()
+            every, occ = self._all_atoms(atoms)
+            found = structure_factors(every, self._factors, occ, self._plan).cpu()
             self._known = (atoms, found.to(torch.complex128))
         return self._known[1]
 
@@ -106,20 +140,30 @@ class MapTerm(DataTerm):
 
     def value(self, atoms: Atoms) -> float:
         d, variance = self._per_coefficient()
-        return float(((self._f_obs - d * self.f_calc(atoms)).abs().square() / variance + variance.log()).sum())
+        terms = (self._f_obs - d * self.f_calc(atoms)).abs().square() / variance + variance.log()
+        return float(terms.sum()) / self.copies
 
     def evaluate(self, atoms: Atoms) -> DataEvaluation:
-        if self._factors is None:
+        if self._factors is None or self._own_factors is None:
             raise RuntimeError("prepare() comes first")
         d, variance = self._per_coefficient()
         residual = d * self.f_calc(atoms) - self._f_obs
-        coefficient = (2.0 * d / variance * residual).to(torch.complex64).to(self.device)
-        boxed, occ = self._boxed(atoms), atoms.occ.numpy()
-        gradient = structure_factor_gradient(boxed, self._factors, occ, self._plan, coefficient)
-        # phases are measured too: the whole contribution of an atom counts, not its part along F
+        coefficient = (2.0 * d / variance / self.copies * residual).to(torch.complex64).to(self.device)
+        every, occ = self._all_atoms(atoms)
+        gradient = structure_factor_gradient(every, self._factors, occ, self._plan, coefficient)
+        if self.symmetry is not None:
+            gradient = folded_gradient(gradient, self.symmetry)
+        share = torch.from_numpy(self._share)
+        gradient = replace(gradient, occ=gradient.occ * share)
+        # phases are measured too: the whole contribution of an atom counts, not its part along F; copies are alike, and
+        # what they add is divided by their number again; those that coincide on an axis add up before they are squared
         weight = (2.0 * d.square() / variance).numpy()
-        blocks = fisher_blocks(boxed, self._factors, occ, weight, self.maps.crystal, self._vectors, np.ones(len(atoms)))
-        value = float((residual.abs().square() / variance + variance.log()).sum())
+        own = occ[: len(atoms)]
+        blocks = fisher_blocks(
+            self._boxed(atoms), self._own_factors, own, weight, self.maps.crystal, self._vectors, 1.0 / self._share
+        )
+        blocks = replace(blocks, occ=blocks.occ * share.square(), b_occ=blocks.b_occ * share)
+        value = float((residual.abs().square() / variance + variance.log()).sum()) / self.copies
         return DataEvaluation(value=value, gradient=gradient, fisher=blocks)
 
     def statistics(self) -> DataStatistics:

@@ -12,7 +12,7 @@ from burnish.core.units import EIGHT_PI_SQUARED
 from burnish.data.atoms import Atoms
 from burnish.data.hydrogens import Riders
 from burnish.data.labels import AtomLabels
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.data.restraints import Restraints
 from burnish.models.parameters import (
     OccupancyGroups,
@@ -60,7 +60,7 @@ class RefinableModel:
     atoms : in the order of the restraints, hydrogens among them.
     restraints : of the same atoms.
     riders : hydrogens that ride.
-    crystal : for symmetry mates; None without symmetry.
+    crystal : for symmetry mates, of a crystal or of a particle; None without symmetry.
     labels : names of the atoms, for finding copies of chains; None without.
     reference : distances of a better model; None without.
     """
@@ -68,7 +68,7 @@ class RefinableModel:
     atoms: Atoms
     restraints: Restraints
     riders: Riders
-    crystal: Crystal | None
+    crystal: Symmetry | None
     labels: AtomLabels | None = None
     reference: ReferenceDistances | None = None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import ParticleSymmetry, Symmetry
 from burnish.models.restraints.term import Array, Index
 
 NEAR = 0.3  # Å; an atom nearer than this to its own image belongs on the special position
@@ -51,24 +52,32 @@ def _on_tensors(rotation: Array) -> Array:
     return full[:, _ROW, _COLUMN] + np.where(_ROW == _COLUMN, 0.0, 1.0) * full[:, _COLUMN, _ROW]
 
 
-def find_special_positions(xyz: Array, crystal: Crystal | None) -> SpecialPositions:
-    """Atoms within 0.3 Å of one of their images, with what symmetry allows them."""
-    if crystal is None or len(xyz) == 0:
-        return no_special_positions()
-    orthogonal = np.array(crystal.unit_cell.orth.mat.tolist())
+def _images(xyz: Array, symmetry: Symmetry) -> Iterator[tuple[Array, Array]]:
+    """Rotation of each operation but the identity, and the way from each atom to its nearest image by it, Å."""
+    if isinstance(symmetry, ParticleSymmetry):
+        for rotation, shift in zip(symmetry.rotation[1:], symmetry.shift[1:], strict=True):
+            yield rotation, xyz @ rotation.T + shift - xyz
+        return
+    orthogonal = np.array(symmetry.unit_cell.orth.mat.tolist())
     fractional = np.linalg.inv(orthogonal)
     frac = xyz @ fractional.T
-    images: dict[int, list[tuple[Array, Array]]] = {}
-    for op in crystal.group.operations():
+    for op in symmetry.group.operations():
         rot, tran = np.array(op.rot) / op.DEN, np.array(op.tran) / op.DEN
         if np.array_equal(rot, np.eye(3)) and not tran.any():
             continue
         delta = frac @ rot.T + tran - frac
         delta -= np.round(delta)
-        cartesian = delta @ orthogonal.T
-        rotation = orthogonal @ rot @ fractional
-        for atom in np.flatnonzero((cartesian**2).sum(axis=1) < NEAR**2):
-            images.setdefault(int(atom), []).append((rotation, cartesian[atom]))
+        yield orthogonal @ rot @ fractional, delta @ orthogonal.T
+
+
+def find_special_positions(xyz: Array, crystal: Symmetry | None) -> SpecialPositions:
+    """Atoms within 0.3 Å of one of their images, with what symmetry allows them."""
+    if crystal is None or len(xyz) == 0:
+        return no_special_positions()
+    images: dict[int, list[tuple[Array, Array]]] = {}
+    for rotation, away in _images(xyz, crystal):
+        for atom in np.flatnonzero((away**2).sum(axis=1) < NEAR**2):
+            images.setdefault(int(atom), []).append((rotation, away[atom]))
     if not images:
         return no_special_positions()
     chosen = sorted(images)

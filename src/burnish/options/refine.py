@@ -30,6 +30,15 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     mask_radius: float = Field(3.0, gt=0.0, le=20.0, description="Density within this of the model counts, Å.")
     cross_validation: bool = Field(False, description="Refine against half map 1 as well, and judge by half map 2.")
 
+    symmetry: str | None = Field(
+        None, description="Point group of the map (C5, D2, T, O, I …); the model is one asymmetric unit."
+    )
+    twist_deg: float | None = Field(None, description="Helical twist from one subunit to the next, °; with --rise.")
+    rise: float | None = Field(None, description="Helical rise along z, Å.")
+    centre: tuple[float, float, float] | None = Field(
+        None, description="Where the axes meet, x y z in Å; the middle voxel (n//2) of the map by default."
+    )
+
     predicted: bool = Field(
         False, description="The model is a prediction: B is pLDDT and becomes B, residues below 50 are left out."
     )
@@ -124,6 +133,10 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
             raise ValueError("give one of: DATA, --half1 with --half2, or --map")
         if self.data is None and self.resolution is None:
             raise ValueError("--resolution: needed with maps; take that of the post-processing")
+        if (self.twist_deg is None) != (self.rise is None):
+            raise ValueError("--twist-deg and --rise go together")
+        if self.data is not None and (self.symmetry or self.rise is not None):
+            raise ValueError("--symmetry is for maps; a crystal brings its own")
         if self.cross_validation and halves != 2:
             raise ValueError("--cross-validation needs two half maps")
         return self

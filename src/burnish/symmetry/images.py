@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import ParticleSymmetry, Symmetry
 from burnish.symmetry.space_groups import fractionalisation, operations, orthogonalisation
 
 
@@ -27,18 +27,20 @@ class SymmetryImages:
     is_identity: np.ndarray
 
 
-def images_near(crystal: Crystal, xyz: np.ndarray, around: np.ndarray, reach: float) -> SymmetryImages:
+def images_near(crystal: Symmetry | None, xyz: np.ndarray, around: np.ndarray, reach: float) -> SymmetryImages:
     """Every symmetry image of `xyz` that lies within `reach` of the box about the positions `around`.
 
     Parameters
     ----------
-    crystal : cell and space group.
+    crystal : cell and space group, or symmetry of a particle; None without.
     xyz : positions, Å. (n, 3)
     around : positions that the images should be near, Å. (k, 3)
     reach : Å.
     """
-    frac_matrix, orth = fractionalisation(crystal), orthogonalisation(crystal)
     low, high = around.min(axis=0) - reach, around.max(axis=0) + reach
+    if crystal is None or isinstance(crystal, ParticleSymmetry):
+        return _copies_near(crystal, xyz, low, high)
+    frac_matrix, orth = fractionalisation(crystal), orthogonalisation(crystal)
     corners = np.array([[(low, high)[i][0], (low, high)[j][1], (low, high)[k][2]] for i, j, k in np.ndindex(2, 2, 2)])
     corner_frac = corners @ frac_matrix.T
     frac_low, frac_high = corner_frac.min(axis=0), corner_frac.max(axis=0)
@@ -63,8 +65,19 @@ def images_near(crystal: Crystal, xyz: np.ndarray, around: np.ndarray, reach: fl
     )
 
 
+def _copies_near(
+    particle: ParticleSymmetry | None, xyz: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> SymmetryImages:
+    """Copies in a particle of the positions that lie between two corners."""
+    rotations = np.eye(3)[None] if particle is None else particle.rotation
+    shifts = np.zeros((1, 3)) if particle is None else particle.shift
+    images = np.einsum("kij,nj->kni", rotations, xyz) + shifts[:, None]
+    copy, source = np.nonzero(((images >= low) & (images <= high)).all(axis=2))
+    return SymmetryImages(xyz=images[copy, source], source=source, is_identity=copy == 0)
+
+
 def nearest_images(
-    crystal: Crystal | None, xyz: np.ndarray, model: np.ndarray, reach: float = 12.0
+    crystal: Symmetry | None, xyz: np.ndarray, model: np.ndarray, reach: float = 12.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Move each position to the image nearest to an atom of a model.
 

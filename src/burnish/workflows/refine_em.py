@@ -16,13 +16,15 @@ from burnish.data.density import DensityMap
 from burnish.io.models import read_model
 from burnish.io.mrc import read_map
 from burnish.jobs.folder import Job
-from burnish.models.boxed_maps import box_maps
+from burnish.models.boxed_maps import BoxedMaps, box_maps
+from burnish.models.copies import copied_positions
 from burnish.models.map_term import MapTerm, with_overall_b
 from burnish.models.refinement import RefinementState, initial_state, iterate
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel, make_system
 from burnish.models.weight import BalanceLimits, first_map_weight
 from burnish.options.refine import RefineOptions
+from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
 from burnish.workflows.refine_inputs import chosen_device, refinement_settings, restrained_model
 
@@ -63,6 +65,10 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     check_atoms(structure, library.monlib)
     refuse_model_elsewhere(options.model, refinable, maps[0])
     _refuse_beyond_nyquist(options.resolution, maps[0], paths[0])
+    symmetry = map_symmetry(options, maps[0], heavy_positions(refinable))
+    if symmetry is not None:
+        refinable = replace(refinable, crystal=symmetry.contacts)
+        listener(Message(f"{symmetry.density.name}: {len(symmetry.density)} copies of the model"))
     settings = refinement_settings(options)
     device = chosen_device(options.device)
     job.begin([options.model, *paths, *options.ligand], seed=options.seed, device=device)
@@ -70,11 +76,11 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
         listener(
             Message("one map without its halves: its noise is not known, and overfitting cannot be seen", "warning")
         )
-    main = refine_against(maps, refinable, settings, options, listener)
+    main = refine_against(maps, refinable, settings, options, symmetry, listener)
     validation = None
     if options.cross_validation and not main.interrupted:
         listener(Message("cross-validation: the same refinement against half map 1 alone"))
-        validation = cross_validate(maps, refinable, settings, options, main)
+        validation = cross_validate(maps, refinable, settings, options, symmetry, main)
     done = EmFinished(
         model=model,
         library=library,
@@ -83,6 +89,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
         term=main.term,
         state=main.state,
         validation=validation,
+        symmetry=symmetry,
         interrupted=main.interrupted,
         warnings=warnings,
         maps=[str(p) for p in paths],
@@ -142,13 +149,15 @@ def refine_against(
     refinable: RefinableModel,
     settings: RefinementSettings,
     options: RefineOptions,
+    symmetry: MapSymmetry | None,
     listener: Listener,
 ) -> EmRun:
     """Refine a model against these maps, telling of every cycle."""
     if options.resolution is None:
         raise InputError("--resolution: needed with maps")
-    boxed = box_maps(maps, _heavy(refinable), options.resolution, mask_radius=options.mask_radius)
-    term = MapTerm(boxed, device=chosen_device(options.device))
+    particle = None if symmetry is None else symmetry.density
+    boxed = _boxed(maps, refinable, options, symmetry)
+    term = MapTerm(boxed, device=chosen_device(options.device), symmetry=particle)
     atoms = refinable.atoms
     if settings.adp != "fixed" and settings.cycles > 0:
         atoms = with_overall_b(atoms, term)
@@ -171,9 +180,19 @@ def refine_against(
     return EmRun(term=term, state=state, interrupted=False)
 
 
-def _heavy(refinable: RefinableModel) -> Tensor:
+def heavy_positions(refinable: RefinableModel) -> Tensor:
     """Positions of all atoms but hydrogens, which would make the mask wider than that of other programs. (n, 3)"""
     return refinable.atoms.xyz[~refinable.restraints.contacts.is_hydrogen]
+
+
+def _boxed(
+    maps: Sequence[DensityMap], refinable: RefinableModel, options: RefineOptions, symmetry: MapSymmetry | None
+) -> BoxedMaps:
+    """Maps about the model and all of its copies."""
+    xyz = heavy_positions(refinable)
+    if symmetry is not None:
+        xyz = copied_positions(xyz, symmetry.density)
+    return box_maps(maps, xyz, options.resolution or 0.0, mask_radius=options.mask_radius)
 
 
 def _tell(state: RefinementState, term: MapTerm, cycles: int, listener: Listener) -> None:
@@ -189,6 +208,7 @@ def cross_validate(
     refinable: RefinableModel,
     settings: RefinementSettings,
     options: RefineOptions,
+    symmetry: MapSymmetry | None,
     main: EmRun,
 ) -> HalfMapValidation:
     """Refine the same start against half map 1 alone, at the weight found with both; compare with half map 2.
@@ -196,8 +216,8 @@ def cross_validate(
     The work of half map 2 is not seen, so a gap between the two correlations is what was fitted to noise.
     """
     fixed = replace(settings, weight=main.state.balance.data)
-    alone = refine_against(maps[:1], refinable, fixed, options, _quiet)
-    boxed = box_maps(maps, _heavy(refinable), options.resolution or 0.0, mask_radius=options.mask_radius)
+    alone = refine_against(maps[:1], refinable, fixed, options, symmetry, _quiet)
+    boxed = _boxed(maps, refinable, options, symmetry)
     term = alone.term
     halves = boxed.halves.to(term.last_f_calc.dtype)
     return HalfMapValidation(

@@ -28,6 +28,7 @@ from burnish.models.refinement_system import RefinableModel
 from burnish.options.refine import RefineOptions
 from burnish.reports.page import render
 from burnish.reports.refinement_em import EmReport, em_refinement_page
+from burnish.workflows.map_symmetry import MapSymmetry, expanded, record_symmetry
 from burnish.workflows.refine_outputs import cycle_numbers, without_nan
 
 
@@ -58,6 +59,7 @@ class EmFinished:
     term: MapTerm
     state: RefinementState
     validation: HalfMapValidation | None
+    symmetry: MapSymmetry | None
     interrupted: bool
     warnings: Sequence[str]
     maps: Sequence[str]
@@ -75,9 +77,13 @@ def write_em_outputs(options: RefineOptions, job: Job, done: EmFinished) -> dict
     if options.write_hydrogens == "no" or (options.write_hydrogens == "as-input" and not had_hydrogens):
         structure.remove_hydrogens()
     structure.assign_serial_numbers()
+    if done.symmetry is not None:
+        record_symmetry(structure, done.symmetry)
     numbers = RefinementNumbers(d_min=options.resolution or float("nan"), method="ELECTRON MICROSCOPY")
     write_model_cif(job.path("refined.cif"), done.model, structure, numbers)
     _write_pdb(job, structure, numbers)
+    if done.symmetry is not None:
+        write_text(job.path("refined_expanded.cif"), expanded(structure).make_mmcif_document().as_string())
     record = _record(options, done)
     write_text(job.path("refined.json"), json.dumps(record, indent=1, allow_nan=False) + "\n")
     page = em_refinement_page(_report(options, done, structure))
@@ -143,6 +149,7 @@ def _record(options: RefineOptions, done: EmFinished) -> dict[str, Any]:
         **{name: last.geometry[name] for name in ("bond_rmsd", "bond_rmsz", "angle_rmsd", "angle_rmsz")},
         "cycles": last.cycle,
         "weight": last.weight,
+        "copies": done.term.copies,
         "b_mean": float(done.state.atoms.b_iso.mean()),
     }
     if done.validation is not None:

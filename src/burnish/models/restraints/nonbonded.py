@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import ParticleSymmetry, Symmetry
 from burnish.data.restraints import ContactTypes, HydrogenBondRole
 from burnish.models.restraints.term import Array, Index, Residuals
 
@@ -55,12 +55,14 @@ class Contacts:
         return len(self.distance)
 
 
-def find_mates(xyz: Array, crystal: Crystal | None, reach: float) -> SymmetryMates:
+def find_mates(xyz: Array, crystal: Symmetry | None, reach: float) -> SymmetryMates:
     """Symmetry operations and lattice shifts whose copy of the model comes within `reach` Å of the model's bounding
     box."""
     identity = SymmetryMates(rotation=np.eye(3)[None], shift=np.zeros((1, 3)))
     if crystal is None or len(xyz) == 0:
         return identity
+    if isinstance(crystal, ParticleSymmetry):
+        return _touching_copies(xyz, crystal, reach)
     cell = crystal.unit_cell
     orthogonal = np.array(cell.orth.mat.tolist())
     fractional = np.linalg.inv(orthogonal)
@@ -84,6 +86,17 @@ def find_mates(xyz: Array, crystal: Crystal | None, reach: float) -> SymmetryMat
         rotations.append(np.broadcast_to(orthogonal @ rot @ fractional, (len(offset), 3, 3)))
         shifts.append(offset + orthogonal @ tran)
     return SymmetryMates(rotation=np.concatenate(rotations), shift=np.concatenate(shifts))
+
+
+def _touching_copies(xyz: Array, particle: ParticleSymmetry, reach: float) -> SymmetryMates:
+    """The copies of a particle's model whose bounding box comes within `reach` of its own."""
+    low, high = xyz.min(axis=0) - reach, xyz.max(axis=0) + reach
+    kept = [0]
+    for k in range(1, len(particle)):
+        copy = xyz @ particle.rotation[k].T + particle.shift[k]
+        if ((copy.min(axis=0) <= high) & (copy.max(axis=0) >= low)).all():
+            kept.append(k)
+    return SymmetryMates(rotation=particle.rotation[kept], shift=particle.shift[kept])
 
 
 def find_pairs(xyz: Array, mates: SymmetryMates, cutoff: float) -> tuple[Index, Index, Array]:
@@ -136,7 +149,7 @@ def contact_distances(types: ContactTypes, pairs: Index, near_bonds: Index) -> A
 
 
 def find_contacts(
-    xyz: Array, types: ContactTypes, crystal: Crystal | None, occ: Array, bonded_images: Index | None = None
+    xyz: Array, types: ContactTypes, crystal: Symmetry | None, occ: Array, bonded_images: Index | None = None
 ) -> Contacts:
     """Pairs that touch or nearly do, at most as far apart as a cycle may move them.
 
