@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra burnish[web]")
 from fastapi.testclient import TestClient
 
-from burnish.core.events import Message, Metrics
+from burnish.core.events import Message, Metrics, Shells
 from burnish.jobs.folder import Job
 from burnish.jobs.project import Project, init_project
 from burnish.web.jobs_view import read_events
@@ -131,3 +131,49 @@ def test_events_are_read_from_where_one_left_off(project: Project) -> None:
     more, further = read_events(folder, offset)
     assert [e["text"] for e in more] == ["whole"]
     assert read_events(folder, further) == ([], further)
+
+
+def test_numbers_that_are_none_reach_the_browser_as_null(project: Project, client: TestClient) -> None:
+    job = Job("refine", project.folder / project.next_name("Refine"), {}, project=project)
+    job.begin()
+    job.notify(Shells("cycle", 1, {"d_min": (3.0, 2.0), "r_free": (0.3, float("nan"))}))
+    job.path("validation.json").write_text('{"clashscore": NaN}')
+    events, _ = read_events(job.folder, 0)
+    assert events[0]["columns"] == {"d_min": [3.0, 2.0], "r_free": [0.3, None]}
+    assert client.get("/api/jobs/Refine/job002").json()["validation"] == {"clashscore": None}
+    assert "Shells" not in (job.folder / "run.log").read_text()
+    job.finish({})
+
+
+def test_model_and_maps_of_a_job(project: Project, client: TestClient) -> None:
+    refine = Job("refine", project.folder / project.next_name("Refine"), {"model": "start.pdb"}, project=project)
+    refine.begin()
+    assert client.get("/api/jobs/Refine/job002").json()["view"] is None
+    for name in ("refined.cif", "refined.mtz"):
+        refine.path(name).write_text("x")
+    refine.finish({})
+    maps = [{"path": "Refine/job002/refined.mtz", "kind": kind} for kind in ("density", "difference")]
+    assert client.get("/api/jobs/Refine/job002").json()["view"] == {"model": "Refine/job002/refined.cif", "maps": maps}
+    options = {"model": "Refine/job002/refined.cif", "mask": "../secret.star"}
+    judged = Job("validate", project.folder / project.next_name("Validate"), options, project=project)
+    judged.begin()
+    judged.path("moves.jsonl").write_text('{"kind": "rotamer", "residue": "A 1 LEU", "accepted": true, "undo": []}\n')
+    shown = client.get("/api/jobs/Validate/job003").json()
+    assert shown["view"] == {"model": "Refine/job002/refined.cif", "maps": maps}
+    assert shown["moves"] == [{"kind": "rotamer", "residue": "A 1 LEU", "accepted": True}]
+    judged.finish({})
+
+
+@pytest.mark.parametrize("path", ["/maps/../secret.star", "/maps/Refine3D/job001/leak.star", "/sections/none.mrc"])
+def test_maps_only_of_the_project(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_maps_that_are_none_are_refused_in_one_line(client: TestClient) -> None:
+    for path in ("/maps/Refine3D/job001/run_data.star", "/sections/Refine3D/job001/run_data.star"):
+        response = client.get(path)
+        assert response.status_code == 400
+        assert "not a CCP4 or MRC map" in response.json()["error"]
+    assert client.get("/maps/x.mtz?kind=density&centre=a,b").status_code == 404
+    bad = client.get("/maps/Refine3D/job001/run_data.star?kind=file&centre=1,2")
+    assert (bad.status_code, "expected x,y,z" in bad.json()["error"]) == (400, True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,7 +33,16 @@ class Metrics:
     values: Mapping[str, float] = field(default_factory=dict)
 
 
-Event = Message | Progress | Metrics
+@dataclass(frozen=True, slots=True)
+class Shells:
+    """Numbers by resolution shell at one iteration, as name → one value a shell; for live plots only."""
+
+    series: str
+    step: int
+    columns: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+Event = Message | Progress | Metrics | Shells
 Listener = Callable[[Event], None]
 
 

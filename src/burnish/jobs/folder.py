@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from burnish.core.errors import JobError
-from burnish.core.events import Event, Listener, Message, Metrics, Progress, ignore
+from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells, ignore
 from burnish.jobs.liveness import hold
 from burnish.jobs.pipeline import Status
 from burnish.jobs.project import Project
@@ -140,5 +140,5 @@ def _as_text(event: Event) -> str | None:
             return text
         case Metrics(series, step, values):
             return f"{series} {step}: " + " ".join(f"{k}={v:.5g}" for k, v in values.items())
-        case Progress():
+        case Progress() | Shells():
             return None

@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from burnish.jobs.project import Project
-from burnish.jobs.record import read_record
+from burnish.jobs.record import JobRecord, read_record
 
 VIEWABLE = {".mrc", ".map", ".cif", ".pdb", ".mtz", ".ccp4"}
+OWN_MODELS = ("refined.cif", "rebuilt.cif", "edited.cif", "fitted.cif")  # what a job left, the best first
+FIRST_MAPS = (
+    "postprocess_masked.mrc",
+    "postprocess.mrc",
+    "run_class001.mrc",
+    "run_half1_class001_unfil.mrc",
+    "mask.mrc",
+)
+MAP_SUFFIXES = (".mrc", ".map", ".ccp4")
+MOST_MOVES = 500
 SHOWN = {
     *VIEWABLE,
     ".star",
@@ -68,7 +78,78 @@ def show_job(project: Project, name: str) -> dict[str, Any]:
         ],
         "statistics": _json_beside(folder, "refined.json"),
         "validation": _json_beside(folder, "validation.json"),
+        "view": what_to_view(project, folder, record),
+        "moves": read_moves(folder),
     }
+
+
+def job_folder(project: Project, name: str) -> Path:
+    """Folder of a job of the project."""
+    return project.folder / project.find(name).name
+
+
+def what_to_view(project: Project, folder: Path, record: JobRecord | None) -> dict[str, Any] | None:
+    """The model of a job and the maps that belong to it, as paths in the project; None where it has no model.
+
+    A job that judged a model shows that model, with the maps that stand beside it.
+    """
+    options = record.options if record else {}
+    own = next((folder / n for n in OWN_MODELS if (folder / n).is_file()), None)
+    given = options.get("model")
+    model = own or (Path(project.folder / given) if isinstance(given, str) else None)
+    if model is None or not model.is_file() or _inside(project, model) is None:
+        return None
+    return {"model": _inside(project, model), "maps": _maps_beside(project, folder, model, options)}
+
+
+def _maps_beside(project: Project, folder: Path, model: Path, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Map coefficients, or else map files, that belong to a model: named in the options, or beside it."""
+    named = [project.folder / v for k in ("map_file", "map", "half1") if isinstance(v := options.get(k), str)]
+    for path in (*named, folder / "refined.mtz", model.with_name("refined.mtz")):
+        inside = _inside(project, path)
+        if inside is not None and path.is_file() and path.suffix == ".mtz":
+            return [{"path": inside, "kind": kind} for kind in ("density", "difference")]
+    for path in (folder / "refined_fo.mrc", model.with_name("refined_fo.mrc"), *named):
+        inside = _inside(project, path)
+        if inside is None or not path.is_file() or path.suffix not in MAP_SUFFIXES:
+            continue
+        maps = [{"path": inside, "kind": "file"}]
+        difference = path.with_name("refined_fofc.mrc")
+        if path.name == "refined_fo.mrc" and difference.is_file():
+            maps.append({"path": str(Path(inside).with_name(difference.name)), "kind": "difference"})
+        return maps
+    return []
+
+
+def _inside(project: Project, path: Path) -> str | None:
+    try:
+        return str(path.resolve().relative_to(project.folder.resolve()))
+    except ValueError:
+        return None
+
+
+def read_moves(folder: Path) -> list[dict[str, Any]]:
+    """Moves that a job weighed, the last `MOST_MOVES` of them, without what undoes them."""
+    path = folder / "moves.jsonl"
+    if not path.is_file():
+        return []
+    kept = ("round", "move", "kind", "residue", "why", "accepted", "reason")
+    lines = path.read_text(encoding="utf-8").splitlines()[-MOST_MOVES:]
+    return [{k: row[k] for k in kept if k in row} for row in map(_loads, lines)]
+
+
+def list_maps(project: Project, folder: Path) -> list[dict[str, Any]]:
+    """Maps of a job with what the page calls them, its own first, then the mask and half maps that it was given."""
+    record = read_record(folder)
+    given = [record.options.get(k) for k in ("mask", "half1", "half2", "reference")] if record else []
+    own = [p for p in sorted(folder.iterdir()) if p.suffix in MAP_SUFFIXES and _is_shown(p)]
+    first = {name: k for k, name in enumerate(FIRST_MAPS)}
+    own.sort(key=lambda p: (first.get(p.name, len(first)), p.name))
+    others = [project.folder / v for v in given if isinstance(v, str) and Path(v).suffix in MAP_SUFFIXES]
+    found = dict.fromkeys(_inside(project, p) for p in (*own, *others) if p.is_file())
+    return [
+        {"path": path, "name": Path(path).name, "mask": Path(path).name.startswith("mask")} for path in found if path
+    ]
 
 
 def read_events(folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
@@ -80,7 +161,7 @@ def read_events(folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
         file.seek(offset)
         data = file.read()
     whole = data.rfind(b"\n") + 1
-    return [json.loads(line) for line in data[:whole].splitlines()], offset + whole
+    return [_loads(line) for line in data[:whole].splitlines()], offset + whole
 
 
 def _is_shown(path: Path) -> bool:
@@ -89,4 +170,9 @@ def _is_shown(path: Path) -> bool:
 
 def _json_beside(folder: Path, name: str) -> Any:
     path = folder / name
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return _loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _loads(text: str | bytes) -> Any:
+    """JSON as Python writes it: NaN and infinities, which browsers refuse, become null."""
+    return json.loads(text, parse_constant=lambda name: None)

@@ -20,6 +20,7 @@ from burnish.jobs.project import Project
 from burnish.web.jobs_view import list_jobs, read_events, show_job
 from burnish.web.launch import form, launch, startable
 from burnish.web.security import HEADER, REPORT_POLICY, Gate, resolve_inside
+from burnish.web.views import view_routes
 
 POLL = 0.5  # s between looks at a job's event file
 TEXT_SUFFIXES = {".star", ".log", ".txt", ".json", ".jsonl", ".xml", ".yaml", ".out", ".err", ".cif", ".pdb"}
@@ -92,6 +93,7 @@ def create_app(project: Project, token: str, hosts: frozenset[str]) -> FastAPI:
         plain = found.suffix in TEXT_SUFFIXES
         return FileResponse(found, media_type="text/plain; charset=utf-8" if plain else None)
 
+    app.include_router(view_routes(project))
     return app
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from burnish.core.errors import DataError, InputError
-from burnish.core.events import Event, Listener, Message, Metrics, Progress
+from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells
 from burnish.core.memory import return_freed_memory
 from burnish.io.atomic import write_aside
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
+from burnish.models.data_term import DataStatistics
 from burnish.models.refinement import (
     RefinementState,
     Stop,
@@ -84,6 +85,7 @@ def _refine(
         term.prepare(earlier.atoms)
         state = earlier
     _tell(state, system, listener)
+    listener(shells_of(term.statistics(), state.cycle))
     if state.history[0].data["r_work"] > BAD_START:
         listener(Message(_why_bad(state), "warning"))
     try:
@@ -91,6 +93,7 @@ def _refine(
             state = later
             _write_checkpoint(checkpoint, state)
             _tell(state, system, listener)
+            listener(shells_of(term.statistics(), state.cycle))
     except KeyboardInterrupt:
         listener(Message(f"interrupted: cycle {state.cycle}, the last complete one, is written", "warning"))
         return state, True
@@ -127,6 +130,12 @@ def _tell(state: RefinementState, system: RefinementSystem, listener: Listener) 
     numbers = {**record.data, **record.geometry, "weight": record.weight}
     listener(Metrics("cycle", record.cycle, {name: numbers[name] for name in SHOWN}))
     listener(Progress("refinement", record.cycle, system.settings.cycles + system.settings.rigid_cycles))
+
+
+def shells_of(statistics: DataStatistics, cycle: int) -> Shells:
+    """Agreement by shell after a cycle, for those who watch."""
+    names = ("d_min", "r_work", "r_free")
+    return Shells("cycle", cycle, {name: [getattr(s, name) for s in statistics.shells] for name in names})
 
 
 def _why_bad(state: RefinementState) -> str:

@@ -8,17 +8,18 @@ export async function ready() {
 }
 
 // points: [{series, step, name, value}]
-export function lines(points, { title, x, y }) {
+export function lines(points, { title, x, y, anyStep = false, dots = true, rules = [] }) {
   const { Plot } = window;
   const chart = Plot.plot({
     width: 520, height: 260, marginLeft: 56,
     style: { background: "transparent", color: "currentColor" },
-    x: { label: x, tickFormat: (d) => (Number.isInteger(d) ? String(d) : "") },
+    x: { label: x, ...(anyStep ? {} : { tickFormat: (d) => (Number.isInteger(d) ? String(d) : "") }) },
     y: { label: y, grid: true, nice: true },
     color: { legend: true, scheme: "observable10" },
     marks: [
+      Plot.ruleY(rules, { strokeOpacity: 0.4, strokeDasharray: "4 3" }),
       Plot.lineY(points, { x: "step", y: "value", stroke: "name" }),
-      Plot.dot(points, { x: "step", y: "value", fill: "name", r: 2.5, tip: true }),
+      dots ? Plot.dot(points, { x: "step", y: "value", fill: "name", r: 2.5, tip: true }) : null,
     ],
   });
   return h("figure", { style: "margin: 0" }, h("h3", {}, title), chart);

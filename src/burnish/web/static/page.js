@@ -3,7 +3,8 @@
 import { groups, lines, ready } from "./charts.js";
 import { h, number, present, svg, table } from "./dom.js";
 import { follow, post, read } from "./server.js";
-import { show } from "./viewer.js";
+import { imagesPart } from "./images_page.js";
+import { modelPart, shellChart } from "./model_page.js";
 
 const main = document.getElementById("main");
 let leave = () => {};
@@ -57,40 +58,43 @@ async function graphPage() {
 async function jobPage(name) {
   const job = await read(`/api/jobs/${name}`);
   const record = job.record;
-  const live = { metrics: [], log: [] };
+  const live = { metrics: [], log: [], shells: job.statistics?.shells ?? [] };
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "progress" });
   const charts = h("div", { class: "columns" });
   const log = h("pre", { tabindex: 0, "aria-label": "log", hidden: true });
-  const viewer = h("div");
   const withCharts = await ready();
+  const model = await modelPart(job, { withCharts });
+  const images = await imagesPart(job, { withCharts, maps: !job.view });
 
   const draw = () => {
     if (!withCharts) return;
-    charts.replaceChildren(...[...groups(live.metrics)].map(([title, g]) => lines(g.points, { title, x: g.series, y: "" })));
+    charts.replaceChildren(...present([
+      [...groups(live.metrics)].map(([title, g]) => lines(g.points, { title, x: g.series, y: "" })), shellChart(live.shells)]));
   };
-  leave = follow(name, (events) => {
+  const stop = follow(name, (events) => {
     for (const e of events) {
       if (e.event === "metrics") live.metrics.push(e);
       else if (e.event === "message") live.log.push(`${e.level === "warning" ? "warning: " : ""}${e.text}`);
+      else if (e.event === "shells") live.shells = rowsOf(e.columns);
       else if (e.event === "progress" && e.total) Object.assign(bar, { hidden: false, value: e.done / e.total, title: e.stage });
     }
     log.hidden = live.log.length === 0;
     log.textContent = live.log.join("\n");
     draw();
   });
+  draw();
+  leave = () => { stop(); model.leave(); images.leave(); };
 
-  const maps = job.files.filter((f) => f.viewable);
   const report = job.files.find((f) => f.name.endsWith(".html"));
   const single = Object.entries(record?.summary ?? {}).filter(([, v]) => typeof v !== "object");
   fill(
     h("h2", {}, name, job.alias ? ` (${job.alias})` : "", " — ", state(job.status)),
     record?.error ? h("p", { class: "error" }, record.error) : null,
     job.status === "Running" ? bar : null,
-    single.length ? table(["Result", ""], single.map(([k, v]) => [k.replaceAll("_", " "), v])) : null,
+    single.length ? h("dl", { class: "results" }, single.map(([k, v]) => h("div", {}, h("dt", {}, k.replaceAll("_", " ")), h("dd", {}, number(v))))) : null,
+    model.element,
+    images.element,
     charts,
-    maps.length ? h("h3", {}, "Maps and models") : null,
-    maps.length ? h("p", {}, maps.map((f) => [h("button", { class: "plain", onclick: () => show(viewer, job, f) }, f.name), " "])) : null,
-    viewer,
     report ? h("details", {}, h("summary", {}, "Report"), h("iframe", { class: "report", sandbox: "", src: `/files/${report.path}`, title: "report", loading: "lazy" })) : null,
     h("h3", {}, "Log"), log,
     h("div", { class: "columns" },
@@ -102,6 +106,12 @@ async function jobPage(name) {
       record ? h("section", {}, h("h3", {}, "Options"),
         table(["Option", "Value"], Object.entries(record.options).filter(([, v]) => v !== null && v !== "" && !(Array.isArray(v) && !v.length))
           .map(([k, v]) => [k.replaceAll("_", "-"), String(v)]))) : null));
+}
+
+// { d_min: [..], r_work: [..] } → [{ d_min, r_work }]
+function rowsOf(columns) {
+  const names = Object.keys(columns);
+  return (columns[names[0]] ?? []).map((_, k) => Object.fromEntries(names.map((n) => [n, columns[n][k]])));
 }
 
 function field(f) {
