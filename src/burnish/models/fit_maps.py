@@ -16,13 +16,13 @@ from burnish.symmetry.space_groups import fractionalisation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitMaps:
-    """Maps of one crystal, e⁻/Å³.
+    """Maps of one model and its data, e⁻/Å³ for a crystal.
 
     Attributes
     ----------
-    density : 2mFo − DFc.
-    calculated : DFc, from the same reflections.
-    difference : mFo − DFc.
+    density : 2mFo − DFc of a crystal, the weighted density of a particle.
+    calculated : DFc, from the same reflections or with the same weights.
+    difference : mFo − DFc, or observed less calculated.
     d_min : resolution limit of the data, Å.
     """
 

@@ -113,6 +113,24 @@ class MapTerm(DataTerm):
             self._known = (atoms, found.to(torch.complex128))
         return self._known[1]
 
+    def transform_of(self, atoms: Atoms, share: np.ndarray | None = None) -> Tensor:
+        """Transform of any atoms and their copies in the frame of the box. (n,) complex128
+
+        Parameters
+        ----------
+        share : factor on the occupancy of each. (n,)
+        """
+        occ = atoms.occ.numpy().copy()
+        if self.symmetry is not None:
+            special = find_special_positions(atoms.xyz.numpy(), self.symmetry)
+            occ[special.atom] /= special.multiplicity
+        if share is not None:
+            occ *= share
+        factors = form_factors(atoms.elements * self.copies, None, Radiation.ELECTRON)
+        every = self._boxed(atoms if self.symmetry is None else with_copies(atoms, self.symmetry))
+        found = structure_factors(every, factors, np.tile(occ, self.copies), self._plan).cpu()
+        return found.to(torch.complex128)
+
     @property
     def last_f_calc(self) -> Tensor:
         """Transform of the model last scaled to. (n,) complex128"""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.data.sampled_map import SampledMap
 from burnish.maps.peaks import find_peaks
 from burnish.maps.sampling import SplineMap, sample, spline_map
@@ -98,7 +98,7 @@ def blob_at(box: BoxMap, seed: Array, threshold: float) -> Blob | None:
 
 
 def find_blobs(
-    density: SampledMap, sigma: float, crystal: Crystal | None, model: Array, extent: float, *, most: int = 8
+    density: SampledMap, sigma: float, crystal: Symmetry | None, model: Array, extent: float, *, most: int = 8
 ) -> list[Blob]:
     """Unexplained density near a model, the largest first.
 
@@ -136,7 +136,7 @@ def find_blobs(
     return blobs[:most]
 
 
-def near_atoms(crystal: Crystal | None, model: Array, centre: Array, radius: float) -> Array:
+def near_atoms(crystal: Symmetry | None, model: Array, centre: Array, radius: float) -> Array:
     """Atoms and their mates in a cube. (k, 3)"""
     if crystal is None:
         return np.asarray(model[(np.abs(model - centre) < radius).all(axis=1)])

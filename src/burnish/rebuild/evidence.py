@@ -2,12 +2,13 @@
 
 ρ_zone = (2mFo − DFc) − D (Fc − F_zone): the observed density minus what all other atoms and the solvent explain. A
 wrong conformation and the right one are then compared on equal terms, as in an omit map, for one transform a group of
-zones that are far apart. Free reflections are left out.
+zones that are far apart. Free reflections are left out. Against maps of a particle the observed density itself takes
+the place of 2mFo − DFc.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,11 @@ from burnish.data.atoms import Atoms
 from burnish.data.sampled_map import SampledMap
 from burnish.maps.sampling import rms, spline_map
 from burnish.models.crystal_term import CrystalTerm
+from burnish.models.data_term import DataTerm
 from burnish.models.density_maps import crystal_map
+from burnish.models.em_fit_maps import EmMapMaker
 from burnish.models.fit_maps import FitMaps, fit_maps
+from burnish.models.map_term import MapTerm
 from burnish.models.structure_factors import plan_structure_factors, structure_factors
 from burnish.rebuild.zone import Target
 from burnish.scattering.form_factors import form_factors
@@ -35,23 +39,49 @@ class Evidence:
     Attributes
     ----------
     maps : observed, calculated and difference density.
-    sigma : rms of the observed density, e⁻/Å³.
-    difference_sigma : rms of the difference density, e⁻/Å³.
-    term : the data with their scales.
+    sigma : rms of the observed density: over the cell of a crystal, inside the mask of a particle.
+    difference_sigma : the same of the difference density.
+    own : DFc of some atoms alone, with a factor on each occupancy or none.
     atoms : of the model.
     """
 
     maps: FitMaps
     sigma: float
     difference_sigma: float
-    term: CrystalTerm
+    own: Callable[[Atoms, NDArray[np.float64] | None], SampledMap]
     atoms: Atoms
 
 
-def make_evidence(term: CrystalTerm, atoms: Atoms) -> Evidence:
+def make_evidence(term: DataTerm, atoms: Atoms) -> Evidence:
     """Maps of a model; the term must have seen these atoms last."""
+    if isinstance(term, CrystalTerm):
+        return crystal_evidence(term, atoms)
+    if isinstance(term, MapTerm):
+        return map_evidence(term, atoms)
+    raise TypeError(f"no maps are known to be made from a {type(term).__name__}")
+
+
+def crystal_evidence(term: CrystalTerm, atoms: Atoms) -> Evidence:
+    """Maps of a crystal."""
     maps = fit_maps(term, hide_free=True)
-    return Evidence(maps=maps, sigma=rms(maps.density), difference_sigma=rms(maps.difference), term=term, atoms=atoms)
+
+    def own(chosen: Atoms, share: NDArray[np.float64] | None) -> SampledMap:
+        return _own_crystal_density(term, maps, chosen, share)
+
+    return Evidence(maps=maps, sigma=rms(maps.density), difference_sigma=rms(maps.difference), own=own, atoms=atoms)
+
+
+def map_evidence(term: MapTerm, atoms: Atoms) -> Evidence:
+    """Maps of a particle."""
+    maker = EmMapMaker(term)
+    maps = maker.fit_maps()
+    return Evidence(
+        maps=maps,
+        sigma=maker.rms_in_mask(maps.density),
+        difference_sigma=maker.rms_in_mask(maps.difference),
+        own=maker.own_density,
+        atoms=atoms,
+    )
 
 
 def zone_target(evidence: Evidence, atoms: Index) -> Target:
@@ -64,13 +94,13 @@ def zone_target(evidence: Evidence, atoms: Index) -> Target:
         values=maps.density.values - maps.calculated.values + own.values,
         to_grid=maps.density.to_grid,
         offset=maps.density.offset,
-        periodic=True,
+        periodic=maps.density.periodic,
     )
     return Target(spline=spline_map(alone), sigma=evidence.sigma)
 
 
 def own_density(evidence: Evidence, atoms: Atoms, share: NDArray[np.float64] | None = None) -> SampledMap:
-    """DFc of some atoms alone, those of the model or others, from the reflections of the maps.
+    """DFc of some atoms alone, those of the model or others, on the grid and the scale of the maps.
 
     Parameters
     ----------
@@ -78,21 +108,27 @@ def own_density(evidence: Evidence, atoms: Atoms, share: NDArray[np.float64] | N
     atoms : of the model, or atoms that it might get.
     share : factor on each occupancy; 1 by default. (n,)
     """
-    reflections = evidence.term.reflections
+    return evidence.own(atoms, share)
+
+
+def _own_crystal_density(
+    term: CrystalTerm, maps: FitMaps, atoms: Atoms, share: NDArray[np.float64] | None
+) -> SampledMap:
+    """DFc of some atoms from the reflections of a crystal's maps."""
+    reflections = term.reflections
     crystal, hkl = reflections.crystal, reflections.hkl
     charges = [int(c) for c in atoms.charges]
-    factors = form_factors(atoms.elements, charges, evidence.term.settings.radiation)
-    plan = plan_structure_factors(crystal, hkl, evidence.term.settings.accuracy)
+    factors = form_factors(atoms.elements, charges, term.settings.radiation)
+    plan = plan_structure_factors(crystal, hkl, term.settings.accuracy)
     special = special_positions(crystal, atoms.xyz.numpy())
     occ = special.weight(atoms.occ.numpy()) * atoms.occ.numpy()
     if share is not None:
         occ = occ * share
     f_own = structure_factors(atoms, factors, occ, plan)
-    model = evidence.term.amplitudes.f_model.to(torch.complex128)
-    d = evidence.term.target.map_factors(model).d[: len(hkl)]
-    used = (evidence.term.work & ~reflections.free)[: len(hkl)]
+    model = term.amplitudes.f_model.to(torch.complex128)
+    d = term.target.map_factors(model).d[: len(hkl)]
+    used = (term.work & ~reflections.free)[: len(hkl)]
     coefficient = torch.where(used, d * f_own.to(torch.complex128), torch.zeros_like(f_own, dtype=torch.complex128))
-    maps = evidence.maps
     shape = maps.density.values.shape
     values = crystal_map(crystal, hkl, coefficient.to(torch.complex64), (shape[0], shape[1], shape[2]))
     return SampledMap(values=values, to_grid=maps.density.to_grid, offset=maps.density.offset, periodic=True)

@@ -17,9 +17,9 @@ from burnish.chemistry.edit_model import with_positions, with_waters, without_at
 from burnish.chemistry.residues import ResidueView, residue_views
 from burnish.core.events import Listener, Message, Progress, ignore
 from burnish.data.atoms import Atoms
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.data.restraints import Restraints
-from burnish.models.crystal_term import CrystalTerm
+from burnish.models.data_term import DataTerm
 from burnish.models.restraints.stereochemistry import stereochemistry
 from burnish.rebuild.conformations import bond_graph
 from burnish.rebuild.evidence import Evidence, make_evidence, separate_zones, zone_target
@@ -46,13 +46,13 @@ class RebuildModel:
     structure : atoms in the order of `atoms` and `restraints`.
     atoms : parameters.
     restraints : of the same atoms.
-    crystal : cell and space group.
+    crystal : cell and space group, or symmetry of a particle; None without.
     """
 
     structure: gemmi.Structure
     atoms: Atoms
     restraints: Restraints
-    crystal: Crystal
+    crystal: Symmetry | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class RebuildResult:
 
 
 def rebuild_round(
-    model: RebuildModel, term: CrystalTerm, settings: RebuildSettings | None = None, listener: Listener = ignore
+    model: RebuildModel, term: DataTerm, settings: RebuildSettings | None = None, listener: Listener = ignore
 ) -> RebuildResult:
     """Try every move where something is wrong.
 
@@ -175,7 +175,7 @@ def _change_waters(
     structure: gemmi.Structure,
     evidence: Evidence,
     views: Sequence[ResidueView],
-    crystal: Crystal,
+    crystal: Symmetry | None,
     settings: RebuildSettings,
 ) -> tuple[gemmi.Structure, list[MoveRecord]]:
     names = atom_names(structure)

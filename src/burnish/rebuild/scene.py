@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import gemmi
 
 from burnish.chemistry.residues import ResidueView
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.rebuild.evidence import Evidence
 from burnish.rebuild.move import MoveRecord
 
@@ -28,7 +28,7 @@ class Scene:
     structure : the model; not to be changed.
     views : its residues by conformer.
     evidence : maps of it, and its atoms in file order.
-    crystal : cell and space group.
+    crystal : cell and space group, or symmetry of a particle; None without.
     monlib : dictionaries of its components.
     sequences : one-letter sequence by chain name, as the sample has it; empty where none is known.
     """
@@ -36,7 +36,7 @@ class Scene:
     structure: gemmi.Structure
     views: Sequence[ResidueView]
     evidence: Evidence
-    crystal: Crystal
+    crystal: Symmetry | None
     monlib: gemmi.MonLib
     sequences: dict[str, str]
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.data.restraints import ContactTypes
 from burnish.maps.sampling import SplineMap, sample_with_gradient
 from burnish.models.restraints.nonbonded import SIGMA as CONTACT_SIGMA
@@ -71,7 +71,7 @@ class ZoneSystem:
     contacts: ContactTypes
     electrons: Array
     occ: Array
-    crystal: Crystal | None
+    crystal: Symmetry | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class Target:
     weight: float = DENSITY_WEIGHT
 
 
-def surroundings(xyz: Array, crystal: Crystal | None) -> Surroundings:
+def surroundings(xyz: Array, crystal: Symmetry | None) -> Surroundings:
     """Copies of all atoms within reach of the model."""
     if crystal is None:
         own = np.ones(len(xyz), dtype=bool)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from burnish.chemistry.residues import ResidueView
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.data.sampled_map import SampledMap
 from burnish.maps.peaks import find_peaks
 from burnish.maps.sampling import points_near, rms, sample, spline_map
@@ -134,7 +134,7 @@ def _correlation(a: Tensor, b: Tensor) -> float:
 
 
 def difference_peaks(
-    difference: SampledMap, crystal: Crystal | None, xyz: Tensor, *, least: float = 4.0, most: int = 100
+    difference: SampledMap, crystal: Symmetry | None, xyz: Tensor, *, least: float = 4.0, most: int = 100
 ) -> tuple[DifferencePeak, ...]:
     """Peaks and holes of the difference map, the largest first, each once at the image nearest to the model.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from burnish.chemistry.all_atom import AllAtomModel, all_atom_model
 from burnish.chemistry.residues import ResidueView, residue_views
 from burnish.data.atoms import Atoms
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.data.sampled_map import SampledMap
 from burnish.validate.cbeta import CBetaDeviation, validate_cbeta
 from burnish.validate.clashes import Clashes, find_clashes
@@ -95,7 +95,7 @@ def validate_model(
     structure: gemmi.Structure,
     atoms: Atoms,
     library: gemmi.MonLib,
-    crystal: Crystal | None = None,
+    crystal: Symmetry | None = None,
     maps: JudgedMaps | None = None,
 ) -> ModelValidation:
     """Judge one model.

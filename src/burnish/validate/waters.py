@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from burnish.chemistry.residues import ResidueView
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.symmetry.images import images_near
 
 FARTHEST_PARTNER = 3.6  # Å; a hydrogen bond of a water is 2.5–3.3 Å, its position uncertain by a few tenths
@@ -44,7 +44,7 @@ class WaterContact:
 
 
 def water_contacts(
-    xyz: np.ndarray, elements: Sequence[str], views: Sequence[ResidueView], crystal: Crystal | None
+    xyz: np.ndarray, elements: Sequence[str], views: Sequence[ResidueView], crystal: Symmetry | None
 ) -> tuple[WaterContact, ...]:
     """Neighbours of every water, symmetry mates among them; conformers of other letters are not neighbours.
 

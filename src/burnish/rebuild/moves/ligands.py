@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from burnish.chemistry.conformers import Shapes
 from burnish.chemistry.residues import ResidueView
 from burnish.data.atoms import Atoms
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.data.sampled_map import SampledMap
 from burnish.maps.sampling import points_near, sample, spline_map
 from burnish.rebuild.blobs import Blob, box_map, find_blobs, near_atoms
@@ -121,7 +121,7 @@ def ligand_body(shapes: Shapes) -> FlexibleBody:
 
 
 def propose_ligand(
-    shapes: Shapes, free: Unexplained, crystal: Crystal | None, rules: LigandRules, seed: int
+    shapes: Shapes, free: Unexplained, crystal: Symmetry | None, rules: LigandRules, seed: int
 ) -> list[LigandPose]:
     """Poses of a ligand in the largest blobs, the best first.
 
@@ -151,7 +151,7 @@ def propose_ligand(
     return sorted(found, key=lambda p: -p.pose.score)
 
 
-def displaced_waters(xyz: Array, free: Unexplained, atoms: Atoms, crystal: Crystal | None) -> list[int]:
+def displaced_waters(xyz: Array, free: Unexplained, atoms: Atoms, crystal: Symmetry | None) -> list[int]:
     """Waters in a ligand's place, by index."""
     if len(free.waters) == 0:
         return []

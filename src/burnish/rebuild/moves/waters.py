@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from burnish.chemistry.residues import ResidueView
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.maps.peaks import find_peaks
 from burnish.maps.sampling import sample, spline_map
 from burnish.rebuild.evidence import Evidence
@@ -58,7 +58,7 @@ class NewWater:
     near: int
 
 
-def find_waters(evidence: Evidence, crystal: Crystal, rules: WaterRules, most: int) -> tuple[NewWater, ...]:
+def find_waters(evidence: Evidence, crystal: Symmetry | None, rules: WaterRules, most: int) -> tuple[NewWater, ...]:
     """Peaks of the difference map that are waters, the highest first.
 
     Parameters
@@ -105,7 +105,7 @@ def find_waters(evidence: Evidence, crystal: Crystal, rules: WaterRules, most: i
     return tuple(found)
 
 
-def _too_near_others(crystal: Crystal, xyz: Array, found: Sequence[NewWater], nearest: float) -> bool:
+def _too_near_others(crystal: Symmetry | None, xyz: Array, found: Sequence[NewWater], nearest: float) -> bool:
     """Whether a new water, or a mate of it, is already there; also a place next to its own image."""
     others = np.array([w.xyz for w in found]).reshape(-1, 3)
     together = np.concatenate([others, xyz[None]])
@@ -124,7 +124,7 @@ class DoomedWater:
 
 
 def find_doomed_waters(
-    evidence: Evidence, views: Sequence[ResidueView], crystal: Crystal, rules: WaterRules
+    evidence: Evidence, views: Sequence[ResidueView], crystal: Symmetry | None, rules: WaterRules
 ) -> tuple[DoomedWater, ...]:
     """Waters that density, B or neighbours speak against."""
     waters = [(i, v.atoms["O"]) for i, v in enumerate(views) if v.kind == "water" and "O" in v.atoms]
