@@ -98,6 +98,26 @@ def test_a_ligand_is_placed_by_its_code(case, tmp_path, capsys):
     assert deviation(found, truth, elements) < 0.5
 
 
+def test_a_placed_ligand_is_taken_back(case, tmp_path, capsys):
+    folder, _, _ = case
+    out = tmp_path / "out"
+    arguments = ["--ligand", "BEN", "--no-peptides", "--no-rotamers", "--no-waters", "--out", out]
+    assert run("rebuild", folder / "model.cif", folder / "data.mtz", *arguments) == 0
+    moves = [json.loads(line) for line in (out / "moves.jsonl").read_text().splitlines()]
+    name = next(f"{m['round']}.{m['move']}" for m in moves if m["kind"] == "ligand")
+    capsys.readouterr()
+    assert run("undo", out, name, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["taken_back"] == [name]
+    undone = read_model(out / "undone.cif").structure
+    before = read_model(folder / "model.cif").structure
+    np.testing.assert_allclose(atoms_of(undone).xyz, atoms_of(before).xyz, atol=2e-3)
+    # errors name the move, and nothing is written
+    assert run("undo", out, "7.1", "--out", out / "other.cif") == 2
+    assert "7.1" in capsys.readouterr().err
+    assert run("undo", folder, name) == 2
+    assert not (out / "other.cif").exists()
+
+
 def test_what_is_not_there_is_not_placed(case, tmp_path, capsys):
     folder, _, _ = case
     arguments = [

@@ -39,8 +39,7 @@ def with_residue(structure: gemmi.Structure, residue: gemmi.Residue, chain_name:
     added.seqid = gemmi.SeqId(number, " ")
     added.subchain = ""
     chain.add_residue(added)
-    grown.assign_subchains(force=True)
-    grown.ensure_entities()
+    grown.setup_entities()
     return grown, f"{chain_name} {number} {residue.name}"
 
 

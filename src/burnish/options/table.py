@@ -135,6 +135,15 @@ COMMANDS: tuple[Command, ...] = (
         project_folder="Deposit",
     ),
     Command(
+        "undo",
+        "Take recorded moves of a rebuilt model back.",
+        MODELS,
+        "burnish.options.undo:UndoOptions",
+        "burnish.workflows.undo:run",
+        ("job", "moves"),
+        keeps_record=False,
+    ),
+    Command(
         "project",
         "Make a project, list and show its jobs, name and clean them.",
         PROJECT,

@@ -30,6 +30,7 @@ from burnish.rebuild.moves.amides import flip_side_chains
 from burnish.rebuild.round import RebuildModel, atom_names, rebuild_round
 from burnish.rebuild.scene import Scene, StructureMove
 from burnish.rebuild.settings import RebuildSettings
+from burnish.rebuild.undo import with_removed_atoms
 from burnish.validate.flips import find_flips
 from burnish.validate.model_validation import JudgedMaps, ModelValidation, full_model, validate_model
 from burnish.workflows.addition_moves import moves_after, moves_before, needed_components
@@ -137,7 +138,8 @@ def rebuild_structure(
     settings = RebuildSettings(rotamers=options.rotamers, peptides=options.peptides, waters=options.waters)
     result = rebuild_round(model, term, settings, listener)
     ended, more = apply_structure_moves((*FITTING_MOVES, *moves_after(options)), start, result.structure, term)
-    return ended, (*records, *flipped, *result.records, *more)
+    made = (*records, *flipped, *result.records, *more)
+    return ended, with_removed_atoms(made, structure, ended)
 
 
 def apply_structure_moves(
