@@ -94,6 +94,12 @@ class Job:
         with self.path("events.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line | asdict(event), default=float) + "\n")
 
+    def note_dashboard(self, address: str | None) -> None:
+        """Record where the workers of this job can be watched, for as long as it runs."""
+        if self.begun and address is not None:
+            self.record = self.record.model_copy(update={"dashboard": address})
+            self._write_record()
+
     def path(self, name: str) -> Path:
         """Where the result `name` of this job goes."""
         return self.folder / name
@@ -117,7 +123,8 @@ class Job:
         return self.folder / "run.log"
 
     def _end(self, state: State, **changes: Any) -> None:
-        self.record = self.record.model_copy(update={"state": state, "ended": datetime.now(UTC), **changes})
+        ended = {"state": state, "ended": datetime.now(UTC), "dashboard": None}
+        self.record = self.record.model_copy(update={**ended, **changes})
         self._write_record()
         if self.project is not None and self.project_name is not None:
             statuses: dict[str, Status] = {"finished": "Succeeded", "failed": "Failed", "interrupted": "Aborted"}

@@ -36,6 +36,7 @@ class JobRecord(BaseModel, frozen=True):
     machine: str = platform.machine()
     seed: int | None = None
     device: str = "cpu"
+    dashboard: str | None = None  # address of Dask's page while the job runs on workers
     state: State = "running"
     started: datetime = Field(default_factory=lambda: datetime.now(UTC))
     ended: datetime | None = None

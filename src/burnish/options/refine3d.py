@@ -8,9 +8,10 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from burnish.options.base import JobOptions
+from burnish.options.executor import ExecutorOptions
 
 
-class Refine3DOptions(JobOptions, frozen=True):
+class Refine3DOptions(JobOptions, ExecutorOptions, frozen=True, extra="forbid"):
     """Refine one reference against particles, in two independent halves."""
 
     particles: Path | None = Field(None, description="STAR file of the particles (or CryoSPARC .cs).")
@@ -42,6 +43,12 @@ class Refine3DOptions(JobOptions, frozen=True):
     norm_correction: bool = Field(True, description="Fit the noise level of each image.")
     max_iterations: int = Field(50, ge=1, description="End after so many iterations whatever happens.")
     memory: float | None = Field(None, gt=0, description="Memory to plan with, GiB; else half of what is free.")
+    chunk: int = Field(
+        256,
+        ge=1,
+        description="Images whose sums are made apart, which is what a worker takes at a time; at most 64 such parts "
+        "of a half set. The result depends on it to rounding.",
+    )
     threads: int = Field(1, ge=1, description="Threads that share the work; the result does not depend on them.")
     seed: int = Field(1, ge=0, description="Seed of half sets and grids.")
     continue_from: Path | None = Field(

@@ -209,6 +209,10 @@ class Crew(ABC):
         The sums of each chunk are made apart and added up in the order of the chunks.
         """
 
+    @abstractmethod
+    def end(self) -> None:
+        """Leave nothing behind."""
+
 
 @final
 class Alone(Crew):
@@ -236,6 +240,9 @@ class Alone(Crew):
             assert total is not None
             halves.append(total)
         return Expectation(tally=tally, halves=tuple(halves), modes=local.join_modes(modes))
+
+    def end(self) -> None:
+        pass
 
 
 def expect_first(state: State, setup: Setup, plan: Plan, at_most: int) -> Tally:

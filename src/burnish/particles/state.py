@@ -58,10 +58,15 @@ def save_state(state: State, path: Path) -> None:
     torch.save({"format": _FORMAT, "state": record}, path)
 
 
-def load_state(path: Path) -> State:
-    """Read a state back; `DataError` for what is not one."""
+def load_state(path: Path, *, mapped: bool = False) -> State:
+    """Read a state back; `DataError` for what is not one.
+
+    Parameters
+    ----------
+    mapped : leave its numbers in the file until they are needed.
+    """
     try:
-        record = torch.load(path, weights_only=True)
+        record = torch.load(path, weights_only=True, mmap=mapped)
         if record["format"] != _FORMAT:
             raise DataError(
                 f"{path}: checkpoint of format {record['format']}, expected {_FORMAT}; start this refinement anew"

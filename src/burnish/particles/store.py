@@ -20,7 +20,7 @@ from burnish.particles.images import (
 )
 from burnish.particles.lattice import Lattice, make_lattice
 
-_CHUNK, _MOST_CHUNKS = 256, 64  # images whose sums are made apart, and how many such runs a half set may have
+_MOST_CHUNKS = 64  # of a half set: each costs a volume to add
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,7 @@ class BlockStore:
     block_size : images a block.
     budget : bytes that transformed images may take; beyond it they are read and transformed again each time.
     zero_mask : fill masked-away pixels with the background's mean; else with noise like that of the images.
+    chunk : images whose sums are made apart.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class BlockStore:
         block_size: int,
         budget: int,
         zero_mask: bool = True,
+        chunk: int = 256,
     ) -> None:
         self.frame, self.particles, self._ctf_mode = frame, particles, ctf_mode
         self.lattices = tuple(_lattice(frame, group) for group in particles.optics)
@@ -116,7 +118,7 @@ class BlockStore:
         self._masks = [soft_circle(g.box_size, frame.mask_radius / g.pixel_size) for g in particles.optics]
         # images are sums over voxels of their own size: bring them to the scale of the map's voxels
         self._gain = [(g.pixel_size / frame.pixel_size) ** 2 for g in particles.optics]
-        self._zero_mask = zero_mask
+        self._zero_mask, self._chunk = zero_mask, chunk
         self._cache: dict[int, _Cached] = {}
         self._transfer: dict[int, Tensor] = {}
         self._left = budget
@@ -136,11 +138,11 @@ class BlockStore:
         """Blocks of one half set in runs whose sums are made apart.
 
         The runs follow from the particles alone, so that a result is the same to the last bit on one machine and on
-        many. Each costs a volume to add: a small set has one, a large one at most 64.
+        many; a small set has one.
         """
         blocks = self.of_half(half)
         count = sum(len(self.blocks[b]) for b in blocks)
-        runs = min(_MOST_CHUNKS, max(1, round(count / _CHUNK)), len(blocks))
+        runs = min(_MOST_CHUNKS, max(1, round(count / self._chunk)), len(blocks))
         edges = [round(len(blocks) * r / runs) for r in range(runs + 1)]
         return [blocks[low:high] for low, high in pairwise(edges)]
 

@@ -1,1 +1,1 @@
-"""The process that runs a job."""
+"""What runs in the processes of workers: tasks named by import path, and the worker itself."""

@@ -11,21 +11,20 @@ import torch
 
 from burnish.core.errors import DataError
 from burnish.core.events import Message, Metrics
+from burnish.jobs.dask_executor import open_executor
 from burnish.jobs.folder import Job
 from burnish.jobs.record import read_record
 from burnish.options.refine3d import Refine3DOptions
 from burnish.particles import refinement
 from burnish.particles.expectation import Alone, Crew, Setup
-from burnish.particles.images import CtfMode
-from burnish.particles.reconstruct import soft_sphere
 from burnish.particles.refinement import Corrections, Iteration
 from burnish.particles.state import State, load_state
-from burnish.particles.store import BlockStore, ParticleSet
-from burnish.symmetry.point_groups import canonical_name, point_group
-from burnish.workflows.refine3d_inputs import Inputs, plan_memory, read_inputs
+from burnish.symmetry.point_groups import canonical_name
+from burnish.workflows.refine3d_crew import Workers
+from burnish.workflows.refine3d_inputs import plan_memory, read_inputs
 from burnish.workflows.refine3d_outputs import Outputs, checkpoint_of
+from burnish.workflows.refine3d_setup import make_setup
 
-_MASK_EDGE = 5.0  # voxels
 _REPORT_EVERY = 30.0  # s: drawing costs about one of processor time
 _LOST = 0.3  # mean share of the best pose below which nothing can be said of the resolution
 
@@ -39,7 +38,7 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
     inputs = read_inputs(options)
     fine_order = _order_of(options.angular_sampling)
     plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, options.memory, fine_order)
-    setup = _setup(options, inputs, symmetry, plan.block_size, int(plan.images), job)
+    setup = make_setup(options, inputs, symmetry, plan.block_size, int(plan.images), job.notify)
     state = load_state(checkpoint_of(options.continue_from)) if options.continue_from else None
     if state is not None and len(state.norm) != len(inputs.rows):
         raise DataError(
@@ -59,12 +58,23 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
         setup, initial_lowpass=options.initial_lowpass, fine_order=fine_order, max_iterations=options.max_iterations
     )
     outputs = Outputs(options=options, inputs=inputs, setup=setup, job=job, symmetry=symmetry)
-    crew: Crew = Alone()
-    if state is None:
-        state = refinement.start(
-            setup, inputs.reference, initial_lowpass=options.initial_lowpass, corrections=corrections, crew=crew
-        )
-    return _iterate(state, setup, limits, corrections, crew, outputs, job)
+    with open_executor(options, job.notify, threads=options.threads) as executor:
+        job.note_dashboard(executor.dashboard)
+        crew: Crew = Alone()
+        if not options.in_this_process:
+            crew = Workers(executor, options, inputs, job.folder, job.notify, symmetry=symmetry, order=fine_order)
+        try:
+            if state is None:
+                state = refinement.start(
+                    setup,
+                    inputs.reference,
+                    initial_lowpass=options.initial_lowpass,
+                    corrections=corrections,
+                    crew=crew,
+                )
+            return _iterate(state, setup, limits, corrections, crew, outputs, job)
+        finally:
+            crew.end()
 
 
 def _iterate(
@@ -108,43 +118,6 @@ def _continued(options: Refine3DOptions) -> Refine3DOptions:
         return options
     given = {name: getattr(options, name) for name in options.model_fields_set}
     return Refine3DOptions(**{**record.options, **given})
-
-
-def _setup(options: Refine3DOptions, inputs: Inputs, symmetry: str, block_size: int, budget: int, job: Job) -> Setup:
-    rows, particles = inputs.rows, inputs.file.particles
-    d = particles.defocus
-    group = torch.unique(particles.group[rows], return_inverse=True)[1]  # groups without particles take no part
-    chosen = ParticleSet(
-        images=lambda index: inputs.stacks.read(rows[index]),
-        optics=particles.optics,
-        optics_index=particles.optics_index[rows],
-        defocus=type(d)(u=d.u[rows], v=d.v[rows], angle=d.angle[rows], phase_shift=d.phase_shift[rows],
-                        b_factor=d.b_factor[rows], scale=d.scale[rows]),
-        half_set=inputs.half_set,
-        group=group,
-    )  # fmt: skip
-    mode = CtfMode(
-        correct=options.ctf_correction,
-        phase_flipped=options.phase_flipped,
-        skip_first_peak=options.ignore_ctf_until_first_peak,
-    )
-    frame = inputs.frame
-    store = BlockStore(frame, chosen, mode, block_size=block_size, budget=budget, zero_mask=options.zero_mask)
-    sphere = soft_sphere(frame.size, frame.mask_radius / frame.pixel_size, _MASK_EDGE)
-    return Setup(
-        store=store,
-        operators=point_group(symmetry),
-        symmetry=symmetry,
-        reference_has_ctf=options.reference_ctf_corrected,
-        flattened_fsc=options.solvent_flattened_fsc,
-        mask=sphere if inputs.mask is None else inputs.mask,
-        join_shell=frame.shell(options.join_halves) if options.join_halves > 0 else 0.0,
-        offset_range=options.offset_range,
-        offset_step=options.offset_step,
-        seed=options.seed,
-        threads=options.threads,
-        listener=job.notify,
-    )
 
 
 def _order_of(degrees: float) -> int:

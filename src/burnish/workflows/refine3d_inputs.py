@@ -81,6 +81,29 @@ def read_inputs(options: Refine3DOptions) -> Inputs:
     )
 
 
+def reopen_inputs(options: Refine3DOptions, rows: Tensor, half_set: Tensor) -> Inputs:
+    """What `read_inputs` found good, opened again by another process, which takes its word; without the reference."""
+    assert options.particles is not None and options.mask_diameter is not None
+    file = read_particles(options.particles, needs_defocus=options.ctf_correction)
+    if len(rows) and int(rows.max()) >= len(file.particles):
+        raise DataError(
+            f"{options.particles}: {len(file.particles)} particles as this worker sees it, more where the job began; "
+            "workers and the job must see the same files"
+        )
+    first = file.particles.optics[int(file.particles.optics_index[0])]
+    frame = Frame(size=first.box_size, pixel_size=first.pixel_size, mask_radius=options.mask_diameter / 2.0)
+    return Inputs(
+        file=file,
+        rows=rows,
+        half_set=half_set,
+        stacks=ImageStacks(file.particles, file.path),
+        frame=frame,
+        reference=torch.empty(0),
+        mask=_read_mask(options.mask, frame) if options.mask else None,
+        remarks=(),
+    )
+
+
 def _check_optics(file: ParticleFile) -> None:
     table = file.optics_table
     if len(table):

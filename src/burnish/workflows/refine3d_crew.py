@@ -1,0 +1,180 @@
+"""Expectation by workers: chunks go out, sums are added where they were made, plane by plane and in a fixed order.
+
+What travels is small: workers read images and states from files that client and workers both see. Each chunk's sums
+stay with the worker that made them; then every group of planes of the volume is added up by one worker, which takes
+those planes of each chunk in the order of the chunks. So each worker sends and receives about one volume whatever the
+number of workers, and the sums are those of one machine to the last bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.core.events import Listener, Progress
+from burnish.io.atomic import write_aside
+from burnish.jobs.executors import Executor
+from burnish.options.refine3d import Refine3DOptions
+from burnish.particles.controller import Plan
+from burnish.particles.expectation import (
+    SHELL_SUMS,
+    Crew,
+    Expectation,
+    Setup,
+    Tally,
+    empty_tally,
+)
+from burnish.particles.modes import Modes, join_modes
+from burnish.particles.projection import FourierSums, half_width
+from burnish.particles.state import State, save_state
+from burnish.workflows.refine3d_inputs import Inputs, free_memory
+
+_GIB = 2.0**30
+_TASKS = "burnish.worker.refine3d"
+_SMALLEST_PART = 32 * 2**20  # bytes of planes worth a transfer of their own
+SHARED_FOLDER = ".cluster"  # in the job's folder, what workers read
+
+
+@final
+class Workers(Crew):
+    """Workers of an executor.
+
+    Parameters
+    ----------
+    folder : of the job, which workers see under the same name.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        options: Refine3DOptions,
+        inputs: Inputs,
+        folder: Path,
+        listener: Listener,
+        *,
+        symmetry: str,
+        order: int,
+    ) -> None:
+        self._executor, self._listener = executor, listener
+        self._folder = folder.resolve() / SHARED_FOLDER
+        self._folder.mkdir(exist_ok=True)
+        self._token, self._written = uuid.uuid4().hex[:8], 0  # workers that outlive a job meet no name twice
+        self._spec = self._folder / f"particles_{self._token}.pt"
+        with write_aside(self._spec) as aside:
+            torch.save(
+                {
+                    "folder": str(Path.cwd()),
+                    "options": options.model_dump_json(),
+                    "rows": inputs.rows,
+                    "half_set": inputs.half_set,
+                    "symmetry": symmetry,
+                    "order": order,
+                    "memory": _memory_of_worker(options, executor.workers),
+                },
+                aside,
+            )
+
+    def image_power(self, state: State, setup: Setup) -> Tally:
+        tally = empty_tally(setup.store)
+        path = self._write(state)
+        chunks = [(half, n) for half in (0, 1) for n in range(len(setup.store.chunks(half)))]
+        handles = [
+            self._executor.submit(f"{_TASKS}:image_power", str(self._spec), path, *chunk, place=i / len(chunks))
+            for i, chunk in enumerate(chunks)
+        ]
+        for report in self._executor.gather(handles):
+            _note(tally, report)
+        self._remove(path)
+        return tally
+
+    def expect(self, state: State, setup: Setup, plan: Plan) -> Expectation:
+        path = self._write(state)
+        chunks = [(half, n) for half in (0, 1) for n in range(len(setup.store.chunks(half)))]
+        found = [
+            self._executor.submit(f"{_TASKS}:expect_chunk", str(self._spec), path, plan, *chunk, place=i / len(chunks))
+            for i, chunk in enumerate(chunks)
+        ]
+        reports = self._reports(found, chunks, setup, state.iteration)
+        of_half = [[f for f, (h, _) in zip(found, chunks, strict=True) if h == half] for half in (0, 1)]
+        halves = self._add_up(of_half, plan)
+        tally, modes = empty_tally(setup.store), []
+        for report in reports:
+            _note(tally, report)
+            modes.append(Modes(**{f.name: _tensor(report[f"modes_{f.name}"]) for f in dataclasses.fields(Modes)}))
+        self._remove(path)
+        return Expectation(tally=tally, halves=halves, modes=join_modes(modes))
+
+    def _reports(self, found: list[Any], chunks: list[tuple[int, int]], setup: Setup, iteration: int) -> list[Any]:
+        """What is known of the particles, in the order of the chunks; tells of each chunk that is done."""
+        handles = [self._executor.submit(f"{_TASKS}:report_of", f) for f in found]
+        reports: list[Any] = [None] * len(handles)
+        done = [0, 0]
+        for outcome in self._executor.completed(handles):
+            reports[outcome.number] = outcome.unwrap()
+            half, number = chunks[outcome.number]
+            done[half] += len(setup.store.chunks(half)[number])
+            stage = f"iteration {iteration}, half {half + 1}"
+            self._listener(Progress(stage, done[half], len(setup.store.of_half(half))))
+        return reports
+
+    def _add_up(self, of_half: list[list[Any]], plan: Plan) -> tuple[FourierSums, ...]:
+        """The sums of each half set."""
+        half = half_width(plan.map_radius)
+        shape = (2 * half + 2, 2 * half + 2, half + 2, 3)
+        parts = max(1, min(self._executor.workers, 4 * int(np.prod(shape, dtype=float)) // _SMALLEST_PART))
+        edges = [round(shape[0] * p / parts) for p in range(parts + 1)]
+        handles = []
+        for found in of_half:
+            for p in range(parts):
+                planes = [self._executor.submit(f"{_TASKS}:planes_of", f, edges[p], edges[p + 1]) for f in found]
+                handles.append(self._executor.submit(f"{_TASKS}:add_planes", *planes))
+        values = [torch.empty(shape) for _ in of_half]
+        for outcome in self._executor.completed(handles):
+            which, p = divmod(outcome.number, parts)
+            values[which][edges[p] : edges[p + 1]] = torch.from_numpy(np.array(outcome.unwrap()))
+        return tuple(FourierSums(values=v, half=half, radius=plan.map_radius) for v in values)
+
+    def _write(self, state: State) -> str:
+        """Write the state for the workers; return its name."""
+        self._written += 1
+        path = self._folder / f"state_{self._token}_{self._written}.pt"
+        with write_aside(path) as aside:
+            save_state(state, aside)
+        return str(path)
+
+    @staticmethod
+    def _remove(path: str) -> None:
+        Path(path).unlink(missing_ok=True)  # a worker that has it mapped keeps its pages
+
+    def end(self) -> None:
+        for path in self._folder.iterdir():
+            path.unlink()
+        self._folder.rmdir()
+
+
+def _memory_of_worker(options: Refine3DOptions, workers: int) -> float | None:
+    """What a worker may plan with, GiB: workers of one machine share it, others look at their own."""
+    if options.executor not in ("local", "dask"):
+        return options.memory
+    return (options.memory if options.memory is not None else 0.5 * free_memory() / _GIB) / workers
+
+
+def _note(tally: Tally, report: dict[str, np.ndarray]) -> None:
+    """Write a chunk's report into the tally."""
+    index = _tensor(report["index"])
+    for field in dataclasses.fields(Tally):
+        values = _tensor(report[field.name])
+        if field.name in SHELL_SUMS:
+            getattr(tally, field.name).add_(values)
+        else:
+            getattr(tally, field.name)[index] = values
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(values))  # what comes from a worker may not be written to
