@@ -119,7 +119,8 @@ class Zone:
     Attributes
     ----------
     atoms : indices of the atoms that move. (m,)
-    restraints : those that touch them.
+    local : the atoms that move, then those that restraints tie them to. (l,)
+    restraints : those that touch moving atoms, their atoms as indices into `local`.
     pair_moving : index into `atoms` of the first of each pair in contact. (p,)
     pair_other : the second, an index into `atoms`, or −1 where it is held. (p,)
     held : position of the second where it is held. (p, 3)
@@ -127,6 +128,7 @@ class Zone:
     """
 
     atoms: Index
+    local: Index
     restraints: Stereochemistry
     pair_moving: Index
     pair_other: Index
@@ -162,9 +164,11 @@ def make_zone(system: ZoneSystem, around: Surroundings, atoms: Index, candidates
     keep = ((a == b) | (a == 0) | (b == 0)) & ((near_bonds < 0) | (near_bonds == 3))
     keep &= own | (source != atoms[k])  # an atom's own image: special positions
     k, source, other, j, near_bonds = k[keep], source[keep], other[keep], j[keep], near_bonds[keep]
+    local, restraints = _localised(_touching(system.stereochemistry, place >= 0), atoms, len(place))
     return Zone(
         atoms=atoms,
-        restraints=_touching(system.stereochemistry, place >= 0),
+        local=local,
+        restraints=restraints,
         pair_moving=k,
         pair_other=other,
         held=around.xyz[j],
@@ -217,6 +221,18 @@ def _touching(s: Stereochemistry, moving: NDArray[np.bool_]) -> Stereochemistry:
     )
 
 
+def _localised(s: Stereochemistry, atoms: Index, n_atoms: int) -> tuple[Index, Stereochemistry]:
+    """The atoms that restraints touch, the moving ones first, and the restraints in terms of them."""
+    kinds = ("bond_atoms", "angle_atoms", "torsion_atoms", "chiral_atoms")
+    touched = [getattr(s, kind).reshape(-1) for kind in kinds] + [batch.atoms.reshape(-1) for batch in s.planes]
+    held = np.setdiff1d(np.concatenate(touched), atoms)
+    local = np.concatenate([atoms, held]).astype(np.int64)
+    place = np.full(n_atoms, -1, dtype=np.int64)
+    place[local] = np.arange(len(local))
+    planes = tuple(PlaneBatch(atoms=place[batch.atoms], sigma=batch.sigma) for batch in s.planes)
+    return local, replace(s, **{kind: place[getattr(s, kind)] for kind in kinds}, planes=planes)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneResult:
     """A refined zone.
@@ -246,15 +262,15 @@ def refine_zone(
     target : density to fit.
     steps : most Gauss–Newton steps.
     """
-    everything = xyz.copy()
+    local = xyz[zone.local]
     now, damping = start.copy(), 0.05
-    energy, density, gradient, normal = _evaluate(system, zone, everything, now, target)
+    energy, density, gradient, normal = _evaluate(system, zone, local, now, target)
     for _ in range(steps):
         diagonal = np.diag(normal)
         step = np.linalg.solve(normal + np.diag(damping * diagonal + 1e-3), -gradient).reshape(-1, 3)
         longest = float(np.sqrt((step**2).sum(axis=1)).max(initial=0.0))
         step *= min(1.0, LONGEST_STEP / max(longest, 1e-9))
-        trial = _evaluate(system, zone, everything, now + step, target)
+        trial = _evaluate(system, zone, local, now + step, target)
         if trial[0].total < energy.total:
             gained = energy.total - trial[0].total
             now = now + step
@@ -271,28 +287,25 @@ def refine_zone(
 
 def zone_energy(system: ZoneSystem, zone: Zone, xyz: Array, at: Array, target: Target) -> tuple[ZoneEnergy, Array]:
     """Energy of a zone at positions (m, 3), and the density at its atoms, σ."""
-    energy, density, _, _ = _evaluate(system, zone, xyz.copy(), at, target)
+    energy, density, _, _ = _evaluate(system, zone, xyz[zone.local], at, target)
     return energy, density
 
 
 def _evaluate(
-    system: ZoneSystem, zone: Zone, everything: Array, at: Array, target: Target
+    system: ZoneSystem, zone: Zone, local: Array, at: Array, target: Target
 ) -> tuple[ZoneEnergy, Array, Array, Array]:
-    """Energy, density at the atoms, gradient (3m,) and Gauss–Newton matrix (3m, 3m); `everything` is overwritten."""
+    """Energy, density at the atoms, gradient (3m,) and Gauss–Newton matrix (3m, 3m); `local` is overwritten."""
     m = len(zone.atoms)
-    everything[zone.atoms] = at
-    place = np.full(len(everything), -1, dtype=np.int64)
-    place[zone.atoms] = np.arange(m)
+    local[:m] = at
     gradient, normal = np.zeros(3 * m), np.zeros((3 * m, 3 * m))
     geometry = 0.0
-    for residuals in covalent_residuals(everything, zone.restraints).values():
+    for residuals in covalent_residuals(local, zone.restraints).values():
         geometry += 0.5 * float(residuals.z @ residuals.z)
-        _accumulate(residuals, place, gradient, normal)
-    planes = plane_term(everything, zone.restraints.planes)
-    columns = (3 * zone.atoms[:, None] + np.arange(3)).reshape(-1)
-    factor = planes.factor[:, columns].toarray()
+        _accumulate(residuals, gradient, normal)
+    planes = plane_term(local, zone.restraints.planes)
+    factor = planes.factor.toarray()[:, : 3 * m]
     geometry += planes.energy
-    gradient += planes.gradient[columns]
+    gradient += planes.gradient[: 3 * m]
     normal += factor.T @ factor
     contact = _contacts(zone, at, gradient, normal)
     rho, slope = sample_with_gradient(target.spline, torch.from_numpy(at))
@@ -304,18 +317,18 @@ def _evaluate(
     return total, density, gradient, normal
 
 
-def _accumulate(residuals: Residuals, place: Index, gradient: Array, normal: Array) -> None:
-    """Add a kind of restraint to gradient and matrix of the moving atoms."""
-    if len(residuals.z) == 0:
+def _accumulate(residuals: Residuals, gradient: Array, normal: Array) -> None:
+    """Add a kind of restraint to gradient and matrix of the moving atoms, which are the first of the local ones."""
+    count, size = residuals.atoms.shape
+    if count == 0:
         return
-    rows = np.zeros((len(residuals.z), len(gradient)))
-    where = place[residuals.atoms]
-    for k in range(where.shape[1]):
-        moving = np.flatnonzero(where[:, k] >= 0)
-        for axis in range(3):
-            rows[moving, 3 * where[moving, k] + axis] += residuals.jacobian[moving, k, axis]
-    gradient += rows.T @ residuals.z
-    normal += rows.T @ rows
+    rows = np.zeros((count, len(gradient) // 3 + 1, 3))
+    where = np.minimum(residuals.atoms, len(gradient) // 3)  # what is held falls into a column that is dropped
+    for k in range(size):
+        rows[np.arange(count), where[:, k]] += residuals.jacobian[:, k]
+    matrix = rows[:, :-1].reshape(count, -1)
+    gradient += matrix.T @ residuals.z
+    normal += matrix.T @ matrix
 
 
 def _contacts(zone: Zone, at: Array, gradient: Array, normal: Array) -> float:
