@@ -21,10 +21,16 @@ class _ModelAndData(JobOptions, frozen=True):
     )
     ligand_copies: int = Field(1, ge=1, le=100, description="Copies of each ligand that the model should have.")
     monomers: Path | None = Field(None, description="CCP4 monomer library; CLIBD_MON or the built-in one by default.")
+    sequence: Path | None = Field(
+        None,
+        description="Sequences of the molecules in the sample, FASTA or PIR: residues are made what they say, gaps and "
+        "ends are built; without it those of the model's file say what is missing.",
+    )
     rotamers: bool = Field(True, description="Fit side chains again, in other rotamers and with backrubs.")
     peptides: bool = Field(True, description="Turn peptides over.")
     flips: bool = Field(True, description="Turn Asn, Gln and His side chains by their contacts.")
     waters: bool = Field(True, description="Add and drop waters.")
+    twin: bool = Field(False, description="The crystal is twinned: find twin laws and refine the fractions.")
     seed: int = Field(0, ge=0, description="Seed of everything random (new free flags).")
 
 
@@ -45,4 +51,9 @@ class CycleOptions(_ModelAndData, frozen=True):
 
     rounds: int = Field(6, ge=1, le=50, description="Most rounds of rebuilding.")
     cycles: int = Field(6, ge=1, le=100, description="Cycles of refinement in a round.")
+    ramachandran: float | None = Field(
+        None,
+        ge=0.0,
+        description="Weight of restraints on φ and ψ in refinement, 0 for none; by default 4 beyond 2.5 Å, else none.",
+    )
     final_cycles: int = Field(10, ge=1, le=100, description="Cycles of the last refinement.")

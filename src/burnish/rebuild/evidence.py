@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from burnish.data.atoms import Atoms
 from burnish.data.sampled_map import SampledMap
-from burnish.maps.sampling import rms, spline_map
+from burnish.maps.sampling import local_spline, rms, spline_map
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_term import DataTerm
 from burnish.models.density_maps import crystal_map
@@ -85,18 +85,27 @@ def map_evidence(term: MapTerm, atoms: Atoms) -> Evidence:
 
 
 def zone_target(evidence: Evidence, atoms: Index) -> Target:
-    """The density of some atoms alone, as a target for their refinement."""
+    """The density of some atoms alone, as a target for their refinement; for several zones use `zone_density`."""
+    return Target(spline=spline_map(zone_density(evidence, atoms)), sigma=evidence.sigma)
+
+
+def local_target(evidence: Evidence, density: SampledMap, xyz: NDArray[np.float64]) -> Target:
+    """The part of a density about the positions that a zone may take, as a target. xyz: (n, 3) Å"""
+    return Target(spline=local_spline(density, torch.from_numpy(xyz)), sigma=evidence.sigma)
+
+
+def zone_density(evidence: Evidence, atoms: Index) -> SampledMap:
+    """The density of some atoms alone."""
     share = np.zeros(len(evidence.atoms))
     share[atoms] = 1.0
     own = own_density(evidence, evidence.atoms, share)
     maps = evidence.maps
-    alone = SampledMap(
+    return SampledMap(
         values=maps.density.values - maps.calculated.values + own.values,
         to_grid=maps.density.to_grid,
         offset=maps.density.offset,
         periodic=maps.density.periodic,
     )
-    return Target(spline=spline_map(alone), sigma=evidence.sigma)
 
 
 def own_density(evidence: Evidence, atoms: Atoms, share: NDArray[np.float64] | None = None) -> SampledMap:

@@ -22,6 +22,9 @@ LENGTHS = {"N": 1.329, "CA": 1.458, "C": 1.525}
 ANGLES_DEG = {"N": 116.9, "CA": 121.7, "C": 111.0}
 O_LENGTH, O_ANGLE_DEG = 1.231, 120.4
 PRESENT_SPREAD = math.radians(15.0)
+CHECK_EVERY = 8  # sweeps, after which trials that are closed or hopeless are left alone
+WELL_CLOSED = 0.05  # Å
+HOPELESS = (30.0, 5.0, 2.5, 1.5, 1.0)  # Å; gap beyond which a trial is given up, by number of checks
 CLOSED = 0.35  # Å; rms of the three closing atoms that counts as closed: refinement does the rest
 
 
@@ -99,25 +102,40 @@ def close(anchors: Anchors, chains: Tensor, sweeps: int = 60) -> tuple[Tensor, T
     chains : as `grow` makes them, the residue after the loop included. (trials, m, 3)
     """
     moved = torch.cat([anchors.before[None, 1:].expand(len(chains), 2, 3), chains], dim=1)  # with Cα and C before
-    goal = anchors.after[None]
-    m = moved.shape[1]
-    for _ in range(sweeps):
-        for first in range(m - 4):
-            if first % 3 == 1:  # the bond C–N: ω stays
-                continue
-            origin, axis = moved[:, first], moved[:, first + 1] - moved[:, first]
-            axis = axis / axis.norm(dim=-1, keepdim=True)
-            ends = moved[:, -3:] - origin[:, None]
-            wanted = goal - origin[:, None]
-            along = (ends * axis[:, None]).sum(-1, keepdim=True) * axis[:, None]
-            radial = ends - along
-            third = torch.linalg.cross(axis[:, None].expand_as(radial), radial)
-            a = (wanted * radial).sum((-1, -2))
-            b = (wanted * third).sum((-1, -2))
-            angle = torch.atan2(b, a)
-            moved = torch.cat([moved[:, : first + 2], _turned(moved[:, first + 2 :], origin, axis, angle)], dim=1)
-    gap = (moved[:, -3:] - goal).square().sum(-1).mean(-1).sqrt()
+    gap = _gap(moved, anchors.after)
+    for swept in range(0, sweeps, CHECK_EVERY):
+        hopeful = (gap > WELL_CLOSED) & (gap < HOPELESS[min(swept // CHECK_EVERY, len(HOPELESS) - 1)])
+        if not hopeful.any():
+            break
+        active = moved[hopeful]
+        for _ in range(min(CHECK_EVERY, sweeps - swept)):
+            active = _sweep(active, anchors.after)
+        moved[hopeful] = active
+        gap[hopeful] = _gap(active, anchors.after)
     return moved[:, 2:], gap
+
+
+def _gap(moved: Tensor, goal: Tensor) -> Tensor:
+    return (moved[:, -3:] - goal[None]).square().sum(-1).mean(-1).sqrt()
+
+
+def _sweep(moved: Tensor, goal: Tensor) -> Tensor:
+    """Every φ and ψ turned once, each to where the last three atoms are nearest to their places."""
+    for first in range(moved.shape[1] - 4):
+        if first % 3 == 1:  # the bond C–N: ω stays
+            continue
+        origin, axis = moved[:, first], moved[:, first + 1] - moved[:, first]
+        axis = axis / axis.norm(dim=-1, keepdim=True)
+        ends = moved[:, -3:] - origin[:, None]
+        wanted = goal[None] - origin[:, None]
+        along = (ends * axis[:, None]).sum(-1, keepdim=True) * axis[:, None]
+        radial = ends - along
+        third = torch.linalg.cross(axis[:, None].expand_as(radial), radial)
+        a = (wanted * radial).sum((-1, -2))
+        b = (wanted * third).sum((-1, -2))
+        angle = torch.atan2(b, a)
+        moved = torch.cat([moved[:, : first + 2], _turned(moved[:, first + 2 :], origin, axis, angle)], dim=1)
+    return moved
 
 
 def _turned(xyz: Tensor, origin: Tensor, axis: Tensor, angle: Tensor) -> Tensor:
@@ -149,6 +167,7 @@ def loop_backbones(
     kinds: Sequence[RamachandranClass],
     kind_before: RamachandranClass,
     present: Present | None = None,
+    omega: Sequence[float] | None = None,
     *,
     trials: int,
     generator: torch.Generator,
@@ -161,6 +180,7 @@ def loop_backbones(
     kinds : class of each residue of the loop and of the residue after it. n + 1
     kind_before : class of the residue before, whose ψ turns as well.
     present : torsions as they are; None where there is nothing to keep.
+    omega : of the n + 1 peptides, rad: 0 where one is cis; all trans when not given.
     trials : how many to start.
     generator : of the torsions.
     """
@@ -170,6 +190,7 @@ def loop_backbones(
         keep = present.good[None, :, None] & (torch.arange(trials) % 4 != 0)[:, None, None]
         torsions = torch.where(keep, present.phi_psi[None] + spread, torsions)
     noise = torch.randn(trials, len(kinds), generator=generator, dtype=torch.float64)
-    chains = grow(anchors, torsions[:, 1:], torsions[:, 0, 1], math.pi + math.radians(5.0) * noise)
+    centre = torch.full_like(noise, math.pi) if omega is None else torch.tensor(omega, dtype=noise.dtype)
+    chains = grow(anchors, torsions[:, 1:], torsions[:, 0, 1], centre + math.radians(5.0) * noise)
     closed, gap = close(anchors, chains)
     return closed[gap < CLOSED]

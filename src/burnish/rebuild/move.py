@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnish.rebuild.atom_rows import AtomRow
-from burnish.rebuild.zone import Surroundings, Target, ZoneSystem, make_zone, refine_zone, zone_energy
+from burnish.rebuild.zone import Surroundings, Target, Zone, ZoneSystem, first_scores, make_zone, refine_zone
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 MARGIN = 4.0  # −log probability by which a candidate must win
+WORST_CONTACT = 60.0  # energy of contacts that refinement may resolve
 LEAST_DENSITY_CHANGE = -0.3  # σ; a better energy does not excuse worse density than that
 
 
@@ -114,7 +115,7 @@ class MoveRecord:
     removed: tuple[AtomRow, ...] = field(default=())
 
 
-TorsionEnergy = Callable[[Array], float]
+TorsionEnergy = Callable[[Array], Array]
 
 
 def judge_site(
@@ -125,6 +126,8 @@ def judge_site(
     target: Target,
     torsion_energy: TorsionEnergy,
     atom_names: Sequence[str],
+    refused: Callable[[Array], bool] | None = None,
+    system_after: ZoneSystem | None = None,
 ) -> tuple[MoveRecord, Array | None]:
     """Decide about one site.
 
@@ -134,8 +137,12 @@ def judge_site(
     system, around : restraints and neighbours of the whole model.
     xyz : positions of all atoms, not changed. (n, 3)
     target : the density of this zone alone.
-    torsion_energy : −log probability of backbone and side-chain torsions of positions of all atoms (n, 3).
+    torsion_energy : −log probability of backbone and side-chain torsions for positions of the zone, (c, m, 3) → (c,).
     atom_names : of all atoms, for the record.
+    refused : whether refined positions of the judged atoms (j, 3) are not to be taken, because an earlier round left
+        them.
+    system_after : restraints of the candidates where they are not those of the zone as it is: a peptide that becomes
+        trans has other ones.
 
     Returns
     -------
@@ -145,24 +152,19 @@ def judge_site(
     starts = [old, *(c.xyz for c in site.candidates)]
     zone = make_zone(system, around, site.atoms, np.stack(starts))
 
-    def torsions(at: Array) -> float:
-        everything = xyz.copy()
-        everything[site.atoms] = at
-        return torsion_energy(everything)
+    chosen: list[Candidate] = []
+    if site.candidates:
+        stack = np.stack(starts[1:])
+        first = first_scores(system, zone, stack, target, WORST_CONTACT) + torsion_energy(stack)
+        chosen = [site.candidates[k] for k in np.argsort(first, kind="stable")[: site.refined]]
 
-    first = []
-    for candidate in site.candidates:
-        energy, _ = zone_energy(system, zone, xyz, candidate.xyz, target)
-        first.append(energy.density + min(energy.contact, 60.0) + torsions(candidate.xyz))
-    chosen = [site.candidates[k] for k in np.argsort(first, kind="stable")[: site.refined]]
-
-    def judged(name: str, start: Array) -> tuple[Judgement, Array]:
+    def judged(name: str, start: Array, system: ZoneSystem, zone: Zone) -> tuple[Judgement, Array]:
         done = refine_zone(system, zone, xyz, start, target, steps=site.steps)
-        energy, extra = done.energy, torsions(done.xyz)
+        energy, extra = done.energy, float(torsion_energy(done.xyz[None])[0])
         at = done.density[site.judged]
         numbers = Judgement(
             name=name,
-            energy=energy.total + extra,
+            energy=energy.geometry + energy.contact + energy.density + extra,
             geometry=energy.geometry,
             contact=energy.contact,
             density=energy.density,
@@ -172,12 +174,16 @@ def judge_site(
         )
         return numbers, done.xyz
 
-    before, _ = judged("as is", old)
-    refined = [judged(c.name, c.xyz) for c in chosen]
+    before, _ = judged("as is", old, system, zone)
+    later = system if system_after is None else system_after
+    zone_after = zone if system_after is None else make_zone(later, around, site.atoms, np.stack(starts))
+    refined = [judged(c.name, c.xyz, later, zone_after) for c in chosen]
     if not refined:
         return _record(site, False, "no other conformation", before, None), None
     after, positions = min(refined, key=lambda pair: pair[0].energy)
     accepted, reason = decide(before, after)
+    if accepted and refused is not None and refused(positions[site.judged]):
+        accepted, reason = False, f"{after.name} is what an earlier round has left"
     if not accepted:
         return _record(site, False, reason, before, after), None
     undo = tuple(

@@ -30,7 +30,8 @@ class Scene:
     evidence : maps of it, and its atoms in file order.
     crystal : cell and space group, or symmetry of a particle; None without.
     monlib : dictionaries of its components.
-    sequences : one-letter sequence by chain name, as the sample has it; empty where none is known.
+    sequences : three-letter codes of the molecules in the sample as the user gave them; empty where none were given
+        and those that the model's file has hold.
     """
 
     structure: gemmi.Structure
@@ -38,7 +39,7 @@ class Scene:
     evidence: Evidence
     crystal: Symmetry | None
     monlib: gemmi.MonLib
-    sequences: dict[str, str]
+    sequences: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

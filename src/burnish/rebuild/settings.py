@@ -14,6 +14,9 @@ class RebuildSettings:
     Attributes
     ----------
     backbones, rotamers, peptides, waters : kinds of moves.
+    torsion_guide : draw φ and ψ to where they usually are while zones are refined.
+    search_allowed : build the backbone anew also where φ and ψ are allowed but not favoured, for maps that do not
+        show the peptides.
     poor_fit : correlation with the density below which a residue is looked at.
     water_rules : what a water must show.
     """
@@ -22,5 +25,7 @@ class RebuildSettings:
     rotamers: bool = True
     peptides: bool = True
     waters: bool = True
+    torsion_guide: bool = True
+    search_allowed: bool = False
     poor_fit: float = 0.90
     water_rules: WaterRules = field(default_factory=WaterRules)

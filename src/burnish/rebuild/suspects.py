@@ -27,24 +27,37 @@ Array = NDArray[np.float64]
 Propose = Callable[[Array, Sequence[ResidueView], dict[int, ResidueFit], Evidence, Graph, RebuildSettings], list[Site]]
 
 
-def wrong_places(xyz: Array, views: Sequence[ResidueView], fits: dict[int, ResidueFit]) -> list[tuple[int, str]]:
-    """Residues where the backbone went wrong, the worst first and none next to a worse one, with why."""
+def wrong_places(
+    xyz: Array, views: Sequence[ResidueView], fits: dict[int, ResidueFit], *, allowed: bool = False
+) -> list[tuple[int, str]]:
+    """Residues where the backbone went wrong, the worst first and none next to a worse one, with why.
+
+    Parameters
+    ----------
+    allowed : count residues whose φ and ψ are allowed but not favoured as well.
+    """
     positions = torch.from_numpy(xyz)
     verdict = {r.view: r.verdict for r in validate_ramachandran(positions, views)}
     omega = {p.view: p.omega for p in validate_peptides(positions, views)}
     taken: set[int] = set()
     found = []
     scored = []
-    for d in validate_cbeta(positions, views):
+    deviation = {d.view: d.deviation for d in validate_cbeta(positions, views)}
+    for i, view in enumerate(views):
+        if view.kind != "protein" or i not in fits:
+            continue
+        off = deviation.get(i, 0.0)
         reasons = is_wrong(
-            d.deviation,
-            omega.get(d.view),
-            verdict.get(d.view, "favoured"),
-            fits[d.view].correlation,
-            proline=views[d.view].name == "PRO",
+            off,
+            omega.get(i),
+            verdict.get(i, "favoured"),
+            fits[i].correlation,
+            proline=view.name == "PRO",
         )
+        if allowed and not reasons and verdict.get(i) == "allowed":
+            reasons = ["φ, ψ not favoured"]
         if reasons:
-            scored.append((len(reasons) + d.deviation, d.view, f"{views[d.view].label}: {', '.join(reasons)}"))
+            scored.append((len(reasons) + off, i, f"{view.label}: {', '.join(reasons)}"))
     for _, index, why in sorted(scored, reverse=True):
         if index not in taken:
             found.append((index, why))

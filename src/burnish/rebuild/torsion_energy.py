@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from burnish.chemistry.ramachandran import ramachandran_nll
 from burnish.chemistry.residues import ResidueView
-from burnish.chemistry.rotamers import rotamer_nll
+from burnish.chemistry.rotamers import CHI_ATOMS, rotamer_nll
 from burnish.geometry.torsions import torsion_angles
-from burnish.rebuild.conformations import chi_of, torsion
 from burnish.validate.ramachandran import backbone_torsions
 
 Array = NDArray[np.float64]
@@ -36,28 +35,54 @@ class TorsionEnergies:
                 if ends[0] is not None and ends[1] is not None:
                     self.peptide[i] = (*ends[0], *ends[1])
 
-    def near(self, index: int) -> Callable[[Array], float]:
-        """Energy of the backbone of a residue and its neighbours, and of its side chain and the next one's."""
+    def near(self, index: int, xyz: Array, atoms: NDArray[np.int64]) -> Callable[[Array], Array]:
+        """Energy of the backbone of a residue and its neighbours, and of its side chain.
+
+        Parameters
+        ----------
+        index : of the residue's view.
+        xyz : positions of all atoms; those that do not move are held there. (n, 3)
+        atoms : that move; the energy is a function of their positions (c, m, 3) → (c,).
+        """
         view = self.views[index]
         around = [i for i in (view.previous, index, view.next) if i in self.row]
         if view.next >= 0 and self.views[view.next].next in self.row:
             around.append(self.views[view.next].next)
-        peptides = [self.peptide[i] for i in (index, view.next, *around) if i in self.peptide]
-        rows = torch.tensor([self.row[i] for i in around], dtype=torch.int64)
-        kinds = [self.backbone.kind[self.row[i]] for i in around]
+        rows = [self.row[i] for i in around]
+        kinds = [self.backbone.kind[r] for r in rows]
+        peptides = {self.peptide[i] for i in (index, view.next, *around) if i in self.peptide}
+        chi = [view.indices(*names) for names in CHI_ATOMS.get(view.name, ())]
+        four = [tuple(self.backbone.phi_atoms[r].tolist()) for r in rows]
+        four += [tuple(self.backbone.psi_atoms[r].tolist()) for r in rows]
+        four += sorted(peptides)
+        has_side = bool(chi) and all(c is not None for c in chi)
+        four += [c for c in chi if c is not None] if has_side else []
+        quadruples = np.array(four, dtype=np.int64).reshape(-1, 4)
+        needed, local = np.unique(quadruples, return_inverse=True)
+        local = local.reshape(quadruples.shape)
+        place = {a: k for k, a in enumerate(atoms.tolist())}
+        moving = np.array([k for k, a in enumerate(needed.tolist()) if a in place], dtype=np.int64)
+        source = np.array([place[a] for a in needed.tolist() if a in place], dtype=np.int64)
+        held = xyz[needed]
 
-        def energy(xyz: Array) -> float:
-            total = 0.0
-            if kinds:
-                positions = torch.from_numpy(xyz)
-                atoms = self.backbone.phi_atoms[rows], self.backbone.psi_atoms[rows]
-                angles = torch.stack([torsion_angles(*positions[a].unbind(1)) for a in atoms], 1)
-                total += float(ramachandran_nll(kinds, angles).clamp(max=WORST_TORSION).sum())
-            total += sum(peptide_nll(torsion(xyz, atoms)) for atoms in set(peptides))
-            chi = chi_of(xyz, view)
-            if chi is not None:
-                value = rotamer_nll(view.name, torch.tensor([chi], dtype=torch.float64))
-                total += float(value.clamp(max=WORST_TORSION).sum())
+        def energy(batch: Array) -> Array:
+            count = len(batch)
+            total = np.zeros(count)
+            if len(quadruples) == 0:
+                return total
+            points = np.repeat(held[None], count, axis=0)
+            points[:, moving] = batch[:, source]
+            ends = torch.from_numpy(points[:, local].reshape(-1, 4, 3))
+            angles = torsion_angles(*ends.unbind(1)).reshape(count, -1)
+            n = len(rows)
+            for k, kind in enumerate(kinds):
+                pair = torch.stack([angles[:, k], angles[:, n + k]], 1)
+                total += ramachandran_nll([kind] * count, pair).clamp(max=WORST_TORSION).numpy()
+            for k in range(2 * n, 2 * n + len(peptides)):
+                total += np.array([peptide_nll(a) for a in angles[:, k].tolist()])
+            if has_side:
+                value = rotamer_nll(view.name, angles[:, 2 * n + len(peptides) :])
+                total += value.clamp(max=WORST_TORSION).numpy()
             return total
 
         return energy

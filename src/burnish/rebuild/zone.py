@@ -18,10 +18,11 @@ from scipy.spatial import cKDTree
 
 from burnish.data.particle_symmetry import Symmetry
 from burnish.data.restraints import ContactTypes
-from burnish.maps.sampling import SplineMap, sample_with_gradient
+from burnish.maps.sampling import SplineMap, sample, sample_with_gradient
 from burnish.models.restraints.nonbonded import SIGMA as CONTACT_SIGMA
 from burnish.models.restraints.nonbonded import contact_distances
 from burnish.models.restraints.planes import PlaneBatch, plane_term
+from burnish.models.restraints.ramachandran import Backbone, ramachandran_term
 from burnish.models.restraints.stereochemistry import Stereochemistry, covalent_residuals
 from burnish.models.restraints.term import Residuals
 from burnish.symmetry.images import images_near
@@ -65,6 +66,7 @@ class ZoneSystem:
     electrons : of each atom. (n,)
     occ : (n,)
     crystal : for symmetry mates; None without.
+    backbone : residues whose φ and ψ are drawn to where they usually are; None without.
     """
 
     stereochemistry: Stereochemistry
@@ -72,19 +74,24 @@ class ZoneSystem:
     electrons: Array
     occ: Array
     crystal: Symmetry | None
+    backbone: Backbone | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneEnergy:
-    """Energy of a zone by kind, −log probability; `density` is minus the weighted sum of density."""
+    """Energy of a zone by kind, −log probability; `density` is minus the weighted sum of density.
+
+    `backbone` is that of φ and ψ, which helps refinement find its way; moves are judged by their own torsion term.
+    """
 
     geometry: float
     contact: float
     density: float
+    backbone: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.geometry + self.contact + self.density
+        return self.geometry + self.contact + self.density + self.backbone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +128,7 @@ class Zone:
     atoms : indices of the atoms that move. (m,)
     local : the atoms that move, then those that restraints tie them to. (l,)
     restraints : those that touch moving atoms, their atoms as indices into `local`.
+    backbone : residues with a moving atom in their φ or ψ, likewise.
     pair_moving : index into `atoms` of the first of each pair in contact. (p,)
     pair_other : the second, an index into `atoms`, or −1 where it is held. (p,)
     held : position of the second where it is held. (p, 3)
@@ -130,6 +138,7 @@ class Zone:
     atoms: Index
     local: Index
     restraints: Stereochemistry
+    backbone: Backbone
     pair_moving: Index
     pair_other: Index
     held: Array
@@ -164,11 +173,12 @@ def make_zone(system: ZoneSystem, around: Surroundings, atoms: Index, candidates
     keep = ((a == b) | (a == 0) | (b == 0)) & ((near_bonds < 0) | (near_bonds == 3))
     keep &= own | (source != atoms[k])  # an atom's own image: special positions
     k, source, other, j, near_bonds = k[keep], source[keep], other[keep], j[keep], near_bonds[keep]
-    local, restraints = _localised(_touching(system.stereochemistry, place >= 0), atoms, len(place))
+    local, restraints, backbone = _localised(system, atoms, place >= 0)
     return Zone(
         atoms=atoms,
         local=local,
         restraints=restraints,
+        backbone=backbone,
         pair_moving=k,
         pair_other=other,
         held=around.xyz[j],
@@ -221,16 +231,22 @@ def _touching(s: Stereochemistry, moving: NDArray[np.bool_]) -> Stereochemistry:
     )
 
 
-def _localised(s: Stereochemistry, atoms: Index, n_atoms: int) -> tuple[Index, Stereochemistry]:
+def _localised(system: ZoneSystem, atoms: Index, moving: NDArray[np.bool_]) -> tuple[Index, Stereochemistry, Backbone]:
     """The atoms that restraints touch, the moving ones first, and the restraints in terms of them."""
+    s, backbone = _touching(system.stereochemistry, moving), system.backbone
+    if backbone is None:
+        backbone = Backbone(atoms=np.zeros((0, 5), dtype=np.int64), kind=np.zeros(0, dtype=np.int64))
+    near = moving[backbone.atoms].any(axis=1)
+    backbone = Backbone(atoms=backbone.atoms[near], kind=backbone.kind[near])
     kinds = ("bond_atoms", "angle_atoms", "torsion_atoms", "chiral_atoms")
     touched = [getattr(s, kind).reshape(-1) for kind in kinds] + [batch.atoms.reshape(-1) for batch in s.planes]
-    held = np.setdiff1d(np.concatenate(touched), atoms)
+    held = np.setdiff1d(np.concatenate([*touched, backbone.atoms.reshape(-1)]), atoms)
     local = np.concatenate([atoms, held]).astype(np.int64)
-    place = np.full(n_atoms, -1, dtype=np.int64)
+    place = np.full(len(moving), -1, dtype=np.int64)
     place[local] = np.arange(len(local))
     planes = tuple(PlaneBatch(atoms=place[batch.atoms], sigma=batch.sigma) for batch in s.planes)
-    return local, replace(s, **{kind: place[getattr(s, kind)] for kind in kinds}, planes=planes)
+    here = replace(s, **{kind: place[getattr(s, kind)] for kind in kinds}, planes=planes)
+    return local, here, Backbone(atoms=place[backbone.atoms], kind=backbone.kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +307,28 @@ def zone_energy(system: ZoneSystem, zone: Zone, xyz: Array, at: Array, target: T
     return energy, density
 
 
+def first_scores(
+    system: ZoneSystem, zone: Zone, candidates: Array, target: Target, worst_contact: float
+) -> NDArray[np.float64]:
+    """Density and contacts of many positions of a zone, by which candidates are sorted out. (c,)
+
+    Parameters
+    ----------
+    candidates : (c, m, 3).
+    worst_contact : contacts are counted up to this energy: refinement resolves what is only a little too close.
+    """
+    count, m = candidates.shape[:2]
+    rho = sample(target.spline, torch.from_numpy(candidates.reshape(-1, 3))).numpy().reshape(count, m) / target.sigma
+    score = -(rho @ (target.weight * system.electrons[zone.atoms] / 6.0 * system.occ[zone.atoms]))
+    if len(zone.pair_moving) == 0:
+        return np.asarray(score)
+    inside = zone.pair_other >= 0
+    other = np.where(inside[:, None], candidates[:, zone.pair_other], zone.held)
+    distance = np.sqrt(((candidates[:, zone.pair_moving] - other) ** 2).sum(axis=2))
+    z = np.minimum(distance - zone.distance, 0.0) / CONTACT_SIGMA
+    return np.asarray(score + np.minimum(0.5 * (z**2).sum(axis=1), worst_contact))
+
+
 def _evaluate(
     system: ZoneSystem, zone: Zone, local: Array, at: Array, target: Target
 ) -> tuple[ZoneEnergy, Array, Array, Array]:
@@ -307,13 +345,20 @@ def _evaluate(
     geometry += planes.energy
     gradient += planes.gradient[: 3 * m]
     normal += factor.T @ factor
+    torsions = 0.0
+    if len(zone.backbone):
+        term = ramachandran_term(local, zone.backbone, 1.0)
+        torsions = term.energy
+        factor = term.factor.toarray()[:, : 3 * m]
+        gradient += term.gradient[: 3 * m]
+        normal += factor.T @ factor
     contact = _contacts(zone, at, gradient, normal)
     rho, slope = sample_with_gradient(target.spline, torch.from_numpy(at))
     density = rho.numpy() / target.sigma
     share = target.weight * system.electrons[zone.atoms] / 6.0 * system.occ[zone.atoms]
     gradient -= (share[:, None] * slope.numpy() / target.sigma).reshape(-1)
     normal[np.diag_indices(3 * m)] += np.repeat(share * np.maximum(density, 0.5) / PEAK_WIDTH2, 3)
-    total = ZoneEnergy(geometry=geometry, contact=contact, density=-float(share @ density))
+    total = ZoneEnergy(geometry=geometry, contact=contact, density=-float(share @ density), backbone=torsions)
     return total, density, gradient, normal
 
 

@@ -14,6 +14,7 @@ from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.refinement import RefinementState
 from burnish.options.rebuild import CycleOptions
+from burnish.rebuild.memory import Memory
 from burnish.rebuild.move import MoveRecord
 from burnish.rebuild.rounds import RoundQuality, best_round, should_stop
 from burnish.reports.moves import moves_page
@@ -60,13 +61,14 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
     job.begin(start.inputs.files, seed=options.seed)
     rounds = [_refined(start, start.inputs.model.structure, term, options.cycles, 0, listener)]
     lines: list[dict[str, Any]] = []
+    memory = Memory()
     while True:
         _write_round(start, job, rounds[-1], term, len(rounds) - 1, warnings)
         reason = should_stop([r.quality for r in rounds], options.rounds)
         if reason is not None:
             job.notify(Message(f"stopped: {reason}"))
             break
-        structure, records = rebuild_structure(start, rounds[-1].structure, term, options, listener)
+        structure, records = rebuild_structure(start, rounds[-1].structure, term, options, listener, memory)
         lines += move_lines(records, len(rounds))
         cycles = options.final_cycles if len(rounds) == options.rounds else options.cycles
         rounds.append(_refined(start, structure, term, cycles, _accepted(records), listener))

@@ -12,12 +12,14 @@ import gemmi
 
 from burnish.chemistry.edit_model import with_positions, without_hydrogens
 from burnish.chemistry.hydrogens import make_riders
+from burnish.chemistry.labels import atom_labels
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.residues import residue_views
 from burnish.chemistry.topology import build_topology
 from burnish.core.events import Listener
 from burnish.io.atomic import write_text
 from burnish.io.models import atoms_of, with_atoms
+from burnish.io.sequences import read_sequences
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.fit_maps import fit_maps
 from burnish.models.refinement import RefinementState, refine
@@ -25,8 +27,12 @@ from burnish.models.refinement_system import RefinableModel, make_system
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.options.refine import RefineOptions
 from burnish.rebuild.evidence import make_evidence
+from burnish.rebuild.memory import Memory
 from burnish.rebuild.move import MoveRecord
 from burnish.rebuild.moves.amides import flip_side_chains
+from burnish.rebuild.moves.gaps import close_gaps, extend_ends
+from burnish.rebuild.moves.mutations import mutate_to_sequence
+from burnish.rebuild.moves.side_chain_atoms import complete_side_chains, trim_side_chains
 from burnish.rebuild.round import RebuildModel, atom_names, rebuild_round
 from burnish.rebuild.scene import Scene, StructureMove
 from burnish.rebuild.settings import RebuildSettings
@@ -37,7 +43,17 @@ from burnish.workflows.addition_moves import moves_after, moves_before, needed_c
 from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.refine_inputs import RefineInputs, data_term, read_inputs, refinement_settings
 
-BUILDING_MOVES: tuple[StructureMove, ...] = ()  # of the polymer, before its conformations are judged
+SEARCH_D_MIN = 2.5  # Å; beyond it maps do not show the oxygens of peptides well
+RAMACHANDRAN_WEIGHT = 4.0  # of the restraints on φ and ψ there
+# Of the polymer, before its conformations are judged
+BUILDING_MOVES: tuple[StructureMove, ...] = (
+    mutate_to_sequence,
+    close_gaps,
+    extend_ends,
+    complete_side_chains,
+    trim_side_chains,
+)
+PEPTIDES = (gemmi.PolymerType.PeptideL, gemmi.PolymerType.PeptideD)
 FITTING_MOVES: tuple[StructureMove, ...] = ()  # of what lies around it, after them
 
 
@@ -50,25 +66,33 @@ class Start:
     options : of the refinements.
     inputs : as read.
     library : dictionaries of the model's components and of water.
+    sequences : three-letter codes of the molecules in the sample; empty where none were given.
     """
 
     options: RefineOptions
     inputs: RefineInputs
     library: Library
+    sequences: tuple[tuple[str, ...], ...] = ()
 
 
 def read_start(options: RebuildOptions | CycleOptions, listener: Listener, cycles: int) -> Start:
     """Read and check the inputs."""
-    shared = ("model", "data", "out", "labels", "free_label", "monomers", "seed")
+    shared = ("model", "data", "out", "labels", "free_label", "monomers", "seed", "twin")
     asked = ligand_requests(options.ligand)
     given = {"ligand": asked.files, "smiles": tuple(f"{n}={text}" for n, text in asked.smiles.items())}
     refine_options = RefineOptions.model_validate(
         {**{k: getattr(options, k) for k in shared}, **given, "cycles": cycles}
     )
     inputs = read_inputs(refine_options, listener)
-    components = needed_components(options, inputs.model.structure)
+    wanted = options.ramachandran if isinstance(options, CycleOptions) else None
+    automatic = RAMACHANDRAN_WEIGHT if inputs.data.reflections.d_min > SEARCH_D_MIN else 0.0
+    refine_options = refine_options.model_copy(update={"ramachandran": automatic if wanted is None else wanted})
+    structure = inputs.model.structure
+    sequences = read_sequences(options.sequence) if options.sequence is not None else ()
+    own = [gemmi.Entity.first_mon(n) for e in structure.entities for n in e.full_sequence if e.polymer_type in PEPTIDES]
+    components = sorted({*needed_components(options, structure), *own, *(n for s in sequences for n in s)})
     library = read_library(components, ligands=asked.files, monomers=options.monomers, smiles=asked.smiles)
-    return Start(options=refine_options, inputs=inputs, library=library)
+    return Start(options=refine_options, inputs=inputs, library=library, sequences=sequences)
 
 
 def make_term(start: Start, listener: Listener) -> CrystalTerm:
@@ -85,6 +109,7 @@ def with_structure(start: Start, structure: gemmi.Structure) -> RefineInputs:
         restraints=topology.restraints,
         riders=make_riders(topology.restraints, atoms.xyz),
         crystal=start.inputs.data.reflections.crystal,
+        labels=atom_labels(topology.structure),
     )
     return replace(start.inputs, library=start.library, topology=topology, refinable=refinable)
 
@@ -114,32 +139,46 @@ def rebuild_structure(
     term: CrystalTerm,
     options: RebuildOptions | CycleOptions,
     listener: Listener,
+    memory: Memory | None = None,
 ) -> tuple[gemmi.Structure, tuple[MoveRecord, ...]]:
-    """One round of moves on a model, hydrogens left out."""
-    bare, records = apply_structure_moves(
-        (*moves_before(options), *BUILDING_MOVES), start, without_hydrogens(structure), term
-    )
-    flipped: list[MoveRecord] = []
-    if options.flips:
-        xyz, flipped = flip_side_chains(
-            atoms_of(bare).xyz.numpy(),
-            residue_views(bare[0]),
-            find_flips(full_model(bare, start.library.monlib)),
-            atom_names(bare),
-        )
-        bare = with_positions(bare, xyz)
+    """One round of moves on a model, hydrogens left out; `memory` is that of earlier rounds, and grows."""
+    building = (*BUILDING_MOVES, *moves_before(options))
+    bare, records = apply_structure_moves(building, start, without_hydrogens(structure), term)
     topology = build_topology(bare, start.library.monlib, hydrogens="remove")
     model = RebuildModel(
         structure=topology.structure,
         atoms=atoms_of(topology.structure),
         restraints=topology.restraints,
         crystal=start.inputs.data.reflections.crystal,
+        monlib=start.library.monlib,
     )
-    settings = RebuildSettings(rotamers=options.rotamers, peptides=options.peptides, waters=options.waters)
-    result = rebuild_round(model, term, settings, listener)
-    ended, more = apply_structure_moves((*FITTING_MOVES, *moves_after(options)), start, result.structure, term)
-    made = (*records, *flipped, *result.records, *more)
+    settings = RebuildSettings(
+        rotamers=options.rotamers,
+        peptides=options.peptides,
+        waters=options.waters,
+        search_allowed=start.inputs.data.reflections.d_min > SEARCH_D_MIN,
+    )
+    result = rebuild_round(model, term, settings, listener, memory)
+    ended, flipped = result.structure, list[MoveRecord]()
+    if options.flips:
+        ended, flipped = _flipped(start, ended, memory)
+    ended, more = apply_structure_moves((*FITTING_MOVES, *moves_after(options)), start, ended, term)
+    made = (*records, *result.records, *flipped, *more)
     return ended, with_removed_atoms(made, structure, ended)
+
+
+def _flipped(
+    start: Start, structure: gemmi.Structure, memory: Memory | None
+) -> tuple[gemmi.Structure, list[MoveRecord]]:
+    """Amides and imidazoles turned to where their contacts are better, after everything else has moved."""
+    xyz, records = flip_side_chains(
+        atoms_of(structure).xyz.numpy(),
+        residue_views(structure[0]),
+        find_flips(full_model(structure, start.library.monlib)),
+        atom_names(structure),
+        memory,
+    )
+    return with_positions(structure, xyz), records
 
 
 def apply_structure_moves(
@@ -168,7 +207,7 @@ def make_scene(start: Start, structure: gemmi.Structure, term: CrystalTerm) -> S
         evidence=make_evidence(term, atoms),
         crystal=start.inputs.data.reflections.crystal,
         monlib=start.library.monlib,
-        sequences={},
+        sequences=start.sequences,
     )
 
 

@@ -51,8 +51,18 @@ def window_atoms(views: Sequence[ResidueView], window: Sequence[int]) -> np.ndar
     return np.array(sorted(set(atoms)), dtype=np.int64)
 
 
+def window_label(views: Sequence[ResidueView], window: Sequence[int]) -> str:
+    """A window as a person writes it."""
+    return f"{views[window[0]].label} – {views[window[-1]].label}"
+
+
 def backbone_site(
-    xyz: Array, views: Sequence[ResidueView], window: Sequence[int], target: Target, why: str, seed: int = 0
+    xyz: Array,
+    views: Sequence[ResidueView],
+    window: Sequence[int],
+    target: Target,
+    why: str,
+    turned: int | None = None,
 ) -> Site | None:
     """New backbones through the density as candidates; None where none closes.
 
@@ -62,7 +72,8 @@ def backbone_site(
     views, window : residues, and which of them.
     target : the density of the zone alone, by which trials are sorted out.
     why : what is wrong.
-    seed : of the trials.
+    turned : view whose peptide before it is to be cis where it is trans, and trans where it is cis; prolines stay as
+        they are otherwise, and all else is trans.
     """
     before_index, after_index = views[window[0]].previous, views[window[-1]].next
     before, after = views[before_index], views[after_index]
@@ -73,10 +84,13 @@ def backbone_site(
     )
     chain = [before, *(views[k] for k in window), after]
     names = [v.name for v in chain] + [views[after.next].name if after.next >= 0 else "ALA"]
-    kinds = [ramachandran_class(names[k], names[k + 1], is_cis=False) for k in range(len(chain))]
-    generator = torch.Generator().manual_seed(seed)
-    present = _present(xyz, views, (before_index, *window, after_index), target)
-    closed = loop_backbones(anchors, kinds[1:], kinds[0], present, trials=TRIALS, generator=generator)
+    indices = (before_index, *window, after_index)
+    cis = [is_to_be_cis(xyz, views, k, turned) for k in indices]
+    kinds = [ramachandran_class(names[k], names[k + 1], is_cis=cis[k]) for k in range(len(chain))]
+    generator = torch.Generator().manual_seed(0)
+    omega = [0.0 if c else math.pi for c in cis[1:]]
+    present = _present(xyz, views, indices, target)
+    closed = loop_backbones(anchors, kinds[1:], kinds[0], present, omega, trials=TRIALS, generator=generator)
     if len(closed) == 0:
         return None
     oxygens = carbonyl_oxygens(closed, anchors.before)
@@ -88,8 +102,8 @@ def backbone_site(
     ]
     main = {views[k].atoms[n] for k in window for n in ("N", "CA", "C", "O")}
     return Site(
-        kind="backbone",
-        residue=f"{views[window[0]].label} – {views[window[-1]].label}",
+        kind="backbone" if turned is None else "cis/trans",
+        residue=window_label(views, window),
         view=window[len(window) // 2],
         atoms=atoms,
         judged=np.array([a in main for a in atoms.tolist()]),
@@ -98,6 +112,27 @@ def backbone_site(
         refined=KEPT,
         steps=40,
     )
+
+
+def is_to_be_cis(xyz: Array, views: Sequence[ResidueView], index: int, turned: int | None) -> bool:
+    """Whether the peptide before a residue is built cis: prolines as they are, others trans, `turned` the other way."""
+    view = views[index]
+    now = omega_before(xyz, views, index)
+    is_cis = now is not None and abs(now) < math.radians(30.0)
+    if index == turned:
+        return not is_cis
+    return is_cis and view.name == "PRO"
+
+
+def omega_before(xyz: Array, views: Sequence[ResidueView], index: int) -> float | None:
+    """ω of the peptide before a residue, rad; None at an end."""
+    view = views[index]
+    if view.previous < 0:
+        return None
+    ends = views[view.previous].indices("CA", "C"), view.indices("N", "CA")
+    if ends[0] is None or ends[1] is None:
+        return None
+    return torsion(xyz, (*ends[0], *ends[1]))
 
 
 def _present(xyz: Array, views: Sequence[ResidueView], chain: Sequence[int], target: Target) -> Present:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from burnish.chemistry.residues import ResidueView
 from burnish.chemistry.rotamers import CHI_ATOMS, rotamers_of
 from burnish.rebuild.conformations import BACKBONE, Array, Graph, with_backrub, with_chi
 from burnish.rebuild.move import Candidate, Site
+from burnish.validate.flips import SWAPS
 
 SPREAD = (-1.0, 0.0, 1.0)  # spreads of χ1 and χ2 about each listed rotamer that are tried
 BACKRUBS_DEG = (-8.0, 8.0)
 LEAST_FREQUENCY = 0.002
+SAME_PLACES = 0.75  # Å rms
 MOST = 400  # candidates a residue
 
 
@@ -49,10 +51,12 @@ def rotamer_site(
             continue
         variants = itertools.product(SPREAD, repeat=min(2, len(torsions))) if spread else [(0.0, 0.0)]
         for steps in variants:
-            moved = zip(rotamer.chi, rotamer.esd, (*steps, 0.0, 0.0, 0.0), strict=False)
-            chi = [c + s * e for c, e, s in moved]
+            shifted = zip(rotamer.chi, rotamer.esd, (*steps, 0.0, 0.0, 0.0), strict=False)
+            chi = [c + s * e for c, e, s in shifted]
             for label, base in bases if not any(steps) else bases[:1]:
-                candidates.append(Candidate(name=rotamer.name + label, xyz=with_chi(base, view, graph, chi)[atoms]))
+                moved = with_chi(base, view, graph, chi)
+                if not _only_swaps(xyz, moved, view):
+                    candidates.append(Candidate(name=rotamer.name + label, xyz=moved[atoms]))
     return Site(
         kind="rotamer",
         residue=view.label,
@@ -62,6 +66,24 @@ def rotamer_site(
         candidates=tuple(candidates[:MOST]),
         why=why,
     )
+
+
+def _only_swaps(old: Array, new: Array, view: ResidueView) -> bool:
+    """Whether a side chain takes the places that it has, its amide or imidazole turned over.
+
+    Density hardly tells these apart; their contacts do, which is what the amide flips go by. Without this the two kinds
+    of moves would undo each other.
+    """
+    if view.name not in SWAPS:
+        return False
+    side = [n for n in view.atoms if n not in BACKBONE]
+    swapped = {n: SWAPS[view.name].get(n, n) for n in side}
+
+    def apart(partner: Mapping[str, str]) -> float:
+        square = [((old[view.atoms[n]] - new[view.atoms[partner[n]]]) ** 2).sum() for n in side]
+        return math.sqrt(float(np.mean(square)))
+
+    return apart(swapped) < SAME_PLACES and apart({n: n for n in side}) > SAME_PLACES
 
 
 def _name(view: ResidueView, atom: int) -> str:

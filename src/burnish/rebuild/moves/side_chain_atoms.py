@@ -110,7 +110,7 @@ def _completed(
 
 
 def _supported(template: Template, fitted: Fitted, difference: Array, missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which atoms of a fitted side chain to keep: up to the first step away from Cβ whose missing atoms lack density."""
+    """Which atoms of a fitted side chain to keep: up to the first step from Cβ whose missing atoms lack density."""
     kept = np.zeros(len(template.side), dtype=bool)
     level = np.array(depths(template))
     groups = [level >= 0] if template.name in WHOLE else [level == d for d in range(int(level.max()) + 1)]
