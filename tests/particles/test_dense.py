@@ -72,11 +72,15 @@ def test_sums_are_their_definition(case: tuple, sharpness: float) -> None:  # ty
     bank = dense.make_bank(slices, k)
     found = dense.posterior(bank, block, lattice, sharpness * precision, shifts, torch.zeros(IMAGES, len(shifts)))
     weights = dense.drop_tails(found)
+    totals = dense.SliceTotals(data=torch.zeros(ROTATIONS, 2 * k), weights=torch.zeros(ROTATIONS, k))
     sums = dense.weighted_sums(weights, block, lattice, precision, shifts, k)
+    assert isinstance(sums, dense.SparseSums) == (sharpness > 1.0)
+    sums.add_to(totals)
     moved = dense.shifted(block.whole * (block.transfer * precision), lattice, shifts, 0, k)
-    expected = torch.mm(weights.reshape(ROTATIONS, -1), moved)[sums.rotations]
-    assert torch.allclose(sums.data, expected, atol=1e-4 * float(expected.abs().max()))
-    assert set(sums.rotations.tolist()) == set((weights.sum((1, 2)) > 0).nonzero()[:, 0].tolist())
+    expected = torch.mm(weights.reshape(ROTATIONS, -1), moved)
+    assert torch.allclose(totals.data, expected, atol=0.005 * float(expected.abs().max()))
+    norm = torch.mm(weights.sum(2), block.transfer.square() * precision)
+    assert torch.allclose(totals.weights, norm, atol=0.005 * float(norm.max()))
 
 
 def test_block_equals_loop(case: tuple) -> None:  # type: ignore[type-arg]

@@ -12,7 +12,9 @@ arranged as products).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
@@ -23,7 +25,9 @@ from burnish.particles.images import ImageBlock
 from burnish.particles.lattice import Lattice
 
 KEPT = 0.999  # share of each image's posterior that enters the map
-_SPARSE = 0.03  # below this share of non-zero weights a row-by-row sum beats the matrix product
+_SPARSE = 0.25  # below this share of non-zero weights a row-by-row sum beats the matrix product
+_SMALL = 0.01  # share of an image's posterior that its smallest entries may hold together to be left out
+_ROWS = 512  # of a bank at a time: products of whole banks would not fit the cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +71,81 @@ class Posterior:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SliceSums:
-    """What a block adds to the map.
+class SliceTotals:
+    """What the map is made of, by rotation of a grid: filled in block by block.
 
     Attributes
     ----------
-    rotations : the rotations that received any weight. (r,) int64
-    data : Σ w C X_t / σ², real then imaginary parts. (r, 2 k) float32
-    weights : Σ w C² / σ². (r, k) float32
+    data : Σ w C X_t / σ², real then imaginary parts. (o, 2 k) float32
+    weights : Σ w C² / σ². (o, k) float32
+    """
+
+    data: Tensor
+    weights: Tensor
+
+
+class BlockSums(ABC):
+    """What a block of images adds to the totals."""
+
+    @abstractmethod
+    def add_to(self, totals: SliceTotals) -> None:
+        """Add it, in place."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductSums(BlockSums):
+    """Sums of a flat posterior, which a matrix product has made.
+
+    Attributes
+    ----------
+    rotations : those that received any weight. (r,) int64
+    data, weights : as in the totals. (r, 2 k), (r, k) float32
     """
 
     rotations: Tensor
     data: Tensor
     weights: Tensor
+
+    def add_to(self, totals: SliceTotals) -> None:
+        totals.data[self.rotations] += self.data
+        totals.weights[self.rotations] += self.weights
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparseSums(BlockSums):
+    """Sums still to be made, of a posterior that is nearly empty: they go straight into the totals, whose rows are
+    many times more than a block's images.
+
+    Attributes
+    ----------
+    posterior : its entries, rotations by shifted images.
+    marginal : the same summed over shifts, rotations by images.
+    shifted : C X_t / σ² of every image and shift. (b t, 2 k) float32
+    squared : C² / σ² of every image. (b, k) float32
+    """
+
+    posterior: SparseRows
+    marginal: SparseRows
+    shifted: Tensor
+    squared: Tensor
+
+    def add_to(self, totals: SliceTotals) -> None:
+        for rows, data, total in (
+            (self.posterior, self.shifted, totals.data),
+            (self.marginal, self.squared, totals.weights),
+        ):
+            kernels.sum_rows(rows.start, rows.columns, rows.values, data.numpy(), total.numpy())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparseRows:
+    """Entries of a matrix row by row: those of row r are start[r] … start[r + 1]."""
+
+    start: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
 
 
 def make_bank(slices: Tensor, count: int) -> SliceBank:
@@ -198,8 +264,8 @@ def drop_tails(found: Posterior, kept: float = KEPT) -> Tensor:
 
 def weighted_sums(
     weights: Tensor, block: ImageBlock, lattice: Lattice, precision: Tensor, shifts: Tensor, count: int
-) -> SliceSums:
-    """Sums of the block's images over their posterior, for the rotations that have any weight.
+) -> BlockSums:
+    """Sums of the block's images over their posterior.
 
     Parameters
     ----------
@@ -208,35 +274,47 @@ def weighted_sums(
     """
     _, images, times = weights.shape
     flat = weights.reshape(len(weights), -1)
-    used = (flat.amax(1) > 0).nonzero()[:, 0]
-    flat = flat if len(used) == len(flat) else flat[used]
     weight = block.transfer[:, :count] * precision[:count]
     data = shifted(block.whole[:, :count] * weight, lattice, shifts, 0, count)
-    if flat.is_cpu and int((flat > 1e-7).sum()) < _SPARSE * flat.numel():
-        sparse = flat.numpy()
-        rows, columns = (sparse > 1e-7).nonzero()
-        start = np.searchsorted(rows, np.arange(len(used) + 1))
-        out = np.zeros((len(used), 2 * count), np.float32)
-        kernels.sum_rows(start, columns, sparse[rows, columns], data.numpy(), out)
-        summed = torch.from_numpy(out)
-    else:
-        summed = torch.mm(flat, data)
+    squared = weight * block.transfer[:, :count]
+    rows = sparse_rows(weights) if flat.is_cpu else None
+    if rows is not None and len(rows.values) < _SPARSE * flat.numel():
+        by_image = np.zeros((len(weights), images), np.float32)
+        np.add.at(by_image, (np.repeat(np.arange(len(weights)), np.diff(rows.start)), rows.columns // times),
+                  rows.values)  # fmt: skip
+        marginal = sparse_rows(torch.from_numpy(by_image)[:, :, None])
+        return SparseSums(posterior=rows, marginal=marginal, shifted=data, squared=squared)
+    used = (flat.amax(1) > 0).nonzero()[:, 0]
+    flat = flat if len(used) == len(flat) else flat[used]
     per_image = flat.view(len(used), images, times).sum(2)
-    return SliceSums(rotations=used, data=summed, weights=torch.mm(per_image, weight * block.transfer[:, :count]))
+    return ProductSums(rotations=used, data=torch.mm(flat, data), weights=torch.mm(per_image, squared))
+
+
+def sparse_rows(weights: Tensor) -> SparseRows:
+    """Entries of weights (o, b, t), as a matrix (o, b t), that are not so small that together they hold less than
+    `_SMALL` of an image."""
+    number = (weights > 0).sum((0, 2)).clamp(min=1)
+    flat = torch.where(weights > (_SMALL / number)[:, None], weights, 0.0).reshape(len(weights), -1).numpy()
+    rows, columns = flat.nonzero()
+    start = np.searchsorted(rows, np.arange(len(flat) + 1))
+    return SparseRows(start=start, columns=columns, values=flat[rows, columns])
 
 
 def model_sums(
-    bank: SliceBank, sums: SliceSums, lattice: Lattice, precision: Tensor, shells: int
+    bank: SliceBank, totals: SliceTotals, lattice: Lattice, precision: Tensor, shells: int
 ) -> tuple[Tensor, Tensor]:
     """Σ w Re(conj(CP) X) and Σ w |CP|² by shell, from the sums that the map is made of. (shells,) float64 each"""
-    count, k = bank.count, sums.weights.shape[1]
-    slices, r = bank.values[sums.rotations], bank.count - 1
+    count, k = bank.count, totals.weights.shape[1]
+    r = count - 1
     variance = 1.0 / precision[1:count]
-    real = (slices[:, :r] * sums.data[:, 1:count]).sum(0)
-    cross = (real + (slices[:, r:] * sums.data[:, k + 1 : k + count]).sum(0)) * variance
-    power = (bank.power[sums.rotations] * sums.weights[:, 1:count]).sum(0) * variance
+    cross, power = torch.zeros(r, dtype=torch.float64), torch.zeros(r, dtype=torch.float64)
+    for rows in torch.arange(len(totals.weights)).split(_ROWS):
+        low, high = int(rows[0]), int(rows[-1]) + 1
+        slices, data = bank.values[low:high], totals.data[low:high]
+        cross += (slices[:, :r] * data[:, 1:count]).sum(0) + (slices[:, r:] * data[:, k + 1 : k + count]).sum(0)
+        power += (bank.power[low:high] * totals.weights[low:high, 1:count]).sum(0)
     shell = lattice.shell[1:count]
     return (
-        torch.bincount(shell, cross.double(), minlength=shells),
-        torch.bincount(shell, power.double(), minlength=shells),
+        torch.bincount(shell, cross * variance, minlength=shells),
+        torch.bincount(shell, power * variance, minlength=shells),
     )

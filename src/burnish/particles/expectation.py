@@ -27,7 +27,14 @@ from burnish.particles.images import ImageBlock
 from burnish.particles.lattice import Lattice
 from burnish.particles.modes import Modes, Placements
 from burnish.particles.parallel import ordered_map
-from burnish.particles.projection import FourierSums, FourierVolume, cut_slices, empty_sums, insert_slices
+from burnish.particles.projection import (
+    FourierSums,
+    FourierVolume,
+    cut_slices,
+    empty_sums,
+    inner_volume,
+    insert_slices,
+)
 from burnish.particles.reconstruct import padded_transform
 from burnish.particles.state import State
 from burnish.particles.store import BlockStore
@@ -139,9 +146,9 @@ def load_for_poses(state: State, setup: Setup, block: int) -> ImageBlock:
     return replace(loaded, transfer=torch.ones_like(loaded.transfer))
 
 
-def pixel_precision(state: State, lattice: Lattice, block: ImageBlock) -> Tensor:
-    """1/σ² of each pixel of a block's images. (k,) float32"""
-    return (1.0 / state.sigma2[block.half, block.group])[lattice.shell].to(torch.float32)
+def pixel_precision(state: State, lattice: Lattice, half: int, group: int) -> Tensor:
+    """1/σ² of each pixel of the images of a half set and optics group. (k,) float32"""
+    return (1.0 / state.sigma2[half, group])[lattice.shell].to(torch.float32)
 
 
 def jitter(seed: int, iteration: int) -> Tensor:
@@ -156,12 +163,13 @@ class Reference:
 
     Attributes
     ----------
-    volume : padded transform of the half's masked map.
+    volumes : padded transform of the half's masked map, by the radius that slices of it may have: smaller ones are its
+        middle, which stays in the cache.
     grid : rotations that are searched, or None. (o, 3, 3)
     banks : by optics group, slices at the rotations of the grid.
     """
 
-    volume: FourierVolume
+    volumes: Mapping[int, FourierVolume]
     grid: Tensor | None
     banks: Mapping[int, dense.SliceBank]
 
@@ -186,12 +194,14 @@ def make_reference(state: State, setup: Setup, plan: Plan, half: int) -> Referen
     """Cut what a half set is compared with from its map."""
     volume = padded_transform(state.maps[half] * setup.mask, plan.radius)
     if plan.stage != "grid" and not plan.search:
-        return Reference(volume=volume, grid=None, banks={})
+        return Reference(volumes={plan.radius: volume}, grid=None, banks={})
     grid = rotation_grid(plan.order, setup.operators, jitter(setup.seed, state.iteration))
-    radius = plan.radius if plan.stage == "grid" else plan.search_radius
+    radii = [plan.radius] if plan.stage == "grid" else local.march_radii(plan.search_radius, plan.radius)
     groups = sorted({setup.store.group(b) for b in setup.store.of_half(half)})
     return Reference(
-        volume=volume, grid=grid, banks={g: make_bank(volume, grid, setup.store.lattices[g], radius) for g in groups}
+        volumes={r: inner_volume(volume, r) for r in radii},
+        grid=grid,
+        banks={g: make_bank(volume, grid, setup.store.lattices[g], radii[0]) for g in groups},
     )
 
 
@@ -306,8 +316,12 @@ def _grid_chunks(
 
     parts = ordered_map(work, [b for chunk in chunks for b in chunk], setup.threads)
     for chunk in chunks:
-        mine = _of_chunk(tally)
-        totals = {g: (torch.zeros(len(grid), 2 * k), torch.zeros(len(grid), k)) for g, k in counts.items() if maximise}
+        mine, half = _of_chunk(tally), int(store.particles.half_set[store.blocks[chunk[0]][0]])
+        totals = {
+            g: dense.SliceTotals(data=torch.zeros(len(grid), 2 * k), weights=torch.zeros(len(grid), k))
+            for g, k in counts.items()
+            if maximise
+        }
         for b, part in zip(chunk, parts, strict=False):
             g, found, i = part.block.group, part.found, part.block.index
             tally.rotation[i] = grid[found.best_rotation]
@@ -317,17 +331,19 @@ def _grid_chunks(
             tally.data_model[i] = found.cross
             tally.model_model[i] = found.power
             if part.sums is not None:
-                totals[g][0][part.sums.rotations] += part.sums.data
-                totals[g][1][part.sums.rotations] += part.sums.weights
-                for total, more in zip((mine.cross, mine.power), part.noise, strict=True):
-                    total[part.block.half, g] += more
+                part.sums.add_to(totals[g])
                 add_image_power(mine, state, part.block, store.lattices[g])
             _tell(setup, state, part.block.half, b)
         sums = empty_sums(plan.map_radius) if maximise else None
-        for g, (data, weights) in totals.items():
+        for g, total in totals.items():
             assert sums is not None
-            pixels = store.lattices[g].coordinates[: counts[g]]
-            spread(sums, setup.threads, partial(insert_slices, sums, grid, pixels, data, weights))
+            lattice = store.lattices[g]
+            precision = pixel_precision(state, lattice, half, g)
+            noise = dense.model_sums(reference.banks[g], total, lattice, precision, store.frame.shells)
+            mine.cross[half, g] += noise[0]
+            mine.power[half, g] += noise[1]
+            pixels = lattice.coordinates[: counts[g]]
+            spread(sums, setup.threads, partial(insert_slices, sums, grid, pixels, total.data, total.weights))
         yield ChunkFound(tally=mine, sums=sums, modes=no_modes())
 
 
@@ -342,8 +358,7 @@ class _GridPart:
     block: ImageBlock
     found: dense.Posterior
     shift_variance: Tensor
-    sums: dense.SliceSums | None
-    noise: tuple[Tensor, ...]
+    sums: dense.BlockSums | None
 
 
 def _grid_block(
@@ -359,7 +374,7 @@ def _grid_block(
     store = setup.store
     block = load_for_poses(state, setup, number)
     lattice = store.lattices[block.group]
-    bank, precision = banks[block.group], pixel_precision(state, lattice, block)
+    bank, precision = banks[block.group], pixel_precision(state, lattice, block.half, block.group)
     pixel = store.particles.optics[block.group].pixel_size
     total = (state.centre[block.index, None, :] + shifts) * pixel  # (b, t, 2) Å
     squared = total.square().sum(2)
@@ -367,14 +382,11 @@ def _grid_block(
     found = dense.posterior(bank, block, lattice, precision, shifts, prior)
     variance = 0.5 * (found.shift_weights.double() * squared).sum(1)
     if not maximise:
-        return _GridPart(block=block, found=found, shift_variance=variance, sums=None, noise=())
+        return _GridPart(block=block, found=found, shift_variance=variance, sums=None)
     weights = dense.drop_tails(found)
     block = load_block(state, store, number)
     sums = dense.weighted_sums(weights, block, lattice, precision, shifts, counts[block.group])
-    noise = dense.model_sums(bank, sums, lattice, precision, store.frame.shells)
-    return _GridPart(
-        block=block, found=replace(found, weights=found.weights[:0]), shift_variance=variance, sums=sums, noise=noise
-    )
+    return _GridPart(block=block, found=replace(found, weights=found.weights[:0]), shift_variance=variance, sums=sums)
 
 
 def make_bank(volume: FourierVolume, grid: Tensor, lattice: Lattice, radius: int) -> dense.SliceBank:
@@ -398,7 +410,7 @@ def _mode_chunks(
         for b, part in zip(chunk, parts, strict=False):
             block = part.block
             lattice = store.lattices[block.group]
-            precision = pixel_precision(state, lattice, block)
+            precision = pixel_precision(state, lattice, block.half, block.group)
             insert = partial(local.insert_placements, sums, part.placed, block, lattice, precision)
             spread(sums, setup.threads, insert)
             _note_modes(mine, state, part, store)
@@ -425,14 +437,14 @@ def _mode_block(
     number: int,
     reference: Reference,
 ) -> _ModePart:
-    store, volume, grid = setup.store, reference.volume, reference.grid
+    store, volumes, grid = setup.store, reference.volumes, reference.grid
     block = load_block(state, store, number)
     lattice, count = store.lattices[block.group], len(block.index)
     climber = local.Climber(
-        volume=volume,
+        volumes=volumes,
         block=block,
         lattice=lattice,
-        precision=pixel_precision(state, lattice, block),
+        precision=pixel_precision(state, lattice, block.half, block.group),
         centres=state.centre[block.index],
         sigma_shift=float(state.sigma_shift[block.half]) / store.particles.optics[block.group].pixel_size,
         operators=setup.operators,
@@ -440,9 +452,7 @@ def _mode_block(
     parts = []
     if grid is not None:
         start = _search(state, setup, plan, block, climber, reference.banks[block.group], grid)
-        parts.append(
-            local.march(start, climber, plan.search_radius, plan.radius, limit=2 * plan.limit, window=plan.window + 6.0)
-        )
+        parts.append(local.march(start, climber, list(volumes), limit=plan.limit, window=plan.window + 6.0))
     carried = carried_modes(state, block)
     if len(carried):
         parts.append(local.climb(carried, climber, plan.radius, steps=plan.steps))
@@ -460,7 +470,7 @@ def _mode_block(
     weights = local.mode_weights(modes, count)
     strong = weights > _STRONG
     cross, power = local.model_power(
-        volume, modes.select(strong), weights[strong], block, lattice, plan.radius, store.frame.shells
+        volumes[plan.radius], modes.select(strong), weights[strong], block, lattice, plan.radius, store.frame.shells
     )
     placed = local.placements(modes, weights, plan.map_radius)
     return _ModePart(block=block, modes=modes, weights=weights, placed=placed, cross=cross, power=power)
@@ -515,9 +525,9 @@ def add_image_power(tally: Tally, state: State, block: ImageBlock, lattice: Latt
         lattice.shell, squared.double().sum(0), minlength=shells
     )
     tally.pixels[block.half, block.group] += torch.bincount(lattice.shell, minlength=shells).double() * len(block.index)
-    tally.image_chi[block.index] = (squared[:, 1:] @ pixel_precision(state, lattice, block)[1:]).double() / (
-        squared.shape[1] - 1
-    )
+    tally.image_chi[block.index] = (
+        squared[:, 1:] @ pixel_precision(state, lattice, block.half, block.group)[1:]
+    ).double() / (squared.shape[1] - 1)
 
 
 def spread(sums: FourierSums, threads: int, insert: Callable[[tuple[int, int]], None]) -> None:

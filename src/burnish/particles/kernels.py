@@ -123,37 +123,41 @@ def _phase_tables(shift_x, shift_y, reach, size, table_x, table_y):
 @njit(nogil=True, cache=True, fastmath=True)
 def insert_images(
     sums, half, z_low, z_high, rows, coordinates, pixels, reach, size, images, transfer, precision,
-    owner, shifts, weights, blur, count,
+    owner, shifts, weights, blur, edges,
 ):  # fmt: skip
     """Add weighted images, each at the poses of its modes, to the planes z_low ≤ z < z_high of the sums.
 
     Mode m belongs to image owner[m], has weight weights[m], shift shifts[m] (px) and shift variance blur[m] (px²),
-    which damps its data.
-    precision (k,) is 1/σ² of each pixel.
+    which damps its data. precision (k,) is 1/σ² of each pixel. Pixels are taken shell by shell, edges[s] …
+    edges[s + 1], for all modes: a shell of the sums stays in the cache, all of them would not.
     """
     nx, ny, h = np.uint64(3 * (half + 2)), np.uint64(2 * half + 2), np.float32(half)
     low, high = np.uint64(z_low), np.uint64(z_high)
-    table_x = np.empty(2 * reach + 1, np.complex64)
-    table_y = np.empty(2 * reach + 1, np.complex64)
-    for m in range(rows.shape[0]):
-        i = owner[m]
-        _phase_tables(shifts[m, 0], shifts[m, 1], reach, size, table_x, table_y)
-        damping = np.float32(-2.0 * math.pi**2 / (size * size) * blur[m])
-        a0, a1, a2 = rows[m, 0, 0], rows[m, 0, 1], rows[m, 0, 2]
-        b0, b1, b2 = rows[m, 1, 0], rows[m, 1, 1], rows[m, 1, 2]
-        for k in range(count):
-            px, py = pixels[k, 0], pixels[k, 1]
-            c = transfer[i, k]
-            w = np.float32(weights[m]) * c * precision[k]
-            value = images[i, k] * table_x[px + reach] * table_y[py + reach]
-            d = w
-            if damping != 0.0:
-                d *= np.float32(math.exp(damping * np.float32(px * px + py * py)))
-            u, v = coordinates[k, 0], coordinates[k, 1]
-            _spread(
-                sums, nx, ny, h, low, high, u * a0 + v * b0, u * a1 + v * b1, u * a2 + v * b2,
-                d * value.real, d * value.imag, w * c,
-            )  # fmt: skip
+    many = rows.shape[0]
+    table_x = np.empty((many, 2 * reach + 1), np.complex64)
+    table_y = np.empty((many, 2 * reach + 1), np.complex64)
+    for m in range(many):
+        _phase_tables(shifts[m, 0], shifts[m, 1], reach, size, table_x[m], table_y[m])
+        if blur[m] != 0.0:
+            for p in range(-reach, reach + 1):
+                damping = np.float32(math.exp(-2.0 * math.pi**2 / (size * size) * blur[m] * p * p))
+                table_x[m, p + reach] *= damping
+                table_y[m, p + reach] *= damping
+    for s in range(edges.shape[0] - 1):
+        for m in range(many):
+            i = owner[m]
+            a0, a1, a2 = rows[m, 0, 0], rows[m, 0, 1], rows[m, 0, 2]
+            b0, b1, b2 = rows[m, 1, 0], rows[m, 1, 1], rows[m, 1, 2]
+            weight = np.float32(weights[m])
+            for k in range(edges[s], edges[s + 1]):
+                c = transfer[i, k]
+                w = weight * c * precision[k]
+                value = images[i, k] * table_x[m, pixels[k, 0] + reach] * table_y[m, pixels[k, 1] + reach]
+                u, v = coordinates[k, 0], coordinates[k, 1]
+                _spread(
+                    sums, nx, ny, h, low, high, u * a0 + v * b0, u * a1 + v * b1, u * a2 + v * b2,
+                    w * value.real, w * value.imag, w * c,
+                )  # fmt: skip
 
 
 @njit(nogil=True, cache=True, fastmath=True, inline="always")

@@ -7,6 +7,7 @@ on the mode.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,14 +88,14 @@ class Climber:
 
     Attributes
     ----------
-    volume : reference.
+    volumes : reference, by the radius that slices of it may have. At least that of the steps.
     block, lattice, precision : images, their pixels, and 1/σ² of each pixel. (k,)
     centres : whole-pixel centre of each image; the shift prior is on its sum with a mode's shift. (b, 2) px
     sigma_shift : of the shift prior, px.
     operators : of the point group. (m, 3, 3)
     """
 
-    volume: FourierVolume
+    volumes: Mapping[int, FourierVolume]
     block: ImageBlock
     lattice: Lattice
     precision: Tensor
@@ -108,7 +109,7 @@ def climb(modes: Modes, climber: Climber, radius: int, steps: int) -> Modes:
     rotation, shift = modes.rotation.numpy().copy(), modes.shift.numpy().copy()
     log_weight, information = np.zeros(len(modes)), np.zeros((len(modes), 5, 5))
     prior_centre = -climber.centres[modes.owner].double().numpy()
-    volume, block, lattice = climber.volume, climber.block, climber.lattice
+    volume, block, lattice = climber.volumes[radius], climber.block, climber.lattice
     kernels.climb(
         flat_floats(volume), volume.half, float(PADDING), lattice.coordinates.numpy(), lattice.pixels.numpy(),
         lattice.reach,
@@ -125,22 +126,35 @@ def climb(modes: Modes, climber: Climber, radius: int, steps: int) -> Modes:
     )
 
 
-def march(modes: Modes, climber: Climber, first: int, last: int, *, limit: int, window: float) -> Modes:
-    """Climb at growing radius, from where the modes were found to the current one, dropping those that fall behind."""
-    radius, steps = min(first, last), 3
-    while True:
+def march(modes: Modes, climber: Climber, radii: list[int], *, limit: int, window: float) -> Modes:
+    """Climb at growing radius, dropping modes that fall behind.
+
+    Parameters
+    ----------
+    radii : from `march_radii`.
+    limit : how many modes a particle keeps of those found; half as many again after the first climb.
+    """
+    for stage, radius in enumerate(radii):
+        last = stage == len(radii) - 1
+        steps = 3 if stage == 0 else 2 if last else 1
         modes = climb(modes, climber, radius, steps)
         modes = prune(
             modes,
             len(climber.block.index),
             window=window,
-            limit=limit,
+            limit=limit if stage > 0 or last else limit + limit // 2,
             same_angle=same_angle(radius),
             operators=climber.operators,
         )
-        if radius >= last:
-            return modes
-        radius, steps = min(last, math.ceil(1.5 * radius)), 2
+    return modes
+
+
+def march_radii(first: int, last: int) -> list[int]:
+    """Radii from where modes were found to the current one, each at most 1.6 times the one before."""
+    radii = [min(first, last)]
+    while radii[-1] < last:
+        radii.append(min(last, math.ceil(1.6 * radii[-1])))
+    return radii
 
 
 def same_angle(radius: int) -> float:
@@ -207,19 +221,25 @@ class Placements:
     blur: Tensor
 
 
-def placements(modes: Modes, weights: Tensor, radius: int, least: float = 1e-3, wide: float = 0.4) -> Placements:
-    """Points at which modes are inserted: the mode itself, or six sigma points where it is wide.
+# Corners of a regular tetrahedron: four points of equal weight with the mean and covariance of a Gaussian
+_CORNERS = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
+
+
+def placements(modes: Modes, weights: Tensor, radius: int, least: float = 3e-3, wide: float = 0.4) -> Placements:
+    """Points at which modes are inserted: the mode itself, or four sigma points where it is wide.
 
     Parameters
     ----------
     weights : share of each mode. (m,)
     radius : of the map, Fourier pixels.
+    least : share below which a mode is left out.
     wide : standard deviation of the rotation times `radius` above which sigma points are used, Fourier pixels.
 
     Notes
     -----
-    Points at ±√3 σ along the principal axes of the rotation posterior, weight 1/6 each, have its covariance; the shift
-    follows by its regression on the rotation.
+    Points at the corners of a tetrahedron along the principal axes of the rotation posterior, √3 σ from its middle,
+    have its covariance; every other mode takes the tetrahedron's mirror image, so that what is odd in them cancels.
+    The shift follows by its regression on the rotation.
     """
     used = weights > least
     modes, weights = modes.select(used), weights[used]
@@ -232,17 +252,16 @@ def placements(modes: Modes, weights: Tensor, radius: int, least: float = 1e-3, 
     width = values.clamp(min=0.0, max=math.radians(12.0) ** 2).sqrt()
     is_wide = width[:, 2] * radius > wide
     narrow = ~is_wide
-    parts = [
-        (modes.owner[narrow], modes.rotation[narrow], modes.shift[narrow], weights[narrow], blur[narrow])
-    ]  # fmt: skip
-    for axis in range(3):
-        for sign in (-1.0, 1.0):
-            vector = (sign * math.sqrt(3.0)) * width[is_wide, axis, None] * axes[is_wide, :, axis]
-            rotation = rotation_from_vector(vector) @ modes.rotation[is_wide]
-            move = torch.einsum("mi,mij->mj", vector, slope[is_wide])
-            parts.append(
-                (modes.owner[is_wide], rotation, modes.shift[is_wide] + move, weights[is_wide] / 6.0, blur[is_wide])
-            )
+    parts = [(modes.owner[narrow], modes.rotation[narrow], modes.shift[narrow], weights[narrow], blur[narrow])]
+    spread = torch.einsum("mij,mj->mij", axes, width)[is_wide]  # columns: principal axes times their widths
+    mirror = 1.0 - 2.0 * (torch.arange(len(modes)) % 2).to(torch.float64)[is_wide]
+    for corner in _CORNERS:
+        vector = (spread @ torch.tensor(corner, dtype=torch.float64)) * mirror[:, None]
+        rotation = rotation_from_vector(vector) @ modes.rotation[is_wide]
+        move = torch.einsum("mi,mij->mj", vector, slope[is_wide])
+        parts.append(
+            (modes.owner[is_wide], rotation, modes.shift[is_wide] + move, weights[is_wide] / 4.0, blur[is_wide])
+        )
     owner, rotation, shift, weight, damping = (torch.cat(column) for column in zip(*parts, strict=True))
     order = torch.sort(owner, stable=True).indices
     return Placements(
@@ -271,7 +290,7 @@ def insert_placements(
         sums.values.view(-1).numpy(), sums.half, planes[0], planes[1], rows.numpy(), lattice.coordinates.numpy(),
         lattice.pixels.numpy(), lattice.reach, float(lattice.size), block.whole.numpy(), block.transfer.numpy(),
         precision.numpy(), placed.owner.numpy(), placed.shift.numpy(), placed.weight.numpy(), placed.blur.numpy(),
-        lattice.count(sums.radius),
+        np.array([0, *(lattice.count(r) for r in range(1, sums.radius)), lattice.count(sums.radius)]),
     )  # fmt: skip
 
 

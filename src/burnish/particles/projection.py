@@ -62,6 +62,15 @@ def empty_sums(radius: int, device: torch.device | str = "cpu") -> FourierSums:
     return FourierSums(values=torch.zeros(*shape, 3, device=device), half=half, radius=radius)
 
 
+def inner_volume(volume: FourierVolume, radius: int) -> FourierVolume:
+    """The middle of a volume, for slices up to `radius`: small enough to stay in a cache where the whole one is not."""
+    if radius >= volume.radius:
+        return volume
+    half = half_width(radius)
+    inner = slice(volume.half - half, volume.half + half + 2)
+    return FourierVolume(values=volume.values[inner, inner, : half + 2].contiguous(), half=half, radius=radius)
+
+
 def padded_rows(rotations: Tensor) -> Tensor:
     """First two rows of rotations (o, 3, 3) times the padding, as the kernels want them. (o, 2, 3) float32"""
     return (rotations[:, :2, :] * PADDING).to(torch.float32).contiguous()
