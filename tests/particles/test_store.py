@@ -96,7 +96,7 @@ def test_scale_and_norm_are_applied() -> None:
     assert torch.allclose(halved.whole, plain.whole / 2) and torch.allclose(halved.transfer, plain.transfer * 2)
 
 
-@pytest.mark.parametrize(("count", "runs"), [(6, 1), (300, 1), (1000, 4), (2**17, 64)])
+@pytest.mark.parametrize(("count", "runs"), [(6, 1), (300, 1), (4000, 4), (2**17, 64)])
 def test_chunks_follow_from_the_particles_alone(count: int, runs: int) -> None:
     half = torch.arange(2 * count) % 2
     whole, one = torch.zeros(2 * count, dtype=torch.int64), torch.ones(2 * count, dtype=torch.float64)
