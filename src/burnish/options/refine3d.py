@@ -44,7 +44,7 @@ class Refine3DOptions(JobOptions, ExecutorOptions, frozen=True, extra="forbid"):
     max_iterations: int = Field(50, ge=1, description="End after so many iterations whatever happens.")
     memory: float | None = Field(None, gt=0, description="Memory to plan with, GiB; else half of what is free.")
     chunk: int = Field(
-        256,
+        1024,
         ge=1,
         description="Images whose sums are made apart, which is what a worker takes at a time; at most 64 such parts "
         "of a half set. The result depends on it to rounding.",

@@ -110,7 +110,7 @@ class BlockStore:
         block_size: int,
         budget: int,
         zero_mask: bool = True,
-        chunk: int = 256,
+        chunk: int = 1024,
     ) -> None:
         self.frame, self.particles, self._ctf_mode = frame, particles, ctf_mode
         self.lattices = tuple(_lattice(frame, group) for group in particles.optics)
