@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 NPM ?= $(if $(shell command -v npm),npm,$(abspath $(BIN))/npm)
 VENDOR := src/burnish/web/static/vendor
 
-.PHONY: install demo web test test-slow lint types imports format lock clean
+.PHONY: install demo docs web test test-slow lint types imports format lock clean
 
 install: $(VENV)/installed
 
@@ -30,6 +30,10 @@ $(VENV)/npm-found: requirements-node.lock | $(VENV)/installed
 TUTORIAL ?= 3
 demo: install $(VENV)/npm-found
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/demo.py --tutorial $(TUTORIAL) --npm $(NPM)
+
+# The documentation site, in docs/_build.
+docs: install
+	$(BIN)/python -m sphinx -q -W docs docs/_build
 
 # The page's libraries (Mol*, D3, Observable Plot) from npm.
 web: $(VENDOR)/molstar/molstar.js

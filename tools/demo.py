@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--tutorial", type=int, default=3, choices=sorted(TITLES))
     parser.add_argument("--folder", type=Path, default=Path("demo"))
     parser.add_argument("--npm", default="npm")
+    parser.add_argument("--fetch-only", action="store_true", help="get model and data, disturb, do not refine")
     parser.add_argument("options", nargs="*", help="passed on to burnish refine")
     given = parser.parse_args()
     console = Console(highlight=False)
@@ -130,6 +131,9 @@ def main() -> None:
     console.print(
         f"Tutorial {given.tutorial} of {PACKAGE}: {TITLES[given.tutorial]}; atoms moved by {moved:.2f} Å rms."
     )
+    if given.fetch_only:
+        console.print(f"{start} and {data}", soft_wrap=True)
+        return
     out = given.folder / f"refine{given.tutorial}"
     command = [sys.executable, "-m", "burnish.cli.main", "refine", str(start), str(data), "--out", str(out)]
     command += ["--ligand", str(ligand)] if given.tutorial == 2 else []
