@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import gemmi
@@ -17,7 +17,7 @@ from burnish.chemistry.links import Linking
 from burnish.chemistry.topology import build_topology
 from burnish.data.atoms import Atoms
 from burnish.models.restraints.stereochemistry import stereochemistry
-from burnish.rebuild.atom_rows import difference
+from burnish.rebuild.atom_rows import difference, row_of
 from burnish.rebuild.evidence import zone_target
 from burnish.rebuild.move import Judgement, MoveRecord
 from burnish.rebuild.moves.ligands import (
@@ -105,8 +105,10 @@ def _tried(scene: Scene, free: Unexplained, shapes: Shapes, pose: LigandPose) ->
     room = without_atoms(scene.structure, displaced)
     grown, label = with_residue(room, residue, nearest_chain(room, pose.pose.xyz))
     target = zone_target(evidence, np.array(displaced, dtype=np.int64))
-    structure, done = settled(scene, grown, label, target)
-    fit = judge_fit(evidence, new_atoms(shapes.elements, done.xyz, b_iso), displaced)
+    names = [f"{label} {name}" for name in shapes.atoms]
+    structure, places, done = settled(scene, grown, names, target)
+    xyz = np.array([places[name] for name in names])
+    fit = judge_fit(evidence, new_atoms(shapes.elements, xyz, b_iso), displaced)
     return _Tried(
         structure=structure,
         label=label,
@@ -120,51 +122,71 @@ def _tried(scene: Scene, free: Unexplained, shapes: Shapes, pose: LigandPose) ->
 def settled(
     scene: Scene,
     grown: gemmi.Structure,
-    label: str,
+    moving: Collection[str],
     target: Target,
     *,
-    also: Sequence[str] = (),
     find_links: bool = False,
     steps: int = 40,
-) -> tuple[gemmi.Structure, ZoneResult]:
-    """Refine a new residue in its place.
+) -> tuple[gemmi.Structure, dict[str, Array], ZoneResult]:
+    """Refine what is new in its place.
 
     Parameters
     ----------
     scene : of the model before.
-    grown : the model with it.
-    label : what it is called.
-    target : density for it.
-    also : other atoms that may move, by name.
+    grown : the model with what is new.
+    moving : names of the atoms that may move; they count as fully occupied.
+    target : density for them.
     find_links : make the links that distances show; without, only recorded ones.
 
     Returns
     -------
-    The grown model with it refined, and the result; the residue's atoms come first in it.
+    The grown model with them refined, their positions by name, and the result, in file order.
     """
+    return settled_apart(scene, grown, [(moving, target)], find_links=find_links, steps=steps)[0]
+
+
+def settled_apart(
+    scene: Scene,
+    grown: gemmi.Structure,
+    zones: Sequence[tuple[Collection[str], Target]],
+    *,
+    find_links: bool = False,
+    steps: int = 40,
+) -> list[tuple[gemmi.Structure, dict[str, Array], ZoneResult]]:
+    """Several zones of one grown model, each refined by itself; see `settled`."""
     topology = build_topology(grown, scene.monlib, hydrogens="remove", linking=Linking(find=find_links))
     sites = list(topology.structure[0].all())
-    places = [f"{c.chain.name} {c.residue.seqid} {c.residue.name}" for c in sites]
-    own = [k for k, place in enumerate(places) if place == label]
-    extra = [k for k, (place, c) in enumerate(zip(places, sites, strict=True)) if f"{place} {c.atom.name}" in also]
-    moving = np.array([*own, *extra], dtype=np.int64)
+    names = [row_of(c).name for c in sites]
     xyz = np.array([c.atom.pos.tolist() for c in sites])
-    system = ZoneSystem(
-        stereochemistry=stereochemistry(topology.restraints),
-        contacts=topology.restraints.contacts,
-        electrons=np.array([float(c.atom.element.atomic_number) for c in sites]),
-        occ=np.array([c.atom.occ for c in sites]),
-        crystal=scene.crystal,
-    )
-    zone = make_zone(system, surroundings(xyz, scene.crystal), moving, xyz[moving][None])
-    done = refine_zone(system, zone, xyz, xyz[moving], target, steps=steps)
-    moved = dict(zip(moving.tolist(), done.xyz, strict=True))
-    result = grown.clone()
-    for k, site in enumerate(result[0].all()):
-        if k in moved:
-            site.atom.pos = gemmi.Position(*moved[k])
-    kept = len(own)
-    return result, replace(done, xyz=done.xyz[:kept], density=done.density[:kept])
+    stereo = stereochemistry(topology.restraints)
+    around = surroundings(xyz, scene.crystal)
+    results = []
+    for wanted, target in zones:
+        moving = np.array([k for k, name in enumerate(names) if name in wanted], dtype=np.int64)
+        occ = np.array([c.atom.occ for c in sites])
+        occ[moving] = 1.0
+        system = ZoneSystem(
+            stereochemistry=stereo,
+            contacts=topology.restraints.contacts,
+            electrons=np.array([float(c.atom.element.atomic_number) for c in sites]),
+            occ=occ,
+            crystal=scene.crystal,
+        )
+        zone = make_zone(system, around, moving, xyz[moving][None])
+        done = refine_zone(system, zone, xyz, xyz[moving], target, steps=steps)
+        places = {names[k]: position for k, position in zip(moving.tolist(), done.xyz, strict=True)}
+        results.append((_with_places(grown, places), places, done))
+    return results
+
+
+def _with_places(structure: gemmi.Structure, places: Mapping[str, Array]) -> gemmi.Structure:
+    """The model with some atoms, by name, at other places."""
+    moved = structure.clone()
+    for site in moved[0].all():
+        position = places.get(row_of(site).name)
+        if position is not None:
+            site.atom.pos = gemmi.Position(*position)
+    return moved
 
 
 def new_atoms(elements: Sequence[str], xyz: Array, b_iso: float, occ: float = 1.0) -> Atoms:

@@ -8,6 +8,7 @@ import gemmi
 
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.rebuild.additions import add_ligand
+from burnish.rebuild.conformer_moves import add_conformers, drop_conformers
 from burnish.rebuild.scene import Change, Scene, StructureMove
 from burnish.workflows.ligand_requests import ligand_requests
 
@@ -23,12 +24,13 @@ def needed_components(options: RebuildOptions | CycleOptions, structure: gemmi.S
 def moves_before(options: RebuildOptions | CycleOptions) -> tuple[StructureMove, ...]:
     """Moves that come before waters are looked for, which would take their density."""
     names = ligand_requests(options.ligand).names
-    return tuple(_ligand_move(name, options) for name in names for _ in range(options.ligand_copies))
+    ligands = tuple(_ligand_move(name, options) for name in names for _ in range(options.ligand_copies))
+    return (*ligands, *((drop_conformers,) if options.alternates else ()))
 
 
 def moves_after(options: RebuildOptions | CycleOptions) -> tuple[StructureMove, ...]:
     """Moves that need the waters and side chains in their places."""
-    return ()
+    return (add_conformers,) if options.alternates else ()
 
 
 def _ligand_move(name: str, options: RebuildOptions | CycleOptions) -> Callable[[Scene], Change]:
