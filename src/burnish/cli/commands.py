@@ -6,7 +6,6 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, get_args
@@ -18,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from burnish.cli.terminal import Terminal
 from burnish.core.errors import BurnishError, InputError
-from burnish.jobs.folder import Job
+from burnish.jobs.execution import explain, options_model, run_job
 from burnish.jobs.project import find_project
 from burnish.options.table import COMMANDS, Command
 
@@ -31,19 +30,13 @@ def __getattr__(name: str) -> Callable[..., int]:
     raise AttributeError(name)
 
 
-def _load(path: str) -> Any:
-    module, _, attribute = path.partition(":")
-    return getattr(import_module(module), attribute)
-
-
 def load_options(command: Command) -> type[BaseModel]:
     """The options model of a command."""
-    model: type[BaseModel] = _load(command.options)
-    return model
+    return options_model(command)
 
 
 def _build(command: Command) -> Callable[..., int]:
-    options_model = load_options(command)
+    model = load_options(command)
 
     def run(*positional: Any, **given: Any) -> int:
         as_json = given.pop("json", False)
@@ -51,19 +44,19 @@ def _build(command: Command) -> Callable[..., int]:
         bound.pop("json", None)
         return run_command(command, bound, as_json=as_json)
 
-    run.__signature__ = _signature(command, options_model)  # type: ignore[attr-defined]
-    run.__doc__ = options_model.__doc__
+    run.__signature__ = _signature(command, model)  # type: ignore[attr-defined]
+    run.__doc__ = model.__doc__
     run.__name__ = command.name
     return run
 
 
-def _signature(command: Command, options_model: type[BaseModel]) -> inspect.Signature:
+def _signature(command: Command, model: type[BaseModel]) -> inspect.Signature:
     """Positional options first, required before optional; all others by name only."""
     positional: list[inspect.Parameter] = []
     by_name: list[inspect.Parameter] = []
-    names = [*command.positional, *(n for n in options_model.model_fields if n not in command.positional)]
+    names = [*command.positional, *(n for n in model.model_fields if n not in command.positional)]
     for name in names:
-        field = options_model.model_fields[name]
+        field = model.model_fields[name]
         annotation: Any = field.annotation
         default = field.get_default(call_default_factory=True)
         if name == "out" and command.project_folder:
@@ -110,7 +103,7 @@ def _is_sequence(annotation: Any) -> bool:
 
 def run_command(command: Command, given: dict[str, Any], *, as_json: bool = False) -> int:
     """Run a command with these options; return the exit code of the process."""
-    options_model = load_options(command)
+    model = load_options(command)
     terminal = Terminal(command.name, quiet=as_json)
     project = find_project(Path.cwd())
     try:
@@ -118,50 +111,24 @@ def run_command(command: Command, given: dict[str, Any], *, as_json: bool = Fals
             given["out"] = Path(project.next_name(command.project_folder))
         elif given.get("out") is None and command.project_folder:
             raise InputError("--out: missing; name a folder, or run inside a project (`burnish project init`)")
-        options = options_model(**given)
+        options = model(**given)
     except ValidationError as error:
-        terminal.error("; ".join(_explain(e) for e in error.errors()))
+        terminal.error(explain(error))
         return 2
     except BurnishError as error:
         terminal.error(str(error))
         return 2
-    out: Path = given.get("out") or Path()
-    job = Job(
-        command.name,
-        out if command.keeps_record else out.parent,
-        options.model_dump(mode="json"),
-        terminal,
-        keeps_record=command.keeps_record,
-        project=project,
-    )
     try:
-        workflow = _load(command.workflow)
         with terminal:
-            summary = workflow(options, job)
-            job.finish(summary)
+            summary = run_job(command, options, terminal, project)
     except BurnishError as error:
-        job.fail(error)
         terminal.error(str(error))
         return 2
-    except KeyboardInterrupt as error:
-        job.fail(error, interrupted=True)
+    except KeyboardInterrupt:
         terminal.error("interrupted; what was complete has been kept")
         return 130
-    except BaseException as error:
-        job.fail(error)
-        raise
     if as_json:
         sys.stdout.write(json.dumps(summary) + "\n")
     else:
         terminal.summary(summary)
     return 0
-
-
-def _explain(error: Any) -> str:
-    """Say a validation error of pydantic as: option, what was found, what was expected."""
-    where = "--" + ".".join(str(p) for p in error["loc"]).replace("_", "-") if error["loc"] else "options"
-    expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    found = "" if not error["loc"] or error["type"] == "missing" else f" {error['input']!s}"
-    return (
-        f"{where}{found}: expected {expected}" if "Input should be" in error["msg"] else f"{where}{found}: {expected}"
-    )

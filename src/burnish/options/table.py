@@ -171,6 +171,15 @@ COMMANDS: tuple[Command, ...] = (
         keeps_record=False,
     ),
     Command(
+        "batch",
+        "Run a command on many data sets; resumable, with one summary.",
+        PROJECT,
+        "burnish.options.batch:BatchOptions",
+        "burnish.workflows.batch:run",
+        ("sets",),
+        project_folder="Batch",
+    ),
+    Command(
         "project",
         "Make a project, list and show its jobs, name and clean them.",
         PROJECT,

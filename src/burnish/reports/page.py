@@ -41,12 +41,16 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text; cells that are numbers align to the right. `more` folds it away."""
+    """Rows of text; cells that are numbers align to the right. `more` folds it away.
+
+    `links` are where the first cells of the rows lead to, relative to the page; "" for nowhere.
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
     more: bool = False
+    links: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
