@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor
 
@@ -34,3 +34,8 @@ class Riders:
 
     def __len__(self) -> int:
         return len(self.hydrogen)
+
+
+def part_of(riders: Riders, part: slice) -> Riders:
+    """Some of the hydrogens."""
+    return Riders(**{field.name: getattr(riders, field.name)[part] for field in fields(Riders)})

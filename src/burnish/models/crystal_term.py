@@ -33,7 +33,7 @@ from burnish.models.targets import AmplitudeTarget, Target, TargetEvaluation
 from burnish.scattering.form_factors import FormFactors, Radiation, form_factors
 from burnish.symmetry.space_groups import SpecialPositions, reflection_properties, special_positions
 
-MASK_SPACING = 0.6  # of the solvent mask at most, Å; finer ones do not lower R on the cases of benchmarks/
+MASK_SPACING = 0.75  # of the solvent mask at most, Å; finer ones do not lower R on the cases of benchmarks/
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

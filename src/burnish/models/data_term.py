@@ -29,7 +29,8 @@ class FisherBlocks:
     ----------
     xyz : Å⁻². (n, 3, 3)
     b_iso : Å⁻⁴; of every atom, as if it were isotropic. (n,)
-    u_aniso : for 11 22 33 12 13 23, off-diagonal ones counted twice as in the gradient, Å⁻⁴. (n, 6, 6)
+    u_aniso : for 11 22 33 12 13 23, off-diagonal ones counted twice as in the gradient, Å⁻⁴; 0 for isotropic atoms.
+        (n, 6, 6)
     occ : (n,)
     b_occ : mixed derivative by B and occupancy, Å⁻². (n,)
     """

@@ -22,7 +22,7 @@ import torch
 from burnish.data.atoms import Atoms
 from burnish.data.reflections import Crystal
 from burnish.models.data_term import FisherBlocks
-from burnish.models.gaussian_atoms import PAIRS
+from burnish.models.gaussian_atoms import PAIRS, PART
 from burnish.scattering.form_factors import FormFactors
 from burnish.symmetry.space_groups import cartesian_rotations, operations
 
@@ -92,25 +92,33 @@ def fisher_blocks(
     )
     total = mates * total
 
-    form2 = factors.at(position)[factors.kind] ** 2
-    b = atoms.b_iso.detach().cpu().numpy()
-    damped = form2 * np.exp(-0.5 * b[:, None] * position) * coherent[:, None]  # (n, shells)
+    form2 = factors.at(position) ** 2
+    b, aniso = atoms.b_iso.detach().cpu().numpy(), atoms.is_aniso.detach().cpu().numpy()
     quarter = 0.25 * position
     tensor = fourth / np.maximum(position, 1e-12)[:, None, None]
     # h hᵀ from the fourth moments: Σ_k h_i h_j h_k h_k / s²
     second = tensor[:, :, 0] + tensor[:, :, 1] + tensor[:, :, 2]
     second[:, 3:] *= 0.5
-    by_pair = (4.0 * math.pi**2) * occ[:, None] ** 2 * (damped @ second)
-    xyz = np.empty((len(b), 3, 3))
+    moments = np.stack([total * quarter**power for power in range(3)], axis=1)
+    n = len(b)
+    by_pair, wrt_u, moment = np.empty((n, 6)), np.zeros((n, 36)), np.empty((n, 3))
+    for start in range(0, n, PART):
+        part = slice(start, min(start + PART, n))
+        damped = form2[factors.kind[part]] * np.exp(-0.5 * b[part, None] * position) * coherent[part, None]
+        by_pair[part] = damped @ second
+        moment[part] = damped @ moments
+        chosen = np.flatnonzero(aniso[part])
+        wrt_u[start + chosen] = damped[chosen] @ fourth.reshape(SHELLS, 36)
+    by_pair *= (4.0 * math.pi**2) * occ[:, None] ** 2
+    wrt_u[aniso] *= (2.0 * math.pi**2) ** 2 * occ[aniso, None] ** 2
+    xyz = np.empty((n, 3, 3))
     for k, (i, j) in enumerate(PAIRS):
         xyz[:, i, j] = xyz[:, j, i] = by_pair[:, k]
-    wrt_u = (2.0 * math.pi**2) ** 2 * occ[:, None] ** 2 * (damped @ fourth.reshape(SHELLS, 36))
-    moment = [damped @ (total * quarter**power) for power in range(3)]
     as_tensor = torch.from_numpy
     return FisherBlocks(
         xyz=as_tensor(xyz),
-        b_iso=as_tensor(occ**2 * moment[2]),
+        b_iso=as_tensor(occ**2 * moment[:, 2]),
         u_aniso=as_tensor(wrt_u.reshape(-1, 6, 6)),
-        occ=as_tensor(moment[0]),
-        b_occ=as_tensor(-occ * moment[1]),
+        occ=as_tensor(moment[:, 0].copy()),
+        b_occ=as_tensor(-occ * moment[:, 1]),
     )

@@ -11,6 +11,7 @@ height of each term, so that one kernel serves both kinds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +84,21 @@ def _positive(u: np.ndarray, floor: np.ndarray) -> np.ndarray:
     return out
 
 
-def gaussian_atoms(atoms: Atoms, factors: FormFactors, occ: np.ndarray, blur: float, cutoff: float) -> GaussianAtoms:
+PART = 4096  # atoms that are made into Gaussians together, so that their terms stay in cache and need little memory
+
+
+def gaussian_parts(
+    atoms: Atoms, factors: FormFactors, occ: np.ndarray, blur: float, cutoff: float
+) -> Iterator[tuple[slice, GaussianAtoms]]:
+    """Gaussian terms of all atoms, some thousands at a time, with the atoms that they belong to."""
+    for start in range(0, len(atoms), PART):
+        part = slice(start, min(start + PART, len(atoms)))
+        yield part, gaussian_atoms(atoms, factors, occ, blur, cutoff, part)
+
+
+def gaussian_atoms(
+    atoms: Atoms, factors: FormFactors, occ: np.ndarray, blur: float, cutoff: float, part: slice = slice(None)
+) -> GaussianAtoms:
     """Gaussian terms of a model.
 
     Parameters
@@ -93,10 +108,12 @@ def gaussian_atoms(atoms: Atoms, factors: FormFactors, occ: np.ndarray, blur: fl
     occ : occupancies to use. (n,)
     blur : B added to every atom, Å².
     cutoff : the density is cut where every term has fallen below this fraction of the atom's peak.
+    part : atoms to take; all by default.
     """
-    width, amplitude = factors.width[factors.kind], factors.amplitude[factors.kind]
+    kind = factors.kind[part]
+    width, amplitude = factors.width[kind], factors.amplitude[kind]
     smallest = np.where(amplitude != 0.0, width, np.inf).min(axis=1)
-    u = _positive(displacement_tensors(atoms), MIN_VARIANCE - (smallest + blur) / EIGHT_PI_SQUARED)
+    u = _positive(displacement_tensors(atoms)[part], MIN_VARIANCE - (smallest + blur) / EIGHT_PI_SQUARED)
     variance = np.repeat(u[:, None, :], width.shape[1], axis=1)
     variance[:, :, :3] += (width[:, :, None] + blur) / EIGHT_PI_SQUARED
     precision, determinant = invert_symmetric(variance)
@@ -109,11 +126,11 @@ def gaussian_atoms(atoms: Atoms, factors: FormFactors, occ: np.ndarray, blur: fl
     relative = np.abs(height) / np.maximum(np.abs(height.sum(axis=1)), 1e-30)[:, None]
     reach2 = 2.0 * spread * np.log(np.maximum(relative / cutoff, 1.0))
     return GaussianAtoms(
-        xyz=atoms.xyz.detach().cpu().numpy().astype(np.float64),
+        xyz=atoms.xyz[part].detach().cpu().numpy().astype(np.float64),
         precision=np.where(present[:, :, None], precision, 0.0),
         height=height,
-        isotropic=~atoms.is_aniso.cpu().numpy(),
-        occ=np.asarray(occ, np.float64),
+        isotropic=~atoms.is_aniso[part].cpu().numpy(),
+        occ=np.asarray(occ, np.float64)[part],
         radius=np.sqrt(np.max(np.where(present, reach2, 0.0), axis=1)),
     )
 

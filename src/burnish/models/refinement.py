@@ -12,7 +12,7 @@ turn it into named arrays and back, so that a run that was stopped goes on where
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
@@ -22,15 +22,22 @@ import scipy.sparse as sp
 import torch
 
 from burnish.core.events import Listener, Message, Metrics, Progress, ignore
+from burnish.core.memory import return_small_blocks
 from burnish.core.units import EIGHT_PI_SQUARED
 from burnish.data.atoms import Atoms
 from burnish.models.data_term import DataEvaluation, DataTerm
 from burnish.models.parameters import Parametrisation, moved_atoms
-from burnish.models.refinement_system import RefinementSystem, parametrise, prior_energy, prior_terms
+from burnish.models.refinement_system import (
+    RefinementSystem,
+    displacement_pairs,
+    displacement_terms,
+    parametrise,
+    position_terms,
+    prior_energy,
+)
 from burnish.models.restraints.nonbonded import Contacts, find_contacts
 from burnish.models.restraints.stereochemistry import geometry_statistics
-from burnish.models.restraints.term import Array, Term, total
-from burnish.models.restraints.weights import GeometryWeights
+from burnish.models.restraints.term import Array, Term
 from burnish.models.rigid_body import moved_rigidly, rigid_columns
 from burnish.models.weight import Balance, CycleQuality, first_weight, plan_balance
 from burnish.numerics.conjugate_gradients import NormalMatrix, solve_normal_equations
@@ -104,6 +111,26 @@ class Stop(Enum):
 
     OUT_OF_CYCLES = "all cycles done"
     CONVERGED = "no step makes the target smaller"
+
+
+FullStep = tuple[Array, Array, Array]  # positions (3n), displacements (7n), occupancies (n)
+
+
+class Kind(Enum):
+    """Kinds of parameters, in the order of a `FullStep`."""
+
+    XYZ = "positions"
+    ADP = "displacements"
+    OCC = "occupancies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """A Gauss–Newton step, what the quadratic model promises of it, and the energy of all restraints before it."""
+
+    full: FullStep
+    predicted_gain: float
+    prior_energy: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,14 +238,26 @@ def refinement_step(
     weights = replace(system.settings.geometry, bond=balance.bond, angle=balance.angle)
     contacts = state.contacts if state.contacts is not None else _contacts(atoms, system)
     evaluation = data.evaluate(atoms)
-    terms = prior_terms(atoms, system, contacts, weights)
+    similar = displacement_pairs(atoms, system)
     parameters = parametrise(atoms, system)
-    gradient, matrix = normal_equations(evaluation, terms, parameters, balance.data, state.ridge)
-    step, _ = solve_normal_equations(matrix, -gradient)
-    start = balance.data * evaluation.value + sum(t.energy for pair in terms for t in pair)
-    trial = _line_search(atoms, step, start, system, data, contacts, parameters, balance.data, weights)
-    predicted = -float(gradient @ step) - 0.5 * float(step @ _curvature(matrix, step))
-    ridge = _next_ridge(state.ridge, start - trial.target, predicted, trial.fraction)
+    return_small_blocks()
+    step = _gauss_newton(
+        (position_terms(atoms, system, contacts, weights), displacement_terms(atoms, system, similar)),
+        evaluation,
+        parameters,
+        balance.data,
+        state.ridge,
+    )
+    start = balance.data * evaluation.value + step.prior_energy
+    del evaluation
+    return_small_blocks()
+
+    def target(moved: Atoms) -> float:
+        return balance.data * data.value(moved) + prior_energy(moved, system, contacts, similar, weights)
+
+    trial = _line_search(atoms, step.full, start, system, target)
+    ridge = _next_ridge(state.ridge, start - trial.target, step.predicted_gain, trial.fraction)
+    return_small_blocks()
     data.update_scaling(trial.atoms)
     moved = _with_overall_b(trial.atoms, system, data)
     later = _contacts(moved, system)
@@ -235,8 +274,7 @@ def _rigid_step(state: RefinementState, system: RefinementSystem, data: DataTerm
     directions = rigid_columns(atoms.xyz.numpy(), groups)
     gradient = directions.T @ evaluation.gradient.xyz.numpy().reshape(-1)
     curvature = sp.csr_matrix(directions.T @ _blocks(evaluation.fisher.xyz.numpy()) @ directions)
-    none = sp.csr_matrix((0, directions.shape[1]))
-    step, _ = solve_normal_equations(NormalMatrix(factor=none, blocks=curvature), -gradient, tolerance=1e-8)
+    step, _ = solve_normal_equations(NormalMatrix(factors=(), blocks=curvature), -gradient, tolerance=1e-8)
     moved, taken = atoms, 0.0
     for fraction in (1.0, 0.5, 0.25, 0.1):
         trial = moved_rigidly(atoms, groups, fraction * step.reshape(-1, 6))
@@ -268,69 +306,105 @@ def _blocks(values: Array) -> sp.csr_matrix:
     return sp.bsr_matrix((values, np.arange(n), np.arange(n + 1)), shape=(n * d, n * d)).tocsr()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormalEquations:
+    """The quadratic model of weight · data + restraints in one kind of parameters.
+
+    Attributes
+    ----------
+    gradient : by the parameters.
+    matrix : curvature.
+    energy : of the restraints.
+    """
+
+    gradient: Array
+    matrix: NormalMatrix
+    energy: float
+
+
 def normal_equations(
-    evaluation: DataEvaluation,
-    terms: tuple[list[Term], list[Term]],
-    parameters: Parametrisation,
-    weight: float,
-    ridge: float,
-) -> tuple[Array, NormalMatrix]:
-    """Gradient and curvature of weight · data + restraints with respect to the parameters.
+    kind: Kind, terms: Iterable[Term], evaluation: DataEvaluation, columns: sp.csr_matrix, weight: float, ridge: float
+) -> NormalEquations:
+    """Gradient and curvature of weight · data + restraints with respect to one kind of parameters.
+
+    Positions, displacements and occupancies have equations of their own: the curvature of the data between them is
+    neglected, and no restraint mixes them.
 
     Parameters
     ----------
-    terms : restraints of positions and of displacements.
+    terms : restraints of that kind; best made one by one, as their matrices are the largest things in a refinement.
+    columns : from parameters to the full vector.
     ridge : how much the curvature of the data is raised: blocks of single atoms miss what overlapping atoms share.
     """
-    fisher, slope = evaluation.fisher, evaluation.gradient
-    n = len(fisher.b_iso)
-    xyz, adp = total(terms[0], 3 * n), total(terms[1], 7 * n)
-    full = (
-        weight * slope.xyz.numpy().reshape(-1) + xyz.gradient,
-        weight * np.concatenate([slope.b_iso.numpy(), slope.u_aniso.numpy().reshape(-1)]) + adp.gradient,
-        weight * slope.occ.numpy(),
-    )
-    curvature = (
-        _blocks(fisher.xyz.numpy()),
-        sp.block_diag([sp.diags_array(fisher.b_iso.numpy()), _blocks(fisher.u_aniso.numpy())], format="csr"),
-        sp.diags_array(fisher.occ.numpy()).tocsr(),
-    )
+    slope, curvature = _of_data(kind, evaluation)
+    slope, energy = weight * slope, 0.0
+    blocks = sp.csr_matrix(columns.T @ curvature @ columns)
+    del curvature
+    blocks.data *= weight * (1.0 + ridge)
+    factors = []
+    for term in terms:
+        slope += term.gradient
+        energy += term.energy
+        factors.append(sp.csr_matrix(term.factor @ columns).astype(np.float32))  # the solver sums in float64
+    matrix = NormalMatrix(factors=tuple(factors), blocks=blocks)
+    return NormalEquations(gradient=columns.T @ slope, matrix=matrix, energy=energy)
+
+
+def _of_data(kind: Kind, evaluation: DataEvaluation) -> tuple[Array, sp.csr_matrix]:
+    """Slope and blocks of curvature of the data by the full vector of one kind."""
+    slope, fisher = evaluation.gradient, evaluation.fisher
+    if kind is Kind.XYZ:
+        return slope.xyz.numpy().reshape(-1), _blocks(fisher.xyz.numpy())
+    if kind is Kind.OCC:
+        return slope.occ.numpy(), sp.csr_matrix(sp.diags_array(fisher.occ.numpy()))
+    curvature = _displacement_blocks(fisher.b_iso.numpy(), fisher.u_aniso.numpy())
+    return np.concatenate([slope.b_iso.numpy(), slope.u_aniso.numpy().reshape(-1)]), curvature
+
+
+def _displacement_blocks(by_b: Array, by_u: Array) -> sp.csr_matrix:
+    """Diagonal of B and blocks of U in one matrix; atoms without curvature by U have no elements there. (7n, 7n)"""
+    n = len(by_b)
+    aniso = np.flatnonzero(by_u.any(axis=(1, 2)))
+    per_row = np.zeros(7 * n, dtype=np.int32)
+    per_row[:n] = 1
+    places = n + 6 * aniso[:, None] + np.arange(6)
+    per_row[places] = 6
+    pointers = np.concatenate([[0], np.cumsum(per_row, dtype=np.int32)])
+    columns = np.concatenate([np.arange(n), np.repeat(places, 6, axis=0).reshape(-1)]).astype(np.int32)
+    return sp.csr_matrix((np.concatenate([by_b, by_u[aniso].reshape(-1)]), columns, pointers), shape=(7 * n, 7 * n))
+
+
+def _gauss_newton(
+    terms: tuple[Iterable[Term], Iterable[Term]],
+    evaluation: DataEvaluation,
+    parameters: Parametrisation,
+    weight: float,
+    ridge: float,
+) -> _Step:
+    """Solve for one kind of parameters after the other; terms are of positions and of displacements."""
     maps = (parameters.xyz, parameters.adp, parameters.occ)
-    factors = (xyz.factor @ maps[0], adp.factor @ maps[1], sp.csr_matrix((0, maps[2].shape[1])))
-    blocks = [(m.T @ (weight * c) @ m).tocsr() for m, c in zip(maps, curvature, strict=True)]
-    gradient = np.concatenate([m.T @ g for m, g in zip(maps, full, strict=True)])
-    return gradient, NormalMatrix(
-        factor=sp.csr_matrix(sp.block_diag(factors)), blocks=sp.csr_matrix(sp.block_diag(blocks) * (1.0 + ridge))
-    )
-
-
-def _curvature(matrix: NormalMatrix, step: Array) -> Array:
-    return np.asarray(matrix.factor.T @ (matrix.factor @ step) + matrix.blocks @ step)
+    energy, predicted, full = 0.0, 0.0, []
+    for kind, own, columns in zip(Kind, (*terms, ()), maps, strict=True):
+        equations = normal_equations(kind, own, evaluation, columns, weight, ridge)
+        step, _ = solve_normal_equations(equations.matrix, -equations.gradient)
+        energy += equations.energy
+        predicted -= float(equations.gradient @ step) + 0.5 * float(step @ equations.matrix.product(step))
+        full.append(columns @ step)
+    return _Step(full=(full[0], full[1], full[2]), predicted_gain=predicted, prior_energy=energy)
 
 
 def _line_search(
-    atoms: Atoms,
-    step: Array,
-    start: float,
-    system: RefinementSystem,
-    data: DataTerm,
-    contacts: Contacts,
-    parameters: Parametrisation,
-    weight: float,
-    weights: GeometryWeights,
+    atoms: Atoms, step: FullStep, start: float, system: RefinementSystem, target: Callable[[Atoms], float]
 ) -> _Trial:
     """The whole step, a half, or a quarter: the first that makes the target smaller; none leaves the atoms where
     they are."""
-    ends = np.cumsum([parameters.xyz.shape[1], parameters.adp.shape[1]])
-    p_xyz, p_adp, p_occ = np.split(step, ends)
-    full = (parameters.xyz @ p_xyz, _without_common_b(parameters.adp @ p_adp, atoms, system), parameters.occ @ p_occ)
+    xyz, adp, occ = step[0], _without_common_b(step[1], atoms, system), step[2]
     for fraction in (1.0, 0.5, 0.25):
-        moved = moved_atoms(
-            atoms, (fraction * full[0], fraction * full[1], fraction * full[2]), system.model.riders, system.parent
-        )
-        target = weight * data.value(moved) + prior_energy(moved, system, contacts, weights)
-        if target < start:
-            return _Trial(atoms=moved, target=target, fraction=fraction)
+        full = (fraction * xyz, fraction * adp, fraction * occ)
+        moved = moved_atoms(atoms, full, system.model.riders, system.parent)
+        value = target(moved)
+        if value < start:
+            return _Trial(atoms=moved, target=value, fraction=fraction)
     return _Trial(atoms=atoms, target=start, fraction=0.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +25,13 @@ from burnish.models.parameters import (
     position_parameters,
 )
 from burnish.models.refinement_settings import RefinementSettings
-from burnish.models.restraints.displacement import SimilarPairs, similar_pairs, similarity_term, sphericity_term
+from burnish.models.restraints.displacement import (
+    SimilarPairs,
+    similar_pairs,
+    similarity_energy,
+    similarity_term,
+    sphericity_term,
+)
 from burnish.models.restraints.neighbours import (
     Copies,
     ReferenceDistances,
@@ -36,7 +43,7 @@ from burnish.models.restraints.neighbours import (
 from burnish.models.restraints.nonbonded import Contacts, find_mates, find_pairs
 from burnish.models.restraints.ramachandran import Backbone, find_backbone, ramachandran_energy, ramachandran_term
 from burnish.models.restraints.stereochemistry import Stereochemistry, geometry_energy, geometry_terms, stereochemistry
-from burnish.models.restraints.term import Array, Index, Mask, Term
+from burnish.models.restraints.term import Index, Mask, Term
 from burnish.models.restraints.weights import GeometryWeights
 from burnish.models.special_positions import SpecialPositions, find_special_positions
 from burnish.models.tls import LEAST_ATOMS, tls_columns
@@ -273,45 +280,53 @@ def displacement_pairs(atoms: Atoms, system: RefinementSystem) -> SimilarPairs:
     return similar_pairs(pairs, sigma, distance)
 
 
-def prior_terms(
+def position_terms(
     atoms: Atoms, system: RefinementSystem, contacts: Contacts, weights: GeometryWeights
-) -> tuple[list[Term], list[Term]]:
-    """Restraints of positions and of displacements."""
+) -> Iterator[Term]:
+    """Restraints of positions, one after the other."""
     xyz = atoms.xyz.numpy()
-    terms = geometry_terms(xyz, system.stereochemistry, contacts, weights)
-    terms += _neighbour_terms(xyz, system)
-    if system.backbone is not None:
-        terms.append(ramachandran_term(xyz, system.backbone, system.settings.ramachandran_weight))
-    if system.jelly_sigma is not None:
-        terms.append(jelly_term(xyz, system.stereochemistry.source.contacts, system.jelly_sigma))
-    return terms, _displacement_terms(atoms, system)
-
-
-def _neighbour_terms(xyz: Array, system: RefinementSystem) -> list[Term]:
-    """Restraints to other copies and to a reference, which have energy; a jelly body has none."""
-    terms = []
+    yield from geometry_terms(xyz, system.stereochemistry, contacts, weights)
     if system.copies:
-        terms.append(ncs_term(xyz, system.copies, system.stereochemistry.source.contacts))
+        yield ncs_term(xyz, system.copies, system.stereochemistry.source.contacts)
     if system.model.reference is not None:
-        terms.append(reference_term(xyz, system.model.reference))
-    return terms
-
-
-def _displacement_terms(atoms: Atoms, system: RefinementSystem) -> list[Term]:
-    if system.settings.adp == "fixed":
-        return []
-    b, u, aniso = atoms.b_iso.numpy(), atoms.u_aniso.numpy(), atoms.is_aniso.numpy()
-    pairs = displacement_pairs(atoms, system)
-    terms = [similarity_term(b, u, aniso, pairs, system.settings.adp_weight)]
-    if aniso.any() and not system.shape_held.any():
-        terms.append(sphericity_term(u, aniso, _SPHERICITY, system.settings.adp_weight))
-    return terms
-
-
-def prior_energy(atoms: Atoms, system: RefinementSystem, contacts: Contacts, weights: GeometryWeights) -> float:
-    """Energy of all restraints, for trial steps; the list of contacts is that of the start of the cycle."""
-    geometry = geometry_energy(atoms.xyz.numpy(), system.stereochemistry, contacts, weights)
-    others = _neighbour_terms(atoms.xyz.numpy(), system) + _displacement_terms(atoms, system)
+        yield reference_term(xyz, system.model.reference)
     if system.backbone is not None:
-        geometry += ramachandran_energy(atoms.xyz.numpy(), system.backbone, system.settings.ramachandran_weight)
-    return geometry + sum(term.energy for term in others)
+        yield ramachandran_term(xyz, system.backbone, system.settings.ramachandran_weight)
+    if system.jelly_sigma is not None:
+        yield jelly_term(xyz, system.stereochemistry.source.contacts, system.jelly_sigma)
+
+
+def displacement_terms(atoms: Atoms, system: RefinementSystem, similar: SimilarPairs) -> Iterator[Term]:
+    """Restraints of displacements; `similar` are the pairs of `displacement_pairs`."""
+    if system.settings.adp == "fixed":
+        return
+    b, u, aniso = atoms.b_iso.numpy(), atoms.u_aniso.numpy(), atoms.is_aniso.numpy()
+    weight = system.settings.adp_weight
+    yield similarity_term(b, u, aniso, similar, weight)
+    if _holds_shape(aniso, system):
+        yield sphericity_term(u, aniso, _SPHERICITY, weight)
+
+
+def _holds_shape(aniso: Mask, system: RefinementSystem) -> bool:
+    """Whether tensors are refined one by one, and so need to be kept from becoming needles."""
+    return bool(aniso.any()) and not bool(system.shape_held.any())
+
+
+def prior_energy(
+    atoms: Atoms, system: RefinementSystem, contacts: Contacts, similar: SimilarPairs, weights: GeometryWeights
+) -> float:
+    """Energy of all restraints, for trial steps; contacts and pairs are those of the start of the cycle."""
+    xyz, types = atoms.xyz.numpy(), system.stereochemistry.source.contacts
+    energy = geometry_energy(xyz, system.stereochemistry, contacts, weights)
+    if system.copies:
+        energy += ncs_term(xyz, system.copies, types).energy
+    if system.model.reference is not None:
+        energy += reference_term(xyz, system.model.reference).energy
+    if system.backbone is not None:
+        energy += ramachandran_energy(xyz, system.backbone, system.settings.ramachandran_weight)
+    if system.settings.adp == "fixed":
+        return energy
+    b, u, aniso = atoms.b_iso.numpy(), atoms.u_aniso.numpy(), atoms.is_aniso.numpy()
+    weight = system.settings.adp_weight
+    energy += similarity_energy(b, u, aniso, similar, weight)
+    return energy + (sphericity_term(u, aniso, _SPHERICITY, weight).energy if _holds_shape(aniso, system) else 0.0)

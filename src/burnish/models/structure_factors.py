@@ -23,11 +23,11 @@ from burnish.core.units import EIGHT_PI_SQUARED
 from burnish.data.atoms import Atoms
 from burnish.data.reflections import Crystal
 from burnish.models import splat_cpu, splat_reference
-from burnish.models.gaussian_atoms import AtomGradient, atom_gradient, gaussian_atoms
+from burnish.models.gaussian_atoms import AtomGradient, atom_gradient, gaussian_parts
 from burnish.scattering.form_factors import FormFactors
 from burnish.symmetry.space_groups import fractionalisation, operations, orthogonalisation
 
-LAYERS = 32  # planes of a grid that are transformed along c together
+LAYERS = 16  # planes of a grid that are transformed together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +71,9 @@ class MillerGrid:
     Attributes
     ----------
     shape : of the real grid.
-    depth : how many planes along c* the reflections reach, from l = 0; the others are never computed.
-    index : flat index of R_gᵀh or its Friedel mate in (nu, nv, depth). (g, n) int64
+    depth : how many planes along c* the reflections reach, from l = 0; the others are never kept.
+    width : the same along b*, k = 0 … kmax, −kmax … −1; nv where all are kept.
+    index : flat index of R_gᵀh or its Friedel mate in (nu, width, depth). (g, n) int64
     is_friedel : whether the mate was taken. (g, n) bool
     phase : exp(2πi h·t_g). (g, n) complex64
     centring : how many lattice points the cell holds; F of the whole cell is that many times the sum.
@@ -80,6 +81,7 @@ class MillerGrid:
 
     shape: tuple[int, int, int]
     depth: int
+    width: int
     index: Tensor
     is_friedel: Tensor
     phase: Tensor
@@ -104,13 +106,15 @@ def miller_grid(
         rotations, translations = rotations[:1], translations[:1]
     mates = np.einsum("nj,gjk->gnk", indices, rotations)
     friedel = mates[..., 2] < 0
-    mates = np.where(friedel[..., None], -mates, mates) % np.array(shape)
+    np.negative(mates, out=mates, where=friedel[..., None])
     depth = int(mates[..., 2].max(initial=0)) + 1
-    flat = (mates[..., 0] * shape[1] + mates[..., 1]) * depth + mates[..., 2]
+    width = min(shape[1], 2 * int(np.abs(mates[..., 1]).max(initial=0)) + 1)
+    flat = (mates[..., 0] % shape[0] * width + mates[..., 1] % width) * depth + mates[..., 2]
     phase = np.exp(2j * np.pi * np.einsum("nj,gj->gn", indices.astype(float), translations))
     return MillerGrid(
         shape=shape,
         depth=depth,
+        width=width,
         index=torch.as_tensor(flat, device=device),
         is_friedel=torch.as_tensor(friedel, device=device),
         phase=torch.as_tensor(phase, dtype=torch.complex64, device=device),
@@ -126,12 +130,17 @@ def transform_at(grid: Tensor, lookup: MillerGrid) -> Tensor:
     grid : real, or a mask of bytes. (nu, nv, nw)
     """
     real = grid.dtype if grid.dtype.is_floating_point else torch.float32
-    nu, nv, _ = lookup.shape
-    half = torch.empty((nu, nv, lookup.depth), dtype=real.to_complex(), device=grid.device)
-    for part in torch.arange(nu).split(LAYERS):  # in parts: the whole transform along c would be twice as large
-        rows = slice(int(part[0]), int(part[-1]) + 1)
-        half[rows] = torch.fft.rfft(grid[rows].to(real), dim=2)[:, :, : lookup.depth]
-    half = torch.fft.fftn(half, dim=(0, 1)).reshape(-1)  # exp(−2πi …): the conjugate of what is wanted
+    nu = lookup.shape[0]
+    half = torch.empty((nu, lookup.width, lookup.depth), dtype=real.to_complex(), device=grid.device)
+    kept = _kept(lookup)
+    for rows in _parts(nu):  # in parts, and only what the reflections need: a whole transform is several times as large
+        layer = torch.fft.rfft(grid[rows].to(real), dim=2)[:, :, : lookup.depth]
+        layer = torch.fft.fft(layer, dim=1)
+        for place, source in kept:
+            half[rows, place] = layer[:, source]
+    for columns in _parts(lookup.width):
+        half[:, columns] = torch.fft.fft(half[:, columns], dim=0)
+    half = half.reshape(-1)  # exp(−2πi …): the conjugate of what is wanted
     total = torch.zeros(lookup.index.shape[1], dtype=half.dtype, device=half.device)
     for index, friedel, phase in zip(lookup.index, lookup.is_friedel, lookup.phase, strict=True):
         value = half[index]
@@ -142,11 +151,11 @@ def transform_at(grid: Tensor, lookup: MillerGrid) -> Tensor:
 def adjoint_map(coefficient: Tensor, lookup: MillerGrid) -> Tensor:
     """Gradient of Σ Re(conj(coefficient) · transform_at(grid)) with respect to the grid. (nu, nv, nw) real"""
     nu, nv, nw = lookup.shape
-    half = torch.zeros(nu * nv * lookup.depth, dtype=coefficient.dtype, device=coefficient.device)
+    half = torch.zeros(nu * lookup.width * lookup.depth, dtype=coefficient.dtype, device=coefficient.device)
     for index, friedel, phase in zip(lookup.index, lookup.is_friedel, lookup.phase, strict=True):
         value = coefficient * phase.conj()
         _scatter_add(half, index, torch.where(friedel, value.conj(), value))
-    half = half.reshape(nu, nv, lookup.depth)
+    half = half.reshape(nu, lookup.width, lookup.depth)
     # The grid is Σ Re(c exp(−2πi k·x)); in a half transform interior planes count twice by themselves, planes
     # l = 0 and nw/2 must be made Hermitian.
     half *= 0.5 * lookup.centring
@@ -154,12 +163,31 @@ def adjoint_map(coefficient: Tensor, lookup: MillerGrid) -> Tensor:
         layer = half[:, :, plane]
         mirrored = torch.roll(torch.flip(layer, (0, 1)), (1, 1), (0, 1))
         half[:, :, plane] = layer + mirrored.conj()
-    half = torch.fft.ifftn(half.conj_physical_(), dim=(0, 1), norm="forward")
+    half = half.conj_physical_()
+    for columns in _parts(lookup.width):
+        half[:, columns] = torch.fft.ifft(half[:, columns], dim=0, norm="forward")
     grid = torch.empty(lookup.shape, dtype=half.real.dtype, device=half.device)
-    for part in torch.arange(nu).split(LAYERS):
-        rows = slice(int(part[0]), int(part[-1]) + 1)
-        grid[rows] = torch.fft.irfft(half[rows], n=nw, dim=2, norm="forward")
+    kept = _kept(lookup)
+    for rows in _parts(nu):
+        layer = torch.zeros((rows.stop - rows.start, nv, lookup.depth), dtype=half.dtype, device=half.device)
+        for place, source in kept:
+            layer[:, source] = half[rows, place]
+        layer = torch.fft.ifft(layer, dim=1, norm="forward")
+        grid[rows] = torch.fft.irfft(layer, n=nw, dim=2, norm="forward")
     return grid
+
+
+def _parts(n: int) -> list[slice]:
+    """Slices of `LAYERS` that cover 0 … n − 1."""
+    return [slice(start, min(start + LAYERS, n)) for start in range(0, n, LAYERS)]
+
+
+def _kept(lookup: MillerGrid) -> tuple[tuple[slice, slice], ...]:
+    """Where frequencies along b* stand in `index`, and where in a whole transform."""
+    nv, most = lookup.shape[1], (lookup.width - 1) // 2
+    if lookup.width == nv:
+        return ((slice(0, nv), slice(0, nv)),)
+    return ((slice(0, most + 1), slice(0, most + 1)), (slice(most + 1, lookup.width), slice(nv - most, nv)))
 
 
 def _scatter_add(target: Tensor, index: Tensor, value: Tensor) -> None:
@@ -242,11 +270,11 @@ def structure_factors(atoms: Atoms, factors: FormFactors, occ: np.ndarray, plan:
     """
     blur = choose_blur(atoms, plan.spacing)
     grid = torch.zeros(plan.lookup.shape, dtype=torch.float32, device=plan.s2.device)
-    spots = gaussian_atoms(atoms, factors, occ, blur, plan.accuracy.cutoff)
-    if grid.device.type == "cpu":
-        splat_cpu.spread(grid.numpy(), spots, plan.frac, plan.orth)
-    else:
-        splat_reference.spread(grid, spots, plan.frac, plan.orth)
+    for _, spots in gaussian_parts(atoms, factors, occ, blur, plan.accuracy.cutoff):
+        if grid.device.type == "cpu":
+            splat_cpu.spread(grid.numpy(), spots, plan.frac, plan.orth)
+        else:
+            splat_reference.spread(grid, spots, plan.frac, plan.orth)
     total = transform_at(grid, plan.lookup)
     return total * (plan.density_scale * torch.exp(0.25 * blur * plan.s2))
 
@@ -266,10 +294,14 @@ def structure_factor_gradient(
     caller.
     """
     blur = choose_blur(atoms, plan.spacing)
-    spots = gaussian_atoms(atoms, factors, occ, blur, plan.accuracy.cutoff)
     grid = adjoint_map(coefficient * (plan.density_scale * torch.exp(0.25 * blur * plan.s2)), plan.lookup)
-    if grid.device.type == "cpu":
-        derivatives = splat_cpu.gather(grid.numpy(), spots, plan.frac, plan.orth)
-    else:
-        derivatives = splat_reference.gather(grid, spots, plan.frac, plan.orth)
+    n = len(atoms)
+    derivatives = np.zeros((n, 3)), np.zeros((n, 6)), np.zeros(n)
+    for part, spots in gaussian_parts(atoms, factors, occ, blur, plan.accuracy.cutoff):
+        if grid.device.type == "cpu":
+            found = splat_cpu.gather(grid.numpy(), spots, plan.frac, plan.orth)
+        else:
+            found = splat_reference.gather(grid, spots, plan.frac, plan.orth)
+        for whole, values in zip(derivatives, found, strict=True):
+            whole[part] = values
     return atom_gradient(atoms, *derivatives)

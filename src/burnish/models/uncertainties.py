@@ -9,16 +9,24 @@ the group's own part of each inverse is used.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from burnish.models.data_term import DataTerm
-from burnish.models.refinement import RefinementState, normal_equations
-from burnish.models.refinement_system import RefinementSystem, parametrise, prior_terms
+from burnish.models.data_term import DataEvaluation, DataTerm
+from burnish.models.refinement import Kind, RefinementState, normal_equations
+from burnish.models.refinement_system import (
+    RefinementSystem,
+    displacement_pairs,
+    displacement_terms,
+    parametrise,
+    position_terms,
+)
 from burnish.models.restraints.nonbonded import find_contacts
+from burnish.models.restraints.term import Term
 from burnish.numerics.conjugate_gradients import NormalMatrix
 
 Array = NDArray[np.float64]
@@ -50,15 +58,19 @@ def standard_uncertainties(state: RefinementState, system: RefinementSystem, dat
     contacts = find_contacts(
         atoms.xyz.numpy(), s.source.contacts, system.model.crystal, atoms.occ.numpy(), s.bonded_images
     )
-    terms = prior_terms(atoms, system, contacts, system.settings.geometry)
-    parameters = parametrise(atoms, system)
-    _, matrix = normal_equations(data.evaluate(atoms), terms, parameters, 1.0, 0.0)
-    covariance = inverse_near_diagonal(matrix)
-    n_xyz, n_adp = parameters.xyz.shape[1], parameters.adp.shape[1]
-    xyz = _spread(parameters.xyz, covariance[:n_xyz, :n_xyz])
-    adp = _spread(parameters.adp, covariance[n_xyz : n_xyz + n_adp, n_xyz : n_xyz + n_adp])
+    parameters, evaluation = parametrise(atoms, system), data.evaluate(atoms)
+    of_xyz = position_terms(atoms, system, contacts, system.settings.geometry)
+    of_adp = displacement_terms(atoms, system, displacement_pairs(atoms, system))
+    xyz = _deviations(Kind.XYZ, of_xyz, evaluation, parameters.xyz)
+    adp = _deviations(Kind.ADP, of_adp, evaluation, parameters.adp)
     b_iso = np.where(atoms.is_aniso.numpy(), np.nan, adp[:n])
     return StandardUncertainties(xyz=xyz.reshape(n, 3), b_iso=b_iso)
+
+
+def _deviations(kind: Kind, terms: Iterable[Term], evaluation: DataEvaluation, columns: sp.csr_matrix) -> Array:
+    """Standard deviation of every entry of the full vector of one kind."""
+    equations = normal_equations(kind, terms, evaluation, columns, 1.0, 0.0)
+    return _spread(columns, inverse_near_diagonal(equations.matrix))
 
 
 def _spread(parameters: sp.csr_matrix, covariance: sp.csr_matrix) -> Array:
@@ -78,7 +90,7 @@ def inverse_near_diagonal(matrix: NormalMatrix, group: int = GROUP, hops: int = 
     hops : each piece is inverted with all parameters that are connected to it over so many elements of the matrix, or
         fewer where these are more than `LARGEST`.
     """
-    whole = sp.csr_matrix(matrix.factor.T @ matrix.factor + matrix.blocks)
+    whole = matrix.whole()
     diagonal = whole.diagonal()
     alive = diagonal > 1e-14 * diagonal.max(initial=0.0)
     scale = np.where(alive, 1.0 / np.sqrt(np.where(alive, diagonal, 1.0)), 0.0)

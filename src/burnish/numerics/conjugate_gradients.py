@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -14,24 +15,53 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalMatrix:
-    """H = JᵀJ + D + ridge · diag(JᵀJ + D), J sparse and D sparse symmetric (blocks of one atom each).
+    """H = Σ JᵀJ + D + ridge · diag(Σ JᵀJ + D), J sparse and D sparse symmetric (blocks of one atom each).
+
+    The products JᵀJ are never made: they have several times as many elements as the factors.
 
     Attributes
     ----------
-    factor : J. (rows, n)
+    factors : J of each kind of residual, float32 or float64; sums over them are float64. (rows, n) each
     blocks : D. (n, n)
     ridge : Marquardt's relative damping; 0 for plain Gauss–Newton.
     """
 
-    factor: sp.csr_matrix
+    factors: tuple[sp.csr_matrix, ...]
     blocks: sp.csr_matrix
     ridge: float = 0.0
 
     def diagonal(self) -> Array:
-        """Diagonal of JᵀJ + D, without the ridge."""
-        squared = self.factor.copy()
-        squared.data = squared.data**2
-        return np.asarray(squared.sum(axis=0)).reshape(-1) + self.blocks.diagonal()
+        """Diagonal of ΣJᵀJ + D, without the ridge."""
+        result = np.asarray(self.blocks.diagonal(), dtype=np.float64).copy()
+        for factor in self.factors:
+            result += np.bincount(factor.indices, weights=factor.data.astype(np.float64) ** 2, minlength=len(result))
+        return result
+
+    def product(self, vector: Array) -> Array:
+        """(ΣJᵀJ + D) · vector, without the ridge."""
+        result = np.asarray(self.blocks @ vector, dtype=np.float64)
+        for factor in self.factors:
+            _add_product(factor.indptr, factor.indices, factor.data, vector, result)
+        return result
+
+    def whole(self) -> sp.csr_matrix:
+        """ΣJᵀJ + D multiplied out."""
+        result = self.blocks
+        for factor in self.factors:
+            precise = factor.astype(np.float64)
+            result = result + precise.T @ precise
+        return sp.csr_matrix(result)
+
+
+@numba.njit(cache=True)
+def _add_product(pointers, columns, values, vector, result):
+    """result += JᵀJ · vector, in one pass over J."""
+    for row in range(len(pointers) - 1):
+        along = 0.0
+        for k in range(pointers[row], pointers[row + 1]):
+            along += values[k] * vector[columns[k]]
+        for k in range(pointers[row], pointers[row + 1]):
+            result[columns[k]] += values[k] * along
 
 
 def solve_normal_equations(
@@ -52,12 +82,9 @@ def solve_normal_equations(
     largest = float(diagonal.max(initial=0.0))
     alive = diagonal > 1e-14 * largest
     scale = np.where(alive, 1.0 / np.sqrt(np.where(alive, diagonal, 1.0)), 0.0)
-    factor = matrix.factor @ sp.diags_array(scale).tocsr()
-    transposed = factor.T.tocsr()
-    blocks = (sp.diags_array(scale) @ matrix.blocks @ sp.diags_array(scale)).tocsr()
 
     def product(vector: Array) -> Array:
-        return transposed @ (factor @ vector) + blocks @ vector + matrix.ridge * vector
+        return scale * matrix.product(scale * vector) + matrix.ridge * vector
 
     x, iterations = conjugate_gradients(product, scale * right, tolerance=tolerance, max_iterations=max_iterations)
     return scale * x, iterations

@@ -9,7 +9,7 @@ import numpy as np
 
 from burnish.core.errors import DataError, InputError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells
-from burnish.core.memory import return_freed_memory
+from burnish.core.memory import return_freed_memory, return_small_blocks
 from burnish.io.atomic import write_aside
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
@@ -25,7 +25,6 @@ from burnish.models.refinement import (
 )
 from burnish.models.refinement_system import RefinementSystem, make_system
 from burnish.options.refine import RefineOptions
-from burnish.workflows import refine_em
 from burnish.workflows.refine_inputs import (
     chosen_device,
     data_term,
@@ -43,6 +42,8 @@ SHOWN = ("r_work", "r_free", "bond_rmsz", "angle_rmsz", "weight")
 def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     """Read, refine cycle by cycle, write; Ctrl-C writes what the last complete cycle reached."""
     if options.data is None:
+        from burnish.workflows import refine_em  # what maps need is not wanted in memory for crystals
+
         return refine_em.run(options, job)
     return_freed_memory()
     listener = _Recorder(job.notify)
@@ -65,6 +66,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     done = Finished(
         inputs=inputs, system=system, term=term, state=state, interrupted=interrupted, warnings=listener.warnings
     )
+    return_small_blocks()
     summary = write_outputs(options, job, done)
     if interrupted:
         raise KeyboardInterrupt

@@ -31,8 +31,6 @@ from burnish.models.refinement import CycleRecord, RefinementState
 from burnish.models.refinement_system import RefinementSystem
 from burnish.models.uncertainties import standard_uncertainties
 from burnish.options.refine import RefineOptions
-from burnish.reports.page import render
-from burnish.reports.refinement import RefinementReport, refinement_page
 from burnish.validate.geometry import GeometryReport, report_geometry
 from burnish.workflows.refine_inputs import RefineInputs
 
@@ -74,8 +72,7 @@ def write_outputs(options: RefineOptions, job: Job, done: Finished) -> dict[str,
     _write_pdb(job, structure, numbers, job.notify)
     record = statistics_record(options, done, statistics, geometry)
     write_text(job.path("refined.json"), json.dumps(record, indent=1, allow_nan=False) + "\n")
-    page = refinement_page(_report(options, done, statistics, geometry, structure))
-    write_text(job.path("report.html"), render(page))
+    write_text(job.path("report.html"), _report(options, done, statistics, geometry, structure))
     return {**record["final"], "report": str(job.path("report.html"))}
 
 
@@ -259,9 +256,13 @@ def _report(
     statistics: DataStatistics,
     geometry: GeometryReport,
     structure: gemmi.Structure,
-) -> RefinementReport:
+) -> str:
+    """The report as HTML."""
+    from burnish.reports.page import render  # figures bring matplotlib (40 MB), wanted only when all else is done
+    from burnish.reports.refinement import RefinementReport, refinement_page
+
     b = [(cra.atom.b_iso, cra.residue.entity_type == gemmi.EntityType.Water) for cra in structure[0].all()]
-    return RefinementReport(
+    report = RefinementReport(
         model=options.model.name,
         data=done.inputs.data.source.name,
         labels=",".join(done.inputs.data.choice.signal.labels),
@@ -278,3 +279,4 @@ def _report(
         interrupted=done.interrupted,
         dictionaries=dict(done.inputs.library.sources),
     )
+    return render(refinement_page(report))

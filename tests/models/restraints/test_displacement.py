@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from burnish.core.units import EIGHT_PI_SQUARED
-from burnish.models.restraints.displacement import SimilarPairs, similar_pairs, similarity_term, sphericity_term
+from burnish.models.restraints import displacement
+from burnish.models.restraints.displacement import (
+    SimilarPairs,
+    similar_pairs,
+    similarity_energy,
+    similarity_term,
+    sphericity_term,
+)
 
 N = 5
 
@@ -98,3 +105,14 @@ def test_no_pairs_no_energy():
     term = similarity_term(np.ones(3), np.zeros((3, 6)), np.zeros(3, dtype=bool), pairs)
     assert term.energy == 0.0
     assert term.gradient.shape == (21,)
+
+
+def test_parts_of_the_pairs_make_the_whole_and_the_energy_alone_is_the_same(model, monkeypatch):
+    b, u, is_aniso, pairs = model
+    whole = similarity_term(b, u, is_aniso, pairs, 1.7)
+    assert similarity_energy(b, u, is_aniso, pairs, 1.7) == pytest.approx(whole.energy, rel=1e-12)
+    monkeypatch.setattr(displacement, "_CHUNK", 2)
+    parts = similarity_term(b, u, is_aniso, pairs, 1.7)
+    assert parts.energy == pytest.approx(whole.energy, rel=1e-12)
+    assert np.allclose(parts.gradient, whole.gradient, rtol=1e-12)
+    assert np.allclose((parts.factor.T @ parts.factor).toarray(), (whole.factor.T @ whole.factor).toarray())

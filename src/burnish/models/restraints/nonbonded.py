@@ -113,8 +113,10 @@ def find_pairs(xyz: Array, mates: SymmetryMates, cutoff: float) -> tuple[Index, 
         images.append(copy[inside])
         source.append(inside)
         operation.append(np.full(len(inside), k))
-    delta = xyz[own[:, 0]] - xyz[own[:, 1]]
-    distance = np.sqrt((delta**2).sum(axis=1))
+    distance = np.zeros(len(own))
+    for axis in range(3):  # axis by axis: there are twenty times as many pairs as atoms
+        distance += (xyz[own[:, 0], axis] - xyz[own[:, 1], axis]) ** 2
+    distance = np.sqrt(distance)
     zero = np.zeros(len(own), dtype=np.int64)
     if not images or sum(map(len, source)) == 0:
         return own, zero, distance

@@ -3,6 +3,7 @@ report."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,27 +100,29 @@ def _bonds(xyz: Array, s: Stereochemistry) -> Residuals:
 
 def covalent_residuals(xyz: Array, s: Stereochemistry) -> dict[str, Residuals]:
     """Residuals of bonds, angles, torsions and chiral volumes by name."""
-    return {
-        "bond": _bonds(xyz, s),
-        "angle": angle_residuals(xyz, s.angle_atoms, s.angle_target, s.angle_sigma),
-        "torsion": torsion_residuals(xyz, s.torsion_atoms, s.torsion_target, s.torsion_sigma, s.torsion_period),
-        "chiral": chiral_residuals(xyz, s.chiral_atoms, s.chiral_target, s.chiral_sigma, s.chiral_either),
-    }
+    return dict(_each_covalent(xyz, s))
 
 
-def geometry_terms(xyz: Array, s: Stereochemistry, contacts: Contacts, weights: GeometryWeights) -> list[Term]:
-    """Energy, gradient and curvature of every kind of stereochemical restraint."""
+def _each_covalent(xyz: Array, s: Stereochemistry) -> Iterator[tuple[str, Residuals]]:
+    yield "bond", _bonds(xyz, s)
+    yield "angle", angle_residuals(xyz, s.angle_atoms, s.angle_target, s.angle_sigma)
+    yield "torsion", torsion_residuals(xyz, s.torsion_atoms, s.torsion_target, s.torsion_sigma, s.torsion_period)
+    yield "chiral", chiral_residuals(xyz, s.chiral_atoms, s.chiral_target, s.chiral_sigma, s.chiral_either)
+
+
+def geometry_terms(xyz: Array, s: Stereochemistry, contacts: Contacts, weights: GeometryWeights) -> Iterator[Term]:
+    """Energy, gradient and curvature of every kind of stereochemical restraint, one after the other."""
     n = len(xyz)
-    terms = [harmonic_term(k, r, n, getattr(weights, k)) for k, r in covalent_residuals(xyz, s).items()]
-    terms.append(plane_term(xyz, s.planes, weights.plane))
-    terms.append(harmonic_term("contact", contact_residuals(xyz, contacts), n, weights.contact))
-    return terms
+    for kind, residuals in _each_covalent(xyz, s):
+        yield harmonic_term(kind, residuals, n, getattr(weights, kind))
+    yield plane_term(xyz, s.planes, weights.plane)
+    yield harmonic_term("contact", contact_residuals(xyz, contacts), n, weights.contact)
 
 
 def geometry_energy(xyz: Array, s: Stereochemistry, contacts: Contacts, weights: GeometryWeights) -> float:
     """Energy alone, for trial steps."""
     energy = 0.0
-    for name, residuals in covalent_residuals(xyz, s).items():
+    for name, residuals in _each_covalent(xyz, s):
         energy += 0.5 * getattr(weights, name) * float(residuals.z @ residuals.z)
     for batch in s.planes:
         energy += 0.5 * weights.plane * float(((plane_distances(xyz, batch)[0] / batch.sigma) ** 2).sum())
@@ -138,7 +141,7 @@ def geometry_statistics(xyz: Array, s: Stereochemistry, contacts: Contacts) -> d
     Everything that the topology lists counts, restrained well or not: a stretched link shows here.
     """
     result: dict[str, float] = {}
-    for name, residuals in covalent_residuals(xyz, s).items():
+    for name, residuals in _each_covalent(xyz, s):
         chosen = s.heavy[residuals.atoms].all(axis=1) if len(residuals.atoms) else np.zeros(0, dtype=bool)
         unit = np.degrees(1.0) if name in ("angle", "torsion") else 1.0
         result[f"{name}_rmsd"] = float(unit) * _rms(residuals.deviation[chosen])

@@ -7,7 +7,6 @@ NumPy float64 on the CPU: a cycle spends far less time on it than on structure f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,16 +94,3 @@ def robust_term(name: str, residuals: Residuals, n_atoms: int, alpha: float, wei
     jacobian = sparse_rows(residuals.atoms, residuals.jacobian, n_atoms)
     factor = sp.diags_array(np.sqrt(irls)).tocsr() @ jacobian
     return Term(name=name, energy=float(energy.sum()), gradient=jacobian.T @ (irls * residuals.z), factor=factor)
-
-
-def total(terms: Sequence[Term], n_parameters: int) -> Term:
-    """Sum of terms over the same parameters."""
-    if not terms:
-        empty = sp.csr_matrix((0, n_parameters))
-        return Term(name="total", energy=0.0, gradient=np.zeros(n_parameters), factor=empty)
-    return Term(
-        name="total",
-        energy=float(sum(t.energy for t in terms)),
-        gradient=np.sum([t.gradient for t in terms], axis=0),
-        factor=sp.vstack([t.factor for t in terms], format="csr"),
-    )
