@@ -92,7 +92,13 @@ def all_atom_model(structure: gemmi.Structure, library: gemmi.MonLib) -> AllAtom
     complete_links(model, library, Linking())
     try:
         topology = gemmi.prepare_topology(
-            model, library, 0, gemmi.HydrogenChange.ReAddButWater, reorder=False, ignore_unknown_links=True
+            model,
+            library,
+            0,
+            gemmi.HydrogenChange.ReAddButWater,
+            reorder=False,
+            warnings=lambda text: None,  # hydrogens that cannot be placed are left out below
+            ignore_unknown_links=True,
         )
     except (RuntimeError, ValueError) as error:
         raise DataError(f"{structure.name}: hydrogens could not be added: {error}") from error

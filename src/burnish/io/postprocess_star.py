@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -136,12 +137,16 @@ def guinier_table(result: PostprocessResult) -> StarTable:
 
 def write_fsc_xml(path: Path, result: PostprocessResult) -> None:
     """Write the corrected FSC in the XML that the EMDB takes with a deposition."""
-    root = ElementTree.Element(
-        "fsc", title="Burnish masked-corrected FSC", xaxis="Resolution (A-1)", yaxis="Correlation Coefficient"
-    )
-    for shell, value in enumerate(result.final.tolist()):
+    curve = result.final.tolist()
+    write_fsc_curve(path, [k / result.box_length for k in range(len(curve))], curve, "Burnish masked-corrected FSC")
+
+
+def write_fsc_curve(path: Path, spacing: Sequence[float], fsc: Sequence[float], title: str) -> None:
+    """Write an FSC curve by s, Å⁻¹, in the EMDB's XML."""
+    root = ElementTree.Element("fsc", title=title, xaxis="Resolution (A-1)", yaxis="Correlation Coefficient")
+    for s, value in zip(spacing, fsc, strict=True):
         point = ElementTree.SubElement(root, "coordinate")
-        ElementTree.SubElement(point, "x").text = f"{shell / result.box_length:.6f}"
+        ElementTree.SubElement(point, "x").text = f"{s:.6f}"
         ElementTree.SubElement(point, "y").text = f"{value:.6f}"
     ElementTree.indent(root)
     write_text(path, '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n")

@@ -23,7 +23,9 @@ class DepositOptions(JobOptions, frozen=True):
     entry: str = Field("", pattern=r"^[A-Za-z0-9_]*$", description="Name of the entry; that of the model by default.")
     ligand: tuple[Path, ...] = Field((), description="Restraint dictionary (CIF); those of the refinement by default.")
     monomers: Path | None = Field(None, description="CCP4 monomer library; as in the refinement by default.")
-    dictionary: Path | None = Field(None, description="PDBx/mmCIF dictionary; that of cctbx-base where installed.")
+    dictionary: Path | None = Field(
+        None, description="PDBx/mmCIF dictionary; else PDBX_DICTIONARY, or that of cctbx-base."
+    )
     validate_files: bool = Field(True, description="Read the written files back, and judge them.")
 
     # cryo-EM

@@ -1,14 +1,226 @@
-"""EM part, next."""
+"""`burnish deposit` of a model refined against maps: model, primary map, half maps, mask, FSC curves."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from burnish.core.errors import InputError
+from burnish.data.density import DensityMap
+from burnish.fourier.shells import sum_shells
+from burnish.io.atomic import write_text
+from burnish.io.deposition.categories import fill, write_block
+from burnish.io.deposition.em import MapFile, em_categories, read_particle_facts
+from burnish.io.deposition.model import model_categories
+from burnish.io.deposition.requirements import (
+    ELECTRON_MICROSCOPY,
+    find_missing,
+    lay_over,
+    read_metadata,
+    template,
+)
+from burnish.io.mrc import read_map, write_map
+from burnish.io.postprocess_star import PostprocessFile, read_postprocess, write_fsc_curve
 from burnish.jobs.folder import Job
+from burnish.maps.fsc_correction import masked_fsc
 from burnish.options.deposit import DepositOptions
-from burnish.workflows.deposition import Source
+from burnish.options.validate import ValidateOptions
+from burnish.validate.geometry import geometry_record, validate_geometry
+from burnish.workflows import validate
+from burnish.workflows.deposition import (
+    Source,
+    check_files,
+    finish,
+    input_files,
+    prepare,
+    read_dictionary,
+)
+
+MODEL = "model.cif"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmInputs:
+    """Maps and curves of the deposition.
+
+    Attributes
+    ----------
+    maps : to write, the primary map first.
+    spacing, fsc : curve of the half maps by s, Å⁻¹; None without half maps.
+    curve : what kind of curve it is.
+    files : that were read.
+    resolution : of the post-processing, None without.
+    """
+
+    maps: tuple[MapFile, ...]
+    spacing: torch.Tensor | None
+    fsc: torch.Tensor | None
+    curve: str
+    files: tuple[Path, ...]
+    resolution: float | None
 
 
 def run(options: DepositOptions, job: Job, source: Source) -> dict[str, Any]:
-    """To come."""
-    raise NotImplementedError
+    """Read refinement and maps, write the folder."""
+    sequenced, library = prepare(options, source, job)
+    given = read_metadata(options.metadata) if options.metadata is not None else {}
+    dictionary = read_dictionary(options)
+    inputs = read_em_inputs(options, source)
+    particles = read_particle_facts(options.particles) if options.particles is not None else None
+    structure = sequenced.structure
+    categories = model_categories(structure, library.monlib, source.block, sequenced.entity_ids)
+    for name in ("cell", "symmetry", "exptl_crystal", "diffrn", "reflns"):
+        categories.pop(name, None)  # a single particle has no crystal
+    geometry = geometry_record(validate_geometry(structure, library.monlib))
+    em_categories(categories, structure, source.record, geometry, inputs.maps, particles, options.symmetry)
+    if inputs.resolution is not None:
+        fill(categories, "em_3d_reconstruction", {"resolution": f"{inputs.resolution:.2f}"}, over=True)
+    lay_over(categories, given)
+    missing = find_missing(categories, ELECTRON_MICROSCOPY)
+    job.begin([*input_files(options, source), *inputs.files, *([options.particles] if options.particles else [])])
+    write_block(job.path(MODEL), structure.name, categories)
+    for item in inputs.maps:
+        write_map(job.path(item.file), item.density)
+    files = [MODEL, *(m.file for m in inputs.maps), *_write_curves(job, source, inputs)]
+    write_text(job.path("to_fill_in.yaml"), template(missing))
+    judged = _judge(options, source, job) if options.validate_files else {}
+    findings = _same_grid(inputs.maps)
+    checks = check_files(dictionary, job, [MODEL])
+    return finish(job, structure.name, categories, missing, checks, findings, judged, sequenced, files)
+
+
+def read_em_inputs(options: DepositOptions, source: Source) -> EmInputs:
+    """Half maps of the refinement, the primary map and mask of the post-processing, and their FSC."""
+    pixel = source.options.get("pixel_size")
+    star = _read_star(options)
+    half_names = _half_names(source, star)
+    halves = [read_map(p, voxel_size=pixel) for p in half_names]
+    primary_name = _primary_name(options, source)
+    if primary_name is not None:
+        primary = read_map(primary_name, voxel_size=pixel)
+    elif halves:
+        primary = replace(halves[0], values=0.5 * (halves[0].values + halves[1].values))
+    else:
+        raise InputError("no primary map: give --primary-map, or --postprocess with the folder of the post-processing")
+    mask_name = options.mask or (_existing(star.mask, options) if star is not None and star.mask else None)
+    mask = read_map(mask_name, voxel_size=pixel) if mask_name is not None else None
+    maps = [MapFile(file="primary_map.mrc", kind="primary map", density=primary, contour=options.contour)]
+    maps += [MapFile(file=f"half_map_{i}.mrc", kind="half map", density=h) for i, h in enumerate(halves, start=1)]
+    if mask is not None:
+        maps.append(MapFile(file="mask.mrc", kind="mask", density=mask))
+    spacing, fsc, curve = _fsc(star, halves, mask)
+    named = [*half_names, *(p for p in (primary_name, mask_name) if p is not None)]
+    return EmInputs(
+        maps=tuple(maps),
+        spacing=spacing,
+        fsc=fsc,
+        curve=curve,
+        files=tuple(named),
+        resolution=star.resolution if star is not None else None,
+    )
+
+
+def _read_star(options: DepositOptions) -> PostprocessFile | None:
+    if options.postprocess is None:
+        return None
+    path = options.postprocess / "postprocess.star"
+    if not path.is_file():
+        raise InputError(f"{options.postprocess}: no postprocess.star in it; expected the folder of a post-processing")
+    return read_postprocess(path)
+
+
+def _half_names(source: Source, star: PostprocessFile | None) -> list[Path]:
+    """Half maps of the refinement, else those that the post-processing names."""
+    names = [source.options.get("half1"), source.options.get("half2")]
+    if not all(names) and star is not None:
+        names = [star.half1, star.half2]
+    found = [Path(str(n)) for n in names if n]
+    for path in found:
+        if not path.is_file():
+            raise InputError(f"{path}: no such half map, though the refinement used it; run from the same folder")
+    return found if len(found) == 2 else []
+
+
+def _primary_name(options: DepositOptions, source: Source) -> Path | None:
+    if options.primary_map is not None:
+        return options.primary_map
+    if options.postprocess is not None:
+        return options.postprocess / "postprocess.mrc"
+    single = source.options.get("map")
+    return Path(single) if single else None
+
+
+def _existing(name: str, options: DepositOptions) -> Path | None:
+    """A file that a STAR names, relative to here or to the folder of the STAR."""
+    for path in (Path(name), (options.postprocess or Path()) / name, (options.postprocess or Path()) / Path(name).name):
+        if path.is_file():
+            return path
+    return None
+
+
+def _fsc(
+    star: PostprocessFile | None, halves: list[DensityMap], mask: DensityMap | None
+) -> tuple[torch.Tensor | None, torch.Tensor | None, str]:
+    """Curve of the half maps: of the post-processing, else corrected for the mask, else as the maps are."""
+    if star is not None:
+        return star.spacing, star.fsc, "masked-corrected"
+    if not halves:
+        return None, None, ""
+    one, two = halves[0].values, halves[1].values
+    f1, f2 = torch.fft.rfftn(one), torch.fft.rfftn(two)
+    length = max(one.shape) * halves[0].voxel_size[0]
+    if mask is not None and mask.values.shape == one.shape:
+        generator = torch.Generator().manual_seed(1)
+        curve, kind = masked_fsc(one, two, f1, f2, mask.values, generator).corrected, "masked-corrected"
+    else:
+        curve, kind = sum_shells(f1, f2, one.shape).correlation, "unmasked"
+    return torch.arange(len(curve), dtype=torch.float64) / length, curve, kind
+
+
+def _write_curves(job: Job, source: Source, inputs: EmInputs) -> list[str]:
+    """FSC of the half maps, and of model and map, in the EMDB's XML."""
+    files = []
+    if inputs.spacing is not None and inputs.fsc is not None:
+        write_fsc_curve(
+            job.path("fsc.xml"), inputs.spacing.tolist(), inputs.fsc.tolist(), f"Burnish {inputs.curve} FSC"
+        )
+        files.append("fsc.xml")
+    shells = source.record["shells"]
+    s = [0.5 * (1.0 / x["d_max"] + 1.0 / x["d_min"]) for x in shells]
+    values = [x["fsc_model"] if x["fsc_model"] is not None else 0.0 for x in shells]
+    write_fsc_curve(job.path("model_map_fsc.xml"), s, values, "Burnish model-map FSC")
+    return [*files, "model_map_fsc.xml"]
+
+
+def _same_grid(maps: tuple[MapFile, ...]) -> list[str]:
+    """The EMDB takes primary map, half maps and masks of one grid only."""
+    first = maps[0]
+    found = []
+    for item in maps[1:]:
+        ours, theirs = item.density, first.density
+        size = ours.values.shape == theirs.values.shape
+        pixel = all(abs(a - b) < 1e-4 * a for a, b in zip(ours.voxel_size, theirs.voxel_size, strict=True))
+        origin = all(abs(a - b) < 1e-2 for a, b in zip(ours.origin, theirs.origin, strict=True))
+        if not (size and pixel and origin):
+            what = "size" if not size else "pixel size" if not pixel else "origin"
+            found.append(f"{item.file} and {first.file} differ in {what}; the EMDB takes maps of one grid")
+    return found
+
+
+def _judge(options: DepositOptions, source: Source, job: Job) -> dict[str, Any]:
+    """Geometry of the written model."""
+    inner = Job("validate", job.folder, {}, job.listener, keeps_record=False)
+    asked = ValidateOptions(
+        model=job.path(MODEL),
+        data=None,
+        labels=None,
+        free_label=None,
+        twin=False,
+        out=job.folder,
+        ligand=options.ligand or tuple(source.options.get("ligand") or ()),
+        monomers=options.monomers or source.options.get("monomers"),
+    )
+    return validate.run(asked, inner)

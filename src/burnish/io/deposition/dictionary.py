@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +31,12 @@ class DictionaryCheck:
 
 
 def find_dictionary(given: Path | None) -> Path | None:
-    """The dictionary that the user names, else the one that comes with cctbx-base, else None."""
-    if given is not None:
-        if not given.is_file():
-            raise InputError(f"--dictionary {given}: no such file; give mmcif_pdbx_v50.dic")
-        return given
+    """The dictionary that the user names, there or in PDBX_DICTIONARY, else that of cctbx-base, else None."""
+    named = given or (Path(os.environ["PDBX_DICTIONARY"]) if os.environ.get("PDBX_DICTIONARY") else None)
+    if named is not None:
+        if not named.is_file():
+            raise InputError(f"--dictionary {named}: no such file; give mmcif_pdbx_v50.dic")
+        return named
     package = importlib.util.find_spec("iotbx")
     for folder in (package.submodule_search_locations or []) if package is not None else []:
         if (Path(folder) / IN_CCTBX).is_file():

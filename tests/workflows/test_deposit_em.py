@@ -1,0 +1,142 @@
+"""`burnish deposit` of a model refined against half maps: one folder with model, maps, mask and FSC curves."""
+
+import json
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+import torch
+from tests.workflows.small_crystal import helix
+
+from burnish.cli.main import main
+from burnish.data.density import DensityMap
+from burnish.io.deposition.dictionary import find_dictionary
+from burnish.io.mrc import read_map, write_map
+from burnish.io.postprocess_star import read_fsc_xml
+
+VOXEL, SIZE = 0.9, 40
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    code = ended.value.code
+    return code if isinstance(code, int) else 0
+
+
+def _half_maps(folder: Path) -> None:
+    """A helix in the middle of a box, its potential with two different noises."""
+    model = helix(10)
+    centre = np.mean([s.atom.pos.tolist() for s in model[0].all()], axis=0)
+    for site in model[0].all():
+        site.atom.b_iso = 30.0
+        site.atom.pos = gemmi.Position(*(np.array(site.atom.pos.tolist()) - centre + SIZE * VOXEL / 2))
+    model.spacegroup_hm, model.cell = "P 1", gemmi.UnitCell(1, 1, 1, 90, 90, 90)
+    density = gemmi.DensityCalculatorE()
+    density.grid.set_unit_cell(gemmi.UnitCell(*[SIZE * VOXEL] * 3, 90, 90, 90))
+    density.d_min, density.rate = 2.0, 0.999 / VOXEL
+    density.put_model_density_on_grid(model[0])
+    potential = np.array(density.grid.array).transpose(2, 1, 0).astype(np.float32)
+    generator = np.random.default_rng(4)
+    for half in (1, 2):
+        noise = 0.2 * float(potential.std()) * generator.standard_normal(potential.shape).astype(np.float32)
+        write_map(
+            folder / f"half{half}.mrc", DensityMap(values=torch.from_numpy(potential + noise), voxel_size=(VOXEL,) * 3)
+        )
+    model.make_mmcif_document().write_file(str(folder / "helix.cif"))
+
+
+@pytest.fixture(scope="module")
+def refined(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("em")
+    _half_maps(folder)
+    halves = ("--half1", folder / "half1.mrc", "--half2", folder / "half2.mrc")
+    assert (
+        run("refine", folder / "helix.cif", *halves, "--resolution", 2.5, "--cycles", 1, "--out", folder / "refined")
+        == 0
+    )
+    return folder / "refined"
+
+
+PARTICLES = """data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnVoltage #2
+_rlnSphericalAberration #3
+1 300.0 2.7
+
+data_particles
+
+loop_
+_rlnImageName #1
+_rlnDefocusU #2
+_rlnOpticsGroup #3
+1@stack.mrcs 12000.0 1
+2@stack.mrcs 21000.0 1
+3@stack.mrcs 15000.0 1
+"""
+
+
+def test_everything_lies_in_one_folder(refined, tmp_path, capsys):
+    particles = tmp_path / "particles.star"
+    particles.write_text(PARTICLES)
+    out = tmp_path / "out"
+    extra = ("--particles", particles, "--symmetry", "C1", "--contour", 0.1)
+    assert run("deposit", refined, *extra, "--out", out, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["findings"] == 0
+    halves = [read_map(refined.parent / f"half{i}.mrc").values for i in (1, 2)]
+    for i, half in enumerate(halves, start=1):
+        assert torch.equal(read_map(out / f"half_map_{i}.mrc").values, half)
+    assert torch.allclose(read_map(out / "primary_map.mrc").values, 0.5 * (halves[0] + halves[1]))
+    block = gemmi.cif.read(str(out / "model.cif")).sole_block()
+    assert list(block.find_loop("_em_map.type")) == ["'primary map'", "'half map'", "'half map'"]
+    expected = {
+        "_exptl.method": "ELECTRON MICROSCOPY",
+        "_em_3d_reconstruction.num_particles": "3",
+        "_em_imaging.accelerating_voltage": "300",
+        "_em_imaging.nominal_defocus_max": "2100",
+        "_em_single_particle_entity.point_symmetry": "C1",
+        "_em_3d_fitting.target_criteria": "MAXIMUM LIKELIHOOD",
+    }
+    assert {k: gemmi.cif.as_string(block.find_value(k)) for k in expected} == expected
+    final = json.loads((refined / "refined.json").read_text())["final"]
+    assert float(block.find_value("_refine.pdbx_average_fsc_overall")) == pytest.approx(final["fsc_average"], abs=1e-4)
+    assert not block.find_mmcif_category("_cell.")
+
+
+def test_curves_for_the_emdb(refined, tmp_path):
+    mask = read_map(refined.parent / "half1.mrc")
+    write_map(tmp_path / "mask.mrc", DensityMap(values=torch.ones_like(mask.values), voxel_size=mask.voxel_size))
+    out = tmp_path / "out"
+    assert run("deposit", refined, "--mask", tmp_path / "mask.mrc", "--out", out, "--no-validate-files") == 0
+    s, fsc = read_fsc_xml(out / "fsc.xml")
+    assert len(s) == SIZE // 2 + 1 and float(s[1]) == pytest.approx(1 / (SIZE * VOXEL), abs=1e-6)
+    assert float(fsc[0]) == pytest.approx(1.0) and float(fsc[3]) > 0.9
+    s, fsc = read_fsc_xml(out / "model_map_fsc.xml")
+    assert bool((s[1:] > s[:-1]).all()) and float(fsc[0]) > 0.8
+    assert (out / "mask.mrc").is_file()
+
+
+def test_maps_of_different_grids_are_told(refined, tmp_path, capsys):
+    other = DensityMap(values=torch.rand(SIZE, SIZE, SIZE + 2), voxel_size=(VOXEL,) * 3)
+    write_map(tmp_path / "other.mrc", other)
+    out = tmp_path / "out"
+    assert run("deposit", refined, "--primary-map", tmp_path / "other.mrc", "--out", out, "--no-validate-files") == 0
+    assert "half_map_1.mrc and primary_map.mrc differ in size" in capsys.readouterr().err
+
+
+def test_the_dictionary_finds_no_error(refined, tmp_path):
+    if find_dictionary(None) is None:
+        pytest.skip("no PDBx/mmCIF dictionary: pip install burnish[cctbx]")
+    assert run("deposit", refined, "--out", tmp_path / "out", "--no-validate-files") == 0
+    record = json.loads((tmp_path / "out" / "deposit.json").read_text())
+    assert record["dictionary"]["model.cif"]["errors"] == []
+
+
+def test_no_post_processing_in_the_folder(refined, tmp_path, capsys):
+    assert run("deposit", refined, "--postprocess", tmp_path, "--out", tmp_path / "out") == 2
+    assert "no postprocess.star in it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
