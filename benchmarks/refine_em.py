@@ -90,27 +90,33 @@ def judged(model: Path, case: dict[str, Any], folder: Path, tools: Tools, *, hal
     command += ["--ncycle", "0", "-o", "judge", *(["--cross_validation"] if half1_only else [])]
     run(command, folder, tools.environment)
     text = (folder / "judge.log").read_text()
-    found = {"fsc": float(re.findall(r"FSCaverage = +([\d.]+)", text)[0])}
+    found = {}
     for half in (1, 2):
         at = re.findall(rf"FSCaverage\(half{half}\) *= +([\d.]+)", text)
         found[f"half{half}"] = float(at[-1]) if at else float("nan")
-    row = re.findall(r"^ +0 +[\d.]+ +[-\d.]+ +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)", text, re.MULTILINE)[-1]
-    return {**found, "bond_z": float(row[1]), "angle_z": float(row[3])}
+    # cycle, FSC average, −LL, rms and Z of bonds, rms and Z of angles; the log of an earlier call may stand before
+    row = re.findall(r"^ +0 +([-\d.]+) +[-\d.]+ +[\d.]+ +([\d.]+) +[\d.]+ +([\d.]+)", text, re.MULTILINE)[-1]
+    return {**found, "fsc": float(row[0]), "bond_z": float(row[1]), "angle_z": float(row[2])}
 
 
 def rms_between(model: Path, truth: str | None) -> float:
     """Rms distance of atoms of the same name, without hydrogens, Å."""
     if truth is None:
         return float("nan")
-    one, other = (
-        {
-            (site.chain.name, str(site.residue.seqid), site.atom.name, site.atom.altloc): site.atom.pos
-            for site in gemmi.read_structure(str(path))[0].all()
-            if not site.atom.is_hydrogen()
-        }
-        for path in (model, truth)
-    )
-    return float(np.sqrt(np.mean([one[key].dist(other[key]) ** 2 for key in one.keys() & other.keys()])))
+    places = []
+    for path in (model, truth):
+        structure = gemmi.read_structure(str(path))
+        places.append(
+            {
+                (site.chain.name, str(site.residue.seqid), site.atom.name, site.atom.altloc): site.atom.pos.tolist()
+                for site in structure[0].all()
+                if not site.atom.is_hydrogen()
+            }
+        )
+    one, other = places
+    shared = sorted(one.keys() & other.keys())
+    away = np.array([one[key] for key in shared]) - np.array([other[key] for key in shared])
+    return float(np.sqrt((away**2).sum(1).mean()))
 
 
 def measure(case: dict[str, Any], tools: Tools) -> list[str]:

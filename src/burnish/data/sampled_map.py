@@ -23,12 +23,14 @@ class SampledMap:
     to_grid : steps per Å. (3, 3) float64
     offset : (3,) float64
     periodic : whether the grid repeats (a crystal's cell) or ends (a box; outside it the density is 0).
+    sigma : unit of the density where it is not its rms over the grid, as in a masked map; None for that.
     """
 
     values: Tensor
     to_grid: Tensor
     offset: Tensor
     periodic: bool
+    sigma: float | None = None
 
     @property
     def step(self) -> float:

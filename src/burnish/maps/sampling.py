@@ -184,5 +184,7 @@ def points_near(grid: SampledMap, xyz: Tensor, radius: float) -> tuple[Tensor, T
 
 
 def rms(grid: SampledMap) -> float:
-    """Root mean square deviation of the map from its mean: its σ."""
+    """Root mean square deviation of the map from its mean: its σ, unless the map says another."""
+    if grid.sigma is not None:
+        return grid.sigma
     return float(np.asarray(grid.values.double().std(correction=0)))

@@ -73,7 +73,13 @@ class BoxedMaps:
 
 
 def box_maps(
-    maps: Sequence[DensityMap], xyz: Tensor, resolution: float, *, mask_radius: float = 3.0, padding: float = 6.0
+    maps: Sequence[DensityMap],
+    xyz: Tensor,
+    resolution: float,
+    *,
+    mask_radius: float = 3.0,
+    padding: float = 6.0,
+    first_alone: bool = False,
 ) -> BoxedMaps:
     """Mask maps about a model, cut them to a box about it and transform them.
 
@@ -84,6 +90,7 @@ def box_maps(
     resolution : limit of the coefficients, Å; not beyond Nyquist.
     mask_radius : of the mask about every position, Å.
     padding : between the mask and the faces of the box, Å.
+    first_alone : take the first of two half maps alone; the second says only how the signal falls off.
     """
     like = maps[0]
     voxel = like.voxel_size
@@ -97,7 +104,9 @@ def box_maps(
     hkl = _hemisphere(size, cell, resolution)
     s2 = (hkl.double() / torch.tensor(cell, dtype=torch.float64)).square().sum(1)
     falloff = _falloff(maps[0], maps[1], resolution) if len(maps) == 2 else None
-    halves = torch.stack([_coefficients(m, mask, falloff, start, size, hkl, s2) for m in maps])
+    halves = torch.stack(
+        [_coefficients(m, mask, falloff, start, size, hkl, s2) for m in (maps[:1] if first_alone else maps)]
+    )
     return BoxedMaps(
         crystal=crystal,
         origin=tuple(o + a * v for o, a, v in zip(like.origin, start, voxel, strict=True)),  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ the mask. A single map has no FSC of its own; the correlation with the model tak
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -68,13 +69,11 @@ class EmMapMaker:
     def fit_maps(self) -> FitMaps:
         """Observed, calculated and difference density."""
         calculated = self.model_density(self.term.last_f_calc)
-        difference = SampledMap(
-            values=self.observed.values - calculated.values,
-            to_grid=calculated.to_grid,
-            offset=calculated.offset,
-            periodic=False,
+        difference = replace(calculated, values=self.observed.values - calculated.values)
+        observed, calculated, difference = (
+            replace(grid, sigma=self.rms_in_mask(grid)) for grid in (self.observed, calculated, difference)
         )
-        return FitMaps(density=self.observed, calculated=calculated, difference=difference, d_min=self.d_min)
+        return FitMaps(density=observed, calculated=calculated, difference=difference, d_min=self.d_min)
 
     def rms_in_mask(self, grid: SampledMap) -> float:
         """Rms of a density over the part of the box that the mask lets through: its σ."""

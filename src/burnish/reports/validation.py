@@ -14,6 +14,7 @@ from burnish.chemistry.angle_density import levels
 from burnish.chemistry.ramachandran import FAVOURED_LEVEL, OUTLIER_LEVEL, RamachandranClass, ramachandran_density
 from burnish.reports.figures import BLUE, GREY, ORANGE, RED, SOFT, as_png, house_style, new_figure
 from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table, Text
+from burnish.reports.validation_em import map_section
 
 PANELS: tuple[tuple[RamachandranClass, str], ...] = (
     ("general", "General"),
@@ -36,6 +37,8 @@ def validation_page(record: dict[str, Any], name: str, agreement: dict[str, floa
     agreement : R factors and the like, by name, when there are data.
     """
     sections = [Section("", [_numbers(record, agreement), *_notes(record)]), _backbone_section(record)]
+    if "map" in record:
+        sections.append(map_section(record))
     sections.append(Section("By residue", _residue_pictures(record)))
     sections.append(_worklist(record))
     if "geometry" in record:
@@ -53,6 +56,9 @@ def _lead(record: dict[str, Any], agreement: dict[str, float] | None) -> str:
         f"{backbone['outlier_percent']:.1f} % outliers; {record['rotamer_outlier_percent']:.1f} % of the side chains "
         f"are rotamer outliers; clash score {record['clashscore']:.1f}."
     )
+    if "map" in record:
+        found = record["map"]
+        text += f" FSC average of model and map {found['fsc']['average']:.3f} to {found['resolution']:g} Å."
     if agreement:
         text += f" R {agreement['r_work']:.3f}, R-free {agreement['r_free']:.3f}."
     return text
@@ -344,6 +350,10 @@ def _fit_section(record: dict[str, Any]) -> Section:
             for p in peaks[:40]
         ]
         blocks.append(
-            Table(["Height, σ", "Nearest atom", "Distance, Å", "Position, Å"], rows, "Peaks and holes of mFo − DFc.")
+            Table(
+                ["Height, σ", "Nearest atom", "Distance, Å", "Position, Å"],
+                rows,
+                "Peaks and holes of the difference density.",
+            )
         )
     return Section("Fit to the density", blocks)

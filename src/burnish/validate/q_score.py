@@ -11,11 +11,11 @@ import math
 
 import numpy as np
 import torch
-from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from burnish.data.density import DensityMap
+from burnish.maps.linear import sample_linear
 
 SIGMA = 0.6  # Å
 RADII = np.arange(0, 21) * 0.1  # Å, as in the paper
@@ -39,10 +39,9 @@ def q_scores(density: DensityMap, xyz: Tensor) -> Tensor:
     points estimate.
     """
     positions = xyz.detach().cpu().numpy().astype(np.float64)
-    values = density.values.detach().cpu().numpy()
     tree = cKDTree(positions)
     blocks = [
-        _block(values, density, positions, tree, np.arange(start, min(start + _BLOCK, len(positions))))
+        _block(density, positions, tree, np.arange(start, min(start + _BLOCK, len(positions))))
         for start in range(0, len(positions), _BLOCK)
     ]
     return torch.from_numpy(np.concatenate(blocks) if blocks else np.zeros(0))
@@ -58,9 +57,7 @@ def expected_q_score(resolution: float) -> float:
     return -0.178 * resolution + 1.119
 
 
-def _block(
-    values: np.ndarray, density: DensityMap, positions: np.ndarray, tree: cKDTree, chosen: np.ndarray
-) -> np.ndarray:
+def _block(density: DensityMap, positions: np.ndarray, tree: cKDTree, chosen: np.ndarray) -> np.ndarray:
     """Q-scores of some of the atoms."""
     n = len(chosen)
     total = np.zeros((n, len(RADII)))
@@ -71,7 +68,7 @@ def _block(
         directions = _sphere(DIRECTIONS if radius > 0 else 1)
         points = positions[chosen][:, None] + radius * directions
         free = _is_own(points, radius, positions, neighbours, own)
-        sampled, inside = _sample(values, density, points)
+        sampled, inside = sample_linear(density, points)
         free &= inside
         total[:, k] = np.where(free, sampled, 0.0).sum(axis=1)
         squares[:, k] = np.where(free, sampled**2, 0.0).sum(axis=1)
@@ -121,15 +118,6 @@ def _is_own(
         near = np.sum((points - other) ** 2, axis=2) < limit
         free &= ~(near & counts[:, column, None])
     return free
-
-
-def _sample(values: np.ndarray, density: DensityMap, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Trilinear density at points (n, m, 3), and which of them lie in the map."""
-    voxel = (points - np.array(density.origin)) / np.array(density.voxel_size)
-    limit = np.array(values.shape[::-1]) - 1
-    inside = ((voxel >= 0) & (voxel <= limit)).all(axis=2)
-    found = map_coordinates(values, voxel[..., ::-1].reshape(-1, 3).T, order=1, mode="nearest")
-    return found.reshape(points.shape[:2]).astype(np.float64), inside
 
 
 def _sphere(count: int) -> np.ndarray:

@@ -109,15 +109,16 @@ def _judge(options: DepositOptions, source: Source, job: Job) -> dict[str, Any]:
     """Validate the written files, as they will be read by others."""
     inner = Job("validate", job.folder, {}, job.listener, keeps_record=False)
     monomers = options.monomers or source.options.get("monomers")
-    asked = ValidateOptions(
-        model=job.path(MODEL),
-        data=job.path(STRUCTURE_FACTORS),
-        labels=_labels_of(source),
-        free_label=None,
-        out=job.folder,
-        ligand=options.ligand or tuple(source.options.get("ligand") or ()),
-        monomers=monomers,
-        twin=bool(source.options.get("twin")),
+    asked = ValidateOptions.model_validate(
+        {
+            "model": job.path(MODEL),
+            "data": job.path(STRUCTURE_FACTORS),
+            "labels": _labels_of(source),
+            "out": job.folder,
+            "ligand": options.ligand or tuple(source.options.get("ligand") or ()),
+            "monomers": monomers,
+            "twin": bool(source.options.get("twin")),
+        }
     )
     return validate.run(asked, inner)
 

@@ -63,8 +63,8 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     structure.spacegroup_hm = "P 1"
     library, topology, refinable = restrained_model(options, structure, None, listener)
     check_atoms(structure, library.monlib)
-    refuse_model_elsewhere(options.model, refinable, maps[0])
-    _refuse_beyond_nyquist(options.resolution, maps[0], paths[0])
+    refuse_model_elsewhere(options.model, refinable.atoms.xyz, maps[0])
+    refuse_beyond_nyquist(options.resolution, maps[0], paths[0])
     symmetry = map_symmetry(options, maps[0], heavy_positions(refinable))
     if symmetry is not None:
         refinable = replace(refinable, crystal=symmetry.contacts)
@@ -118,9 +118,8 @@ def read_maps(paths: Sequence[Path], pixel_size: float | None) -> list[DensityMa
     return maps
 
 
-def refuse_model_elsewhere(path: Path, refinable: RefinableModel, density: DensityMap) -> None:
-    """Most of the model must lie in the map's box."""
-    xyz = refinable.atoms.xyz
+def refuse_model_elsewhere(path: Path, xyz: Tensor, density: DensityMap) -> None:
+    """Most of the model must lie in the map's box; positions in Å. (n, 3)"""
     inside = xyz.new_ones(len(xyz), dtype=bool)  # type: ignore[call-overload]
     for axis in range(3):
         low = density.origin[axis]
@@ -135,7 +134,7 @@ def refuse_model_elsewhere(path: Path, refinable: RefinableModel, density: Densi
         )
 
 
-def _refuse_beyond_nyquist(resolution: float, density: DensityMap, path: Path) -> None:
+def refuse_beyond_nyquist(resolution: float, density: DensityMap, path: Path) -> None:
     nyquist = 2.0 * max(density.voxel_size)
     if resolution < nyquist - 1e-3:
         raise InputError(
@@ -151,12 +150,14 @@ def refine_against(
     options: RefineOptions,
     symmetry: MapSymmetry | None,
     listener: Listener,
+    *,
+    first_alone: bool = False,
 ) -> EmRun:
-    """Refine a model against these maps, telling of every cycle."""
+    """Refine a model against these maps, or the first half map alone, telling of every cycle."""
     if options.resolution is None:
         raise InputError("--resolution: needed with maps")
     particle = None if symmetry is None else symmetry.density
-    boxed = _boxed(maps, refinable, options, symmetry)
+    boxed = _boxed(maps, refinable, options, symmetry, first_alone=first_alone)
     term = MapTerm(boxed, device=chosen_device(options.device), symmetry=particle)
     atoms = refinable.atoms
     if settings.adp != "fixed" and settings.cycles > 0:
@@ -186,13 +187,19 @@ def heavy_positions(refinable: RefinableModel) -> Tensor:
 
 
 def _boxed(
-    maps: Sequence[DensityMap], refinable: RefinableModel, options: RefineOptions, symmetry: MapSymmetry | None
+    maps: Sequence[DensityMap],
+    refinable: RefinableModel,
+    options: RefineOptions,
+    symmetry: MapSymmetry | None,
+    *,
+    first_alone: bool = False,
 ) -> BoxedMaps:
     """Maps about the model and all of its copies."""
     xyz = heavy_positions(refinable)
     if symmetry is not None:
         xyz = copied_positions(xyz, symmetry.density)
-    return box_maps(maps, xyz, options.resolution or 0.0, mask_radius=options.mask_radius)
+    radius = options.mask_radius
+    return box_maps(maps, xyz, options.resolution or 0.0, mask_radius=radius, first_alone=first_alone)
 
 
 def _tell(state: RefinementState, term: MapTerm, cycles: int, listener: Listener) -> None:
@@ -216,7 +223,18 @@ def cross_validate(
     The work of half map 2 is not seen, so a gap between the two correlations is what was fitted to noise.
     """
     fixed = replace(settings, weight=main.state.balance.data)
-    alone = refine_against(maps[:1], refinable, fixed, options, symmetry, _quiet)
+    alone = refine_against(maps, refinable, fixed, options, symmetry, _quiet, first_alone=True)
+    return compared_with_halves(maps, refinable, options, symmetry, alone)
+
+
+def compared_with_halves(
+    maps: Sequence[DensityMap],
+    refinable: RefinableModel,
+    options: RefineOptions,
+    symmetry: MapSymmetry | None,
+    alone: EmRun,
+) -> HalfMapValidation:
+    """Correlation of a model that was refined against half map 1 alone with both."""
     boxed = _boxed(maps, refinable, options, symmetry)
     term = alone.term
     halves = boxed.halves.to(term.last_f_calc.dtype)

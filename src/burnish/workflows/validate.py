@@ -10,6 +10,7 @@ from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import build_topology
 from burnish.core.events import Listener, Message
 from burnish.data.atoms import Atoms
+from burnish.data.particle_symmetry import Symmetry
 from burnish.data.reflections import Crystal
 from burnish.io.atomic import write_aside
 from burnish.io.models import ModelFile, agree_on_crystal, atoms_of, read_model
@@ -21,9 +22,11 @@ from burnish.options.validate import ValidateOptions
 from burnish.reports.page import render
 from burnish.reports.validation import validation_page
 from burnish.validate.geometry import geometry_record
+from burnish.validate.map_validation import add_to_residues
 from burnish.validate.model_validation import JudgedMaps, validate_model
 from burnish.validate.summary import validation_record
 from burnish.workflows.refine_inputs import twin_target, with_amplitudes
+from burnish.workflows.validate_em import judge_in_maps
 
 
 def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
@@ -39,13 +42,21 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
     crystal, maps, agreement = model.crystal, None, None
     if options.data is not None:
         crystal, maps, agreement = _against_data(options, model, library, job.notify)
-    found = validate_model(model.structure, model.atoms, library.monlib, crystal, maps)
+    judged = judge_in_maps(options, model, job.notify) if options.has_maps else None
+    symmetry: Symmetry | None = crystal
+    if judged is not None:
+        symmetry, maps = judged.symmetry, judged.maps
+    found = validate_model(model.structure, model.atoms, library.monlib, symmetry, maps)
     record = validation_record(found, maps.d_min if maps is not None else None)
+    if judged is not None:
+        record["map"] = judged.record
+        add_to_residues(record["by_residue"], judged.found, found.views)
     if agreement is not None:
         record["agreement"] = agreement
     record["geometry"] = geometry_record(found.geometry)
     page = render(validation_page(record, options.model.name, agreement))
-    job.begin([options.model, *([options.data] if options.data else []), *options.ligand])
+    inputs = (options.model, options.data, options.half1, options.half2, options.map, *options.ligand)
+    job.begin([path for path in inputs if path is not None])
     with write_aside(job.path("validation.json")) as aside:
         aside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     with write_aside(job.path("validation.html")) as aside:
@@ -104,6 +115,8 @@ def _summary(record: dict[str, Any], job: Job) -> dict[str, Any]:
     summary |= {
         f"{kind}_{name}": record["geometry"][kind][name] for kind in ("bond", "angle") for name in ("rmsd", "rmsz")
     }
+    if "map" in record:
+        summary |= _map_summary(record["map"])
     if "fit" in record:
         summary["mean_rscc"] = record["fit"]["mean_rscc"]
         summary["largest_difference_sigma"] = (
@@ -111,3 +124,18 @@ def _summary(record: dict[str, Any], job: Job) -> dict[str, Any]:
         )
     summary["report"] = str(job.path("validation.html"))
     return summary
+
+
+def _map_summary(found: dict[str, Any]) -> dict[str, Any]:
+    """The few numbers of a model in a map."""
+    fsc = found["fsc"]
+    return {
+        "fsc_average": fsc["average"],
+        "fsc_resolution_0.5": fsc["resolution_0.5"],
+        "fsc_resolution_0.143": fsc["resolution_0.143"],
+        **found.get("cross_validation", {}),
+        **found["cc"],
+        "q_score": found["q_score"]["mean"],
+        "emringer": found["emringer"]["score"],
+        "atom_inclusion_percent": found["atom_inclusion"]["all_percent"],
+    }

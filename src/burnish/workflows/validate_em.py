@@ -1,0 +1,172 @@
+"""The part of `burnish validate` that compares a model with cryo-EM maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gemmi
+import numpy as np
+import torch
+
+from burnish.chemistry.residues import residue_views
+from burnish.core.events import Event, Listener, Message
+from burnish.data.density import DensityMap
+from burnish.data.particle_symmetry import Symmetry
+from burnish.io.models import ModelFile
+from burnish.io.mrc import read_map
+from burnish.maps.weighted import weighted_map
+from burnish.models.boxed_maps import box_maps
+from burnish.models.copies import copied_positions, with_copies
+from burnish.models.em_fit_maps import EmMapMaker
+from burnish.models.map_term import MapTerm
+from burnish.models.model_density import model_density
+from burnish.options.refine import RefineOptions
+from burnish.options.validate import ValidateOptions
+from burnish.validate.map_validation import MapValidation, map_record, validate_in_map
+from burnish.validate.model_validation import JudgedMaps
+from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
+from burnish.workflows.refine_em import (
+    compared_with_halves,
+    read_maps,
+    refine_against,
+    refuse_beyond_nyquist,
+    refuse_model_elsewhere,
+)
+from burnish.workflows.refine_inputs import refinement_settings, restrained_model
+
+SHAKEN = 0.3  # Å, rms along each axis together: beyond what refinement left of the other half map's noise
+NYQUIST_SHARE = 1.02  # of the limit of the curve: the corner shells of the grid are left out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapJudgement:
+    """A model compared with maps.
+
+    Attributes
+    ----------
+    maps : on which residues are judged.
+    symmetry : of the particle, for contacts; None without.
+    found : scores in real space.
+    record : what goes into `validation.json` under `map`.
+    """
+
+    maps: JudgedMaps
+    symmetry: Symmetry | None
+    found: MapValidation
+    record: dict[str, Any]
+
+
+def judge_in_maps(options: ValidateOptions, model: ModelFile, listener: Listener) -> MapJudgement:
+    """Read the maps, compare the model with them in Fourier space and in real space."""
+    resolution = options.resolution or 0.0
+    refine_options = _as_refinement(options)
+    halves = read_maps([p for p in (options.half1, options.half2) if p is not None], options.pixel_size)
+    primary = None if options.map is None else read_map(options.map, voxel_size=options.pixel_size)
+    like = halves[0] if primary is None else primary
+    heavy = torch.tensor([e not in ("H", "D") for e in model.atoms.elements])
+    refuse_model_elsewhere(options.model, model.atoms.xyz, like)
+    refuse_beyond_nyquist(resolution, like, options.map or options.half1 or options.model)
+    symmetry = map_symmetry(refine_options, like, model.atoms.xyz[heavy])
+    maps = halves if halves else [like]
+    term = _term(maps, model, heavy, resolution, symmetry)
+    whole = _term(maps, model, heavy, NYQUIST_SHARE * 2.0 * max(like.voxel_size), symmetry)
+    density = primary if primary is not None else weighted_map(halves[0], halves[1], resolution)
+    atoms = model.atoms if symmetry is None else with_copies(model.atoms, symmetry.density)
+    calculated = model_density(atoms, density, resolution)
+    if primary is None:  # made as flat as the half maps were
+        calculated = weighted_map(calculated, calculated, resolution)
+    radii = np.array([gemmi.Element(e).vdw_r if e not in ("H", "D") else 0.0 for e in model.atoms.elements])
+    views = residue_views(model.structure[0])
+    found = validate_in_map(density, calculated, model.atoms.xyz, radii, views, options.contour)
+    record = {"resolution": resolution, "fsc": _fsc_record(term, whole), **map_record(found, views, resolution)}
+    if options.cross_validation:
+        listener(Message("cross-validation: the shaken model is refined against half map 1 alone"))
+        record["cross_validation"] = _cross_validation(refine_options, model, halves, symmetry)
+    fit = EmMapMaker(term).fit_maps()
+    return MapJudgement(
+        maps=JudgedMaps(density=fit.density, calculated=fit.calculated, difference=fit.difference, d_min=fit.d_min),
+        symmetry=None if symmetry is None else symmetry.contacts,
+        found=found,
+        record=record,
+    )
+
+
+def _as_refinement(options: ValidateOptions) -> RefineOptions:
+    """The same inputs as a refinement names them."""
+    shared = ("model", "resolution", "pixel_size", "symmetry", "ligand", "monomers", "seed")
+    given = {name: getattr(options, name) for name in shared}
+    if options.half1 is not None:
+        given |= {"half1": options.half1, "half2": options.half2}
+    else:
+        given["map"] = options.map
+    return RefineOptions.model_validate({**given, "out": options.out})
+
+
+def _term(
+    maps: Sequence[DensityMap],
+    model: ModelFile,
+    heavy: torch.Tensor,
+    resolution: float,
+    symmetry: MapSymmetry | None,
+) -> MapTerm:
+    """The maps near the model, the model scaled to them."""
+    particle = None if symmetry is None else symmetry.density
+    xyz = model.atoms.xyz[heavy]
+    term = MapTerm(
+        box_maps(maps, xyz if particle is None else copied_positions(xyz, particle), resolution), symmetry=particle
+    )
+    term.prepare(model.atoms)
+    return term
+
+
+def _fsc_record(term: MapTerm, whole: MapTerm) -> dict[str, Any]:
+    """Average to the resolution, and the curve to Nyquist with its crossings."""
+    maps = whole.maps
+    s = maps.shell_mean(maps.s2.sqrt()).tolist()
+    model, halves = whole.model_fsc().tolist(), whole.half_fsc()
+    return {
+        "average": round(term.fsc_average, 4),
+        "resolution_0.5": crossing_at(s, model, 0.5),
+        "resolution_0.143": crossing_at(s, model, 0.143),
+        "resolution_halves_0.143": None if halves is None else crossing_at(s, halves.tolist(), 0.143),
+        "s": [round(v, 5) for v in s],
+        "model_map": [round(v, 4) for v in model],
+        "half_maps": None if halves is None else [round(v, 4) for v in halves.tolist()],
+        "coefficients": [int(n) for n in maps.count.tolist()],
+    }
+
+
+def crossing_at(s: Sequence[float], curve: Sequence[float], level: float) -> float | None:
+    """Resolution at which a curve first falls below a level, Å; None where it never was above."""
+    if not curve or curve[0] < level:
+        return None
+    for k in range(1, len(curve)):
+        if curve[k] < level:
+            share = (curve[k - 1] - level) / (curve[k - 1] - curve[k])
+            return round(1.0 / (s[k - 1] + share * (s[k] - s[k - 1])), 2)
+    return round(1.0 / s[-1], 2)
+
+
+def _cross_validation(
+    options: RefineOptions, model: ModelFile, halves: Sequence[DensityMap], symmetry: MapSymmetry | None
+) -> dict[str, float]:
+    """Averages of the correlation with both half maps after refinement against the first alone."""
+    structure = model.structure.clone()
+    structure.spacegroup_hm = "P 1"
+    generator = np.random.default_rng(options.seed)
+    for site in structure[0].all():
+        shift = generator.normal(scale=SHAKEN / np.sqrt(3.0), size=3)
+        site.atom.pos = gemmi.Position(*(np.array(site.atom.pos.tolist()) + shift))
+    _, _, refinable = restrained_model(options, structure, None, _quiet)
+    if symmetry is not None:
+        refinable = replace(refinable, crystal=symmetry.contacts)
+    settings = refinement_settings(options)
+    alone = refine_against(halves, refinable, settings, options, symmetry, _quiet, first_alone=True)
+    compared = compared_with_halves(halves, refinable, options, symmetry, alone)
+    return {"fsc_work": round(compared.fsc_work, 4), "fsc_free": round(compared.fsc_free, 4)}
+
+
+def _quiet(event: Event) -> None:
+    """Tell nobody."""
