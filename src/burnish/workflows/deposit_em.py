@@ -213,14 +213,12 @@ def _same_grid(maps: tuple[MapFile, ...]) -> list[str]:
 def _judge(options: DepositOptions, source: Source, job: Job) -> dict[str, Any]:
     """Geometry of the written model."""
     inner = Job("validate", job.folder, {}, job.listener, keeps_record=False)
-    asked = ValidateOptions(
-        model=job.path(MODEL),
-        data=None,
-        labels=None,
-        free_label=None,
-        twin=False,
-        out=job.folder,
-        ligand=options.ligand or tuple(source.options.get("ligand") or ()),
-        monomers=options.monomers or source.options.get("monomers"),
+    asked = ValidateOptions.model_validate(
+        {
+            "model": job.path(MODEL),
+            "out": job.folder,
+            "ligand": options.ligand or tuple(source.options.get("ligand") or ()),
+            "monomers": options.monomers or source.options.get("monomers"),
+        }
     )
     return validate.run(asked, inner)
