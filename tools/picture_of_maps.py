@@ -1,6 +1,6 @@
 """The picture of maps in the README: surfaces of the start and of the result, and the FSC curves, from a job's files.
 
-    python tools/picture_of_maps.py start.mrc PostProcess/job003 picture.png [--truth map.mrc] [--lowpass 50]
+python tools/picture_of_maps.py start.mrc PostProcess/job003 picture.png [--truth map.mrc] [--lowpass 50]
 """
 
 from __future__ import annotations
