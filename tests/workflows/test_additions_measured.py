@@ -11,6 +11,7 @@ from burnish.core.events import ignore
 from burnish.options.rebuild import RebuildOptions
 from burnish.rebuild.additions import add_ligand
 from burnish.rebuild.conformer_moves import add_conformers, drop_conformers
+from burnish.rebuild.moves.ions import place_ions
 from burnish.rebuild.scene import Scene
 from burnish.workflows.model_rounds import make_scene, make_term, read_start
 
@@ -70,6 +71,29 @@ def test_conformers_that_fade_are_dropped(nutlin, tmp_path):
     assert [r.residue for r in change.records] == ["A 57 LEU (B)"]
     leucine = change.structure[0]["A"]["57"][0]
     assert {(a.altloc, a.occ) for a in leucine} == {("\0", 1.0)}
+
+
+def test_manganese_comes_back_with_its_bonds(shared_data, tmp_path):
+    folder = shared_data / "mx" / "3zt9"
+    deposited = gemmi.read_structure(str(folder / "model.cif"))
+    deposited.setup_entities()
+    sites = list(deposited[0].all())
+    truth = np.array([c.atom.pos.tolist() for c in sites if c.atom.element.name == "Mn"])
+    bare = without_atoms(deposited, {k for k, c in enumerate(sites) if c.atom.element.name == "Mn"})
+    change = place_ions(scene_of(folder, bare, tmp_path))
+    metals = [r for r in change.records if r.residue.endswith(" MN")]
+    assert len(metals) == len(truth) == 3
+    assert len(change.records) <= 4  # a water among three donors is as dense as chloride
+    found = np.array([c.atom.pos.tolist() for c in change.structure[0].all() if c.atom.element.name == "Mn"])
+    assert np.linalg.norm(found[:, None] - truth[None], axis=2).min(axis=0).max() < 0.3
+    bonds = [c for c in change.structure.connections if c.type == gemmi.ConnectionType.MetalC]
+    assert len(bonds) >= 15
+
+
+def test_waters_are_left_alone_where_there_are_no_ions(nutlin, tmp_path):
+    folder, deposited = nutlin
+    change = place_ions(scene_of(folder, deposited, tmp_path, (str(folder / "NUT.cif"),)))
+    assert [r for r in change.records if r.accepted] == []
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import gemmi
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.rebuild.additions import add_ligand
 from burnish.rebuild.conformer_moves import add_conformers, drop_conformers
+from burnish.rebuild.moves.ions import place_ions
 from burnish.rebuild.scene import Change, Scene, StructureMove
 from burnish.workflows.ligand_requests import ligand_requests
 
@@ -30,7 +31,7 @@ def moves_before(options: RebuildOptions | CycleOptions) -> tuple[StructureMove,
 
 def moves_after(options: RebuildOptions | CycleOptions) -> tuple[StructureMove, ...]:
     """Moves that need the waters and side chains in their places."""
-    return (add_conformers,) if options.alternates else ()
+    return (*((place_ions,) if options.ions else ()), *((add_conformers,) if options.alternates else ()))
 
 
 def _ligand_move(name: str, options: RebuildOptions | CycleOptions) -> Callable[[Scene], Change]:

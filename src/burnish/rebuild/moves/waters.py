@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import gemmi
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class WaterRules:
     difference : least height of its peak in mFo − DFc, σ.
     density : least 2mFo − DFc there, σ.
     nearest, farthest : distance to a partner (N, O, S, halogen), Å.
+    nearest_metal : to a metal, which is a partner as well, Å.
     nearest_carbon : to any other atom, Å.
     most_b : largest B, Å².
     least_density : 2mFo − DFc below which a water goes, σ.
@@ -40,6 +42,7 @@ class WaterRules:
     density: float = 1.0
     nearest: float = 2.3
     farthest: float = 3.5
+    nearest_metal: float = 1.9
     nearest_carbon: float = 2.9
     most_b: float = 75.0
     least_density: float = 0.9
@@ -76,6 +79,7 @@ def find_waters(evidence: Evidence, crystal: Symmetry | None, rules: WaterRules,
     heavy = np.array([k for k, e in enumerate(atoms.elements) if e not in ("H", "D")])
     mates = images_near(crystal, xyz[heavy], xyz, rules.farthest + 0.5)
     polar = np.array([atoms.elements[heavy[s]] in PARTNERS for s in mates.source])
+    metal = np.array([gemmi.Element(atoms.elements[heavy[s]]).is_metal for s in mates.source])
     tree = cKDTree(mates.xyz)
     found: list[NewWater] = []
     for k in range(len(where)):
@@ -83,10 +87,10 @@ def find_waters(evidence: Evidence, crystal: Symmetry | None, rules: WaterRules,
             continue
         contacts = list(tree.query_ball_point(where[k], rules.farthest))
         away = {c: float(np.linalg.norm(mates.xyz[c] - where[k])) for c in contacts}
-        partner = min((c for c in contacts if polar[c]), key=lambda c: away[c], default=None)
-        if partner is None or away[partner] < rules.nearest:
+        partner = min((c for c in contacts if polar[c] or metal[c]), key=lambda c: away[c], default=None)
+        if partner is None or any(away[c] < (rules.nearest_metal if metal[c] else rules.nearest) for c in contacts):
             continue
-        if any(away[c] < rules.nearest_carbon for c in contacts if not polar[c]):
+        if any(away[c] < rules.nearest_carbon for c in contacts if not polar[c] and not metal[c]):
             continue
         if _too_near_others(crystal, where[k], found, rules.nearest):
             continue
@@ -138,7 +142,8 @@ def find_doomed_waters(
     heavy = np.array([k for k, e in enumerate(atoms.elements) if e not in ("H", "D")])
     mates = images_near(crystal, xyz.numpy()[heavy], xyz.numpy(), 4.5)
     source = heavy[mates.source]
-    polar = np.array([atoms.elements[s] in PARTNERS for s in source])
+    metal = np.array([gemmi.Element(atoms.elements[s]).is_metal for s in source])
+    polar = np.array([atoms.elements[s] in PARTNERS for s in source]) | metal
     tree = cKDTree(mates.xyz)
     found: list[DoomedWater] = []
     gone: set[int] = set()
@@ -157,7 +162,7 @@ def find_doomed_waters(
             reason = f"B {float(atoms.b_iso[atom]):.0f} Å²"
         elif held > rules.farthest + 0.4:
             reason = "no partner within reach"
-        elif min(away, default=np.inf) < 2.0:
+        elif min((d for c, d in zip(near, away, strict=True) if not metal[c]), default=np.inf) < 2.0:
             reason = f"{min(away):.1f} Å from another atom"
         if reason:
             gone.add(atom)
