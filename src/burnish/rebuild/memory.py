@@ -27,6 +27,11 @@ class Memory:
     failed: dict[str, Array] = field(default_factory=dict)
     left: dict[str, list[Array]] = field(default_factory=dict)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether this is the first round."""
+        return not self.failed and not self.left
+
     def would_repeat(self, kind: str, residue: str, xyz: Array) -> bool:
         """Whether this was tried, in vain, on a zone that has hardly moved since. xyz: of the zone (m, 3)"""
         return _alike(self.failed.get(f"{kind}|{residue}"), xyz, SAME)

@@ -33,6 +33,7 @@ from burnish.rebuild.moves.amides import flip_side_chains
 from burnish.rebuild.moves.gaps import close_gaps, extend_ends
 from burnish.rebuild.moves.mutations import mutate_to_sequence
 from burnish.rebuild.moves.side_chain_atoms import complete_side_chains, trim_side_chains
+from burnish.rebuild.register import report_register_shifts
 from burnish.rebuild.round import RebuildModel, atom_names, rebuild_round
 from burnish.rebuild.scene import Scene, StructureMove
 from burnish.rebuild.settings import RebuildSettings
@@ -143,6 +144,8 @@ def rebuild_structure(
 ) -> tuple[gemmi.Structure, tuple[MoveRecord, ...]]:
     """One round of moves on a model, hydrogens left out; `memory` is that of earlier rounds, and grows."""
     building = (*BUILDING_MOVES, *moves_before(options))
+    if memory is None or memory.is_new:
+        building = (*building, report_register_shifts)
     bare, records = apply_structure_moves(building, start, without_hydrogens(structure), term)
     topology = build_topology(bare, start.library.monlib, hydrogens="remove")
     model = RebuildModel(
