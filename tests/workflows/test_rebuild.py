@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import gemmi
 import numpy as np
@@ -87,11 +88,15 @@ def test_rebuild_turns_the_peptide_back_and_finds_the_waters(case, capsys):
     assert "<html" in (folder / "out" / "moves.html").read_text()
 
 
+def cycle(folder: Path, out: Path, rounds: int, *more: object) -> int:
+    arguments = ["--out", out, "--rounds", rounds, "--cycles", 4, "--final-cycles", 4, "--json", *more]
+    return run("cycle", folder / "model.cif", folder / "data.mtz", *arguments)
+
+
 def test_cycle_keeps_the_best_round(case, capsys):
     folder, truth = case
     out = folder / "cycle"
-    arguments = ["--out", out, "--rounds", 2, "--cycles", 4, "--final-cycles", 4, "--json"]
-    assert run("cycle", folder / "model.cif", folder / "data.mtz", *arguments) == 0
+    assert cycle(folder, out, 2) == 0
     summary = json.loads(capsys.readouterr().out)
     rounds = json.loads((out / "rounds.json").read_text())
     assert rounds[summary["best_round"]]["best"]
@@ -106,6 +111,30 @@ def test_cycle_keeps_the_best_round(case, capsys):
     for name in ("refined.pdb", "refined.mtz", "refined.json", "moves.jsonl", "moves.html", "validation.json"):
         assert (out / name).exists()
     assert (out / "round_00" / "refined.cif").exists()
+
+
+def test_a_cycle_goes_on_after_its_last_round_as_if_never_stopped(case, capsys):
+    folder, _ = case
+    whole, parts = folder / "cycle", folder / "parts"
+    if not (whole / "refined.cif").exists():
+        assert cycle(folder, whole, 2) == 0
+    assert cycle(folder, parts, 1) == 0
+    assert cycle(folder, parts, 2) == 0
+    assert "going on after round 1" in (parts / "run.log").read_text()
+    one, other = (json.loads((p / "rounds.json").read_text()) for p in (whole, parts))
+    assert [r["r_free"] for r in one] == pytest.approx([r["r_free"] for r in other], abs=1e-9)
+    moves = [(p / "moves.jsonl").read_text() for p in (whole, parts)]
+    assert moves[0] == moves[1]
+    assert cycle(folder, parts, 2, "--no-waters") == 0  # another request starts anew
+    assert "starts anew" in (parts / "run.log").read_text()
+    capsys.readouterr()
+
+
+def test_a_damaged_checkpoint_is_refused(case, tmp_path, capsys):
+    folder, _ = case
+    (tmp_path / "cycle_checkpoint.json").write_text("{}")
+    assert cycle(folder, tmp_path, 1) == 2
+    assert "cycle_checkpoint.json" in capsys.readouterr().err
 
 
 def test_bad_input_leaves_nothing_behind(case, tmp_path, capsys):

@@ -14,7 +14,7 @@ from burnish.jobs.record import JobRecord, read_record
 from burnish.options.project import RepeatOptions
 from burnish.options.table import COMMANDS, Command
 
-BY_ITSELF = "ctfrefine_checkpoint.pt"  # of a job that goes on from its checkpoint without being told
+BY_ITSELF = ("ctfrefine_checkpoint.pt", "cycle_checkpoint.json")  # of jobs that go on without being told
 
 
 def rerun(options: RepeatOptions, job: Job) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def resume(options: RepeatOptions, job: Job) -> dict[str, Any]:
     if is_running(folder):
         raise JobError(f"{name}: is running; nothing to continue")
     checkpoints = find_checkpoints(folder)
-    if "continue_from" not in record.options and (folder / BY_ITSELF).exists():
+    if "continue_from" not in record.options and any((folder / name).exists() for name in BY_ITSELF):
         return _again(command, {**record.options, "out": Path(name)})
     if "continue_from" not in record.options:
         raise JobError(f"{name}: a {command.name} job has no checkpoints; `burnish rerun {options.job}` runs it again")

@@ -8,11 +8,11 @@ from typing import Any
 
 import gemmi
 
-from burnish.core.events import Listener, Message, Metrics
+from burnish.core.events import Listener, Message, Metrics, ignore
 from burnish.io.atomic import write_text
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
-from burnish.models.refinement import RefinementState
+from burnish.models.refinement import RefinementState, state_from_arrays
 from burnish.options.rebuild import CycleOptions
 from burnish.rebuild.memory import Memory
 from burnish.rebuild.move import MoveRecord
@@ -21,6 +21,16 @@ from burnish.reports.moves import moves_page
 from burnish.reports.page import render
 from burnish.reports.validation import validation_page
 from burnish.validate.summary import validation_record
+from burnish.workflows.cycle_checkpoint import (
+    STANDING,
+    Standing,
+    read_round_checkpoint,
+    read_standing,
+    request,
+    round_folder,
+    write_round_checkpoint,
+    write_standing,
+)
 from burnish.workflows.model_rounds import (
     Start,
     make_term,
@@ -29,6 +39,7 @@ from burnish.workflows.model_rounds import (
     rebuild_structure,
     refine_round,
     refined_structure,
+    round_system,
     validate_round,
     write_moves,
 )
@@ -38,8 +49,9 @@ from burnish.workflows.refine_outputs import Finished, write_outputs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Round:
-    """One round after its refinement."""
+    """One round after its refinement; `before` is the model that was refined."""
 
+    before: gemmi.Structure
     structure: gemmi.Structure
     inputs: RefineInputs
     state: RefinementState
@@ -47,7 +59,7 @@ class _Round:
 
 
 def run(options: CycleOptions, job: Job) -> dict[str, Any]:
-    """Read, go round until nothing improves, write the best."""
+    """Read, go round until nothing improves, write the best; a folder with complete rounds is gone on from."""
     warnings: list[str] = []
 
     def listener(event: Any) -> None:
@@ -58,21 +70,38 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
     start = read_start(options, listener, cycles=options.cycles)
     refuse_no_working_data(start.inputs.data)
     term = make_term(start, listener)
+    asked = request(options)
+    standing = _earlier(job, asked)
     job.begin(start.inputs.files, seed=options.seed)
-    rounds = [_refined(start, start.inputs.model.structure, term, options.cycles, 0, listener)]
-    lines: list[dict[str, Any]] = []
-    memory = Memory()
-    while True:
-        _write_round(start, job, rounds[-1], term, len(rounds) - 1, warnings)
-        reason = should_stop([r.quality for r in rounds], options.rounds)
-        if reason is not None:
-            job.notify(Message(f"stopped: {reason}"))
-            break
-        structure, records = rebuild_structure(start, rounds[-1].structure, term, options, listener, memory)
-        lines += move_lines(records, len(rounds))
-        cycles = options.final_cycles if len(rounds) == options.rounds else options.cycles
-        rounds.append(_refined(start, structure, term, cycles, _accepted(records), listener))
-    return _finish(start, job, options, rounds, term, lines, warnings)
+    if standing is None:
+        now = _refined(start, start.inputs.model.structure, term, options.cycles, 0, listener)
+        standing = Standing(qualities=[], lines=[], memory=Memory(), warnings=warnings, asked=asked)
+        _write_round(start, job, now, term, standing)
+    else:
+        listener(Message(f"going on after round {len(standing.qualities) - 1}"))
+        standing.warnings = warnings = [*standing.warnings, *warnings]
+        now = _read_round(start, job, len(standing.qualities) - 1, standing, term)
+    while (reason := should_stop(standing.qualities, options.rounds)) is None:
+        number = len(standing.qualities)
+        term = make_term(start, ignore)  # as after a break: scales of the round before are not remembered
+        structure, records = rebuild_structure(start, now.structure, term, options, listener, standing.memory)
+        standing.lines += move_lines(records, number)
+        cycles = options.final_cycles if number == options.rounds else options.cycles
+        now = _refined(start, structure, term, cycles, _accepted(records), listener)
+        _write_round(start, job, now, term, standing)
+    job.notify(Message(f"stopped: {reason}"))
+    return _finish(start, job, options, now, term, standing)
+
+
+def _earlier(job: Job, asked: dict[str, Any]) -> Standing | None:
+    """Where an earlier run of the same request stood in this folder; None to start anew."""
+    if not job.path(STANDING).exists():
+        return None
+    standing = read_standing(job.path(STANDING))
+    if standing.asked != asked:
+        job.notify(Message(f"{job.folder}: holds a cycle of other inputs or options; this one starts anew"))
+        return None
+    return standing
 
 
 def _accepted(records: tuple[MoveRecord, ...]) -> int:
@@ -97,34 +126,45 @@ def _refined(
     )
     values = {k: float(v) for k, v in asdict(quality).items()}
     listener(Metrics("round", accepted, values))
-    return _Round(structure=refined, inputs=inputs, state=state, quality=quality)
+    return _Round(before=structure, structure=refined, inputs=inputs, state=state, quality=quality)
 
 
-def _write_round(
-    start: Start, job: Job, done: _Round, term: CrystalTerm, number: int, warnings: list[str]
-) -> dict[str, Any]:
-    """Everything that `burnish refine` writes, in the folder of the round."""
-    folder = job.path(f"round_{number:02d}")
+def _read_round(start: Start, job: Job, number: int, standing: Standing, term: CrystalTerm) -> _Round:
+    """A round as an earlier run left it."""
+    before, arrays = read_round_checkpoint(round_folder(job.folder, number))
+    inputs, system = round_system(start, before, term, start.options.cycles)
+    state = state_from_arrays(arrays, system)
+    refined = refined_structure(inputs, state)
+    return _Round(before=before, structure=refined, inputs=inputs, state=state, quality=standing.qualities[number])
+
+
+def _write_round(start: Start, job: Job, done: _Round, term: CrystalTerm, standing: Standing) -> None:
+    """Everything that `burnish refine` writes, in the folder of the round, and what going on needs."""
+    folder = round_folder(job.folder, len(standing.qualities))
     folder.mkdir(parents=True, exist_ok=True)
     inner = Job("cycle", folder, {}, job.listener, keeps_record=False)
-    finished = Finished(inputs=done.inputs, term=term, state=done.state, interrupted=False, warnings=warnings)
-    return write_outputs(start.options, inner, finished)
+    finished = Finished(inputs=done.inputs, term=term, state=done.state, interrupted=False, warnings=standing.warnings)
+    write_outputs(start.options, inner, finished)
+    write_round_checkpoint(folder, done.before, done.state)
+    standing.qualities.append(done.quality)
+    write_moves(job.path("moves.jsonl"), standing.lines)
+    write_standing(job.path(STANDING), standing)
 
 
 def _finish(
     start: Start,
     job: Job,
     options: CycleOptions,
-    rounds: list[_Round],
+    last: _Round,
     term: CrystalTerm,
-    lines: list[dict[str, Any]],
-    warnings: list[str],
+    standing: Standing,
 ) -> dict[str, Any]:
     """Write the best round at the top, the moves, and the validation."""
-    best = best_round([r.quality for r in rounds])
-    kept = rounds[best]
+    qualities, lines = standing.qualities, standing.lines
+    best = best_round(qualities)
+    kept = last if best == len(qualities) - 1 else _read_round(start, job, best, standing, term)
     term.prepare(kept.state.atoms)
-    finished = Finished(inputs=kept.inputs, term=term, state=kept.state, interrupted=False, warnings=warnings)
+    finished = Finished(inputs=kept.inputs, term=term, state=kept.state, interrupted=False, warnings=standing.warnings)
     summary = write_outputs(start.options, job, finished)
     found = validate_round(start, kept.structure, term)
     record = validation_record(found, start.inputs.data.reflections.d_min)
@@ -133,16 +173,16 @@ def _finish(
     write_text(job.path("validation.json"), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     write_text(job.path("validation.html"), render(validation_page(record, options.model.name, agreement)))
     write_moves(job.path("moves.jsonl"), lines)
-    table = [{"round": k, **asdict(r.quality), "best": k == best} for k, r in enumerate(rounds)]
+    table = [{"round": k, **asdict(r), "best": k == best} for k, r in enumerate(qualities)]
     write_text(job.path("moves.html"), render(moves_page(lines, table, options.model.name)))
     write_text(job.path("rounds.json"), json.dumps(table, indent=1) + "\n")
     s = found.scores
     return {
         **summary,
         "best_round": best,
-        "rounds": len(rounds) - 1,
-        "r_work_first": rounds[0].quality.r_work,
-        "r_free_first": rounds[0].quality.r_free,
+        "rounds": len(qualities) - 1,
+        "r_work_first": qualities[0].r_work,
+        "r_free_first": qualities[0].r_free,
         "ramachandran_favoured_percent": round(s.favoured_percent, 2),
         "rotamer_outliers": s.rotamer_outliers,
         "clashscore": round(s.clashscore, 2),

@@ -23,7 +23,7 @@ from burnish.io.sequences import read_sequences
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.fit_maps import fit_maps
 from burnish.models.refinement import RefinementState, refine
-from burnish.models.refinement_system import RefinableModel, make_system
+from burnish.models.refinement_system import RefinableModel, RefinementSystem, make_system
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.options.refine import RefineOptions
 from burnish.rebuild.evidence import make_evidence
@@ -115,15 +115,23 @@ def with_structure(start: Start, structure: gemmi.Structure) -> RefineInputs:
     return replace(start.inputs, library=start.library, topology=topology, refinable=refinable)
 
 
-def refine_round(
-    start: Start, structure: gemmi.Structure, term: CrystalTerm, cycles: int, listener: Listener
-) -> tuple[RefineInputs, RefinementState]:
-    """Refine a model; the term has seen the result last."""
+def round_system(
+    start: Start, structure: gemmi.Structure, term: CrystalTerm, cycles: int
+) -> tuple[RefineInputs, RefinementSystem]:
+    """What the refinement of a round starts from."""
     inputs = with_structure(start, structure)
     settings = replace(refinement_settings(start.options), cycles=cycles)
     system = make_system(
         inputs.refinable, settings, d_min=inputs.data.reflections.d_min, n_observations=int(term.work.sum())
     )
+    return inputs, system
+
+
+def refine_round(
+    start: Start, structure: gemmi.Structure, term: CrystalTerm, cycles: int, listener: Listener
+) -> tuple[RefineInputs, RefinementState]:
+    """Refine a model; the term has seen the result last."""
+    inputs, system = round_system(start, structure, term, cycles)
     state = refine(system, term, listener)
     term.prepare(state.atoms)
     return inputs, state

@@ -1,0 +1,114 @@
+"""What a cycle leaves after each round so that it can go on: in each round's folder its model before and after
+refinement in full precision, at the top where the cycle stands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gemmi
+import numpy as np
+
+from burnish.core.errors import DataError
+from burnish.io.atomic import write_aside, write_text
+from burnish.io.models import atoms_of, with_atoms
+from burnish.jobs.record import hash_file
+from burnish.models.refinement import RefinementState, state_arrays
+from burnish.options.rebuild import CycleOptions
+from burnish.rebuild.memory import Memory, memory_from_record
+from burnish.rebuild.rounds import RoundQuality
+
+STANDING = "cycle_checkpoint.json"
+ROUND = "checkpoint.npz"
+_FIELDS = ("xyz", "b_iso", "u_aniso", "is_aniso", "occ")
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where a cycle stands.
+
+    Attributes
+    ----------
+    qualities : of each round that is done.
+    lines : moves of all rounds.
+    memory : what rounds have tried.
+    warnings : that were given.
+    asked : what the cycle was asked to do and with which inputs; another request starts anew.
+    """
+
+    qualities: list[RoundQuality]
+    lines: list[dict[str, Any]]
+    memory: Memory
+    warnings: list[str]
+    asked: dict[str, Any]
+
+
+def request(options: CycleOptions) -> dict[str, Any]:
+    """What is asked, without where it goes and how many rounds it may take, and the inputs by their content."""
+    asked = options.model_dump(mode="json", exclude={"out", "rounds"})
+    files = [options.model, options.data, *([options.sequence] if options.sequence is not None else [])]
+    return {**asked, "inputs": [hash_file(path).sha256 for path in files]}
+
+
+def round_folder(folder: Path, number: int) -> Path:
+    """Folder of one round."""
+    return folder / f"round_{number:02d}"
+
+
+def write_round_checkpoint(folder: Path, before: gemmi.Structure, state: RefinementState) -> None:
+    """Write the model that a round refined and the refinement's last state."""
+    given = atoms_of(before)
+    arrays = {f"before_{name}": getattr(given, name).numpy() for name in _FIELDS}
+    text = before.make_mmcif_document().as_string()
+    arrays["before"] = np.frombuffer(text.encode(), dtype=np.uint8)
+    arrays |= {f"state_{name}": array for name, array in state_arrays(state).items()}
+    with write_aside(folder / ROUND) as aside, aside.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_round_checkpoint(folder: Path) -> tuple[gemmi.Structure, dict[str, np.ndarray]]:
+    """The model that a round refined, and the arrays of its last state."""
+    path = folder / ROUND
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: np.array(file[name]) for name in file.files}
+        structure = gemmi.make_structure_from_block(gemmi.cif.read_string(bytes(arrays["before"]).decode())[0])
+        structure.setup_entities()
+        atoms = atoms_of(structure)
+        if len(atoms) != len(arrays["before_xyz"]):
+            raise ValueError(f"{len(arrays['before_xyz'])} positions for {len(atoms)} atoms")
+        for name in _FIELDS:
+            getattr(atoms, name).numpy()[...] = arrays[f"before_{name}"]
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise DataError(f"{path}: is no checkpoint of a round ({error}); start the cycle anew") from None
+    states = {name.removeprefix("state_"): array for name, array in arrays.items() if name.startswith("state_")}
+    return with_atoms(structure, atoms), states
+
+
+def write_standing(path: Path, standing: Standing) -> None:
+    """Write where a cycle stands; the last thing of a round, so that it speaks of complete rounds only."""
+    record = {
+        "qualities": [asdict(q) for q in standing.qualities],
+        "lines": standing.lines,
+        "memory": standing.memory.as_record(),
+        "warnings": standing.warnings,
+        "asked": standing.asked,
+    }
+    write_text(path, json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def read_standing(path: Path) -> Standing:
+    """Where a cycle stood."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return Standing(
+            qualities=[RoundQuality(**q) for q in record["qualities"]],
+            lines=record["lines"],
+            memory=memory_from_record(record["memory"]),
+            warnings=record["warnings"],
+            asked=record["asked"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: does not tell where the cycle stood ({error}); start it anew") from None
