@@ -1,6 +1,7 @@
 """Density between grid points: through the values, smooth, right derivative, periodic or bounded; peaks."""
 
 import math
+from dataclasses import replace
 
 import gemmi
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from burnish.data.density import DensityMap
 from burnish.data.sampled_map import SampledMap, box_map, cell_map
 from burnish.maps.peaks import find_peaks
-from burnish.maps.sampling import points_near, rms, sample, sample_with_gradient, spline_map
+from burnish.maps.sampling import local_spline, points_near, rms, sample, sample_with_gradient, spline_map
 
 CELL = gemmi.UnitCell(20.0, 24.0, 30.0, 90.0, 104.0, 90.0)
 FRAC = np.array(CELL.frac.mat.tolist())
@@ -105,3 +106,17 @@ def test_analytic_gradient_is_that_of_autograd():
     found, gradient = sample_with_gradient(spline, xyz.detach())
     torch.testing.assert_close(found, density.detach())
     torch.testing.assert_close(gradient, expected)
+
+
+def test_the_spline_of_a_part_is_that_of_the_whole():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(20, 24, 18, generator=generator)
+    grid = cell_map(values, np.diag([0.1, 0.08, 0.12]))
+    xyz = torch.tensor([[0.3, 6.0, 8.2], [-1.2, 7.1, 7.9], [0.9, 5.5, 8.8]], dtype=torch.float64)
+    whole, part = sample(spline_map(grid), xyz), sample(local_spline(grid, xyz, margin=2.0), xyz)
+    torch.testing.assert_close(part, whole, atol=2e-3, rtol=0.0)
+    box = replace(grid, periodic=False)
+    inside = torch.tensor([[5.0, 6.0, 4.0], [4.6, 6.3, 4.4]], dtype=torch.float64)
+    torch.testing.assert_close(
+        sample(local_spline(box, inside), inside), sample(spline_map(grid), inside), atol=0.02, rtol=0
+    )

@@ -1,5 +1,7 @@
 """Zone refinement: right derivative, finds density, holds geometry, keeps away from neighbours, changes no input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,15 @@ from burnish.chemistry.topology import build_topology
 from burnish.data.sampled_map import SampledMap
 from burnish.io.models import atoms_of
 from burnish.maps.sampling import spline_map
+from burnish.models.restraints.ramachandran import Backbone, ramachandran_energy
 from burnish.models.restraints.stereochemistry import stereochemistry
+from burnish.rebuild.conformations import turn
 from burnish.rebuild.zone import (
     SLACK,
     Target,
     ZoneSystem,
     _evaluate,
+    first_scores,
     make_zone,
     refine_zone,
     surroundings,
@@ -40,6 +45,9 @@ def peptide():
     return system, atoms.xyz.numpy()
 
 
+BACKBONE = Backbone(atoms=np.array([[7, 10, 11, 12, 15], [12, 15, 16, 17, 20]]), kind=np.array([0, 0]))
+
+
 def density_at(xyz: np.ndarray, centres: np.ndarray) -> Target:
     """Gaussians of height 5σ and variance .4 Å² at some centres, in a box."""
     low = xyz.min(axis=0) - 6.0
@@ -61,8 +69,11 @@ def middle_zone(system, xyz, start=None):
     return make_zone(system, around, atoms, (xyz[atoms] if start is None else start)[None])
 
 
-def test_gradient(peptide):
+@pytest.mark.parametrize("guided", [False, True])
+def test_gradient(peptide, guided):
     system, xyz = peptide
+    if guided:
+        system = replace(system, backbone=BACKBONE)
     start = xyz[10:15] + np.random.default_rng(0).normal(0.0, 0.3, (5, 3))
     start[4] = xyz[3] + np.array([1.9, 0.3, 0.2])  # in contact with a held atom
     zone, target = middle_zone(system, xyz, start), density_at(xyz, xyz)
@@ -114,3 +125,35 @@ def test_repulsion_keeps_atoms_apart(peptide):
     assert energy.contact > 10.0
     assert (zone.distance > 2.0).all()
     assert SLACK > 0
+
+
+def test_first_scores_are_density_and_contacts(peptide):
+    system, xyz = peptide
+    near = xyz[10:15].copy()
+    near[4] = xyz[3] + np.array([1.9, 0.3, 0.2])
+    starts = np.stack([xyz[10:15], near, xyz[10:15] + 0.4])
+    zone, target = middle_zone(system, xyz, near), density_at(xyz, xyz)
+    found = first_scores(system, zone, starts, target, 60.0)
+    for score, start in zip(found, starts, strict=True):
+        energy, _ = zone_energy(system, zone, xyz, start, target)
+        assert score == pytest.approx(energy.density + min(energy.contact, 60.0), rel=1e-6)
+
+
+def test_a_guided_zone_ends_nearer_to_where_backbones_usually_are(peptide):
+    system, xyz = peptide
+    start = with_backbone_turned(xyz)
+    atoms = np.arange(5, 20)
+    around = surroundings(xyz, None)
+    flat = density_at(xyz, xyz[:1] + 90.0)
+    levels = []
+    for chosen in (system, replace(system, backbone=BACKBONE)):
+        zone = make_zone(chosen, around, atoms, start[None, 5:20])
+        moved = xyz.copy()
+        moved[5:20] = refine_zone(chosen, zone, start, start[5:20], flat, steps=40).xyz
+        levels.append(ramachandran_energy(moved, BACKBONE, 1.0))
+    assert levels[1] < levels[0] - 0.5
+
+
+def with_backbone_turned(xyz: np.ndarray) -> np.ndarray:
+    """ψ of the middle residue turned by 60°, everything after it along."""
+    return turn(xyz, list(range(13, len(xyz))), xyz[11], xyz[12] - xyz[11], np.radians(60.0))

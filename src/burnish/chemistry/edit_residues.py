@@ -90,8 +90,9 @@ def with_residues(structure: gemmi.Structure, place: int, residues: Sequence[New
             fits_after = at < len(chain) and chain[at].seqid.num in {n + 1 for n in numbers}
             if fits_before or fits_after:
                 like = before if fits_before and before is not None else chain[at]
-                for k, residue in enumerate(residues):
-                    chain.add_residue(_residue(residue, like), at + k)
+                made = [_residue(residue, like) for residue in residues]  # before the chain moves its residues
+                for k, residue in enumerate(made):
+                    chain.add_residue(residue, at + k)
                 return grown
         index += len(chain)
     raise ValueError(f"no chain has a neighbour of residue {residues[0].number} at place {place}")

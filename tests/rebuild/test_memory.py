@@ -1,0 +1,37 @@
+"""What is remembered from round to round."""
+
+import numpy as np
+
+from burnish.rebuild.memory import Memory, memory_from_record
+
+XYZ = np.random.default_rng(0).normal(0.0, 2.0, (5, 3))
+
+
+def test_a_failure_is_not_repeated_until_the_zone_has_moved():
+    memory = Memory()
+    assert memory.is_new
+    assert not memory.would_repeat("rotamer", "A 1 LEU", XYZ)
+    memory.remember_failure("rotamer", "A 1 LEU", XYZ)
+    assert not memory.is_new
+    assert memory.would_repeat("rotamer", "A 1 LEU", XYZ + 0.05)
+    assert not memory.would_repeat("rotamer", "A 1 LEU", XYZ + 0.5)
+    assert not memory.would_repeat("peptide flip", "A 1 LEU", XYZ)
+    assert not memory.would_repeat("rotamer", "A 1 LEU", XYZ[:4])
+
+
+def test_what_was_left_is_not_returned_to():
+    memory = Memory()
+    memory.remember_left("A 1 LEU", XYZ)
+    assert memory.goes_back("A 1 LEU", XYZ + 0.1)
+    assert not memory.goes_back("A 1 LEU", XYZ + 2.0)
+    assert not memory.goes_back("A 2 LEU", XYZ)
+
+
+def test_memory_keeps_its_own_copies_and_goes_through_a_file():
+    memory, xyz = Memory(), XYZ.copy()
+    memory.remember_failure("rotamer", "A 1 LEU", xyz)
+    memory.remember_left("A 1 LEU", xyz)
+    xyz += 5.0
+    again = memory_from_record(memory.as_record())
+    assert again.would_repeat("rotamer", "A 1 LEU", XYZ)
+    assert again.goes_back("A 1 LEU", XYZ)
