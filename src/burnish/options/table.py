@@ -117,6 +117,15 @@ COMMANDS: tuple[Command, ...] = (
         project_folder="Rebuild",
     ),
     Command(
+        "edit",
+        "Change a model by hand: commands of a file, as the page's tools give them.",
+        MODELS,
+        "burnish.options.edit:EditOptions",
+        "burnish.workflows.edit:run",
+        ("model", "map_file"),
+        project_folder="Rebuild",
+    ),
+    Command(
         "cycle",
         "Refine and rebuild a model in rounds until nothing improves.",
         MODELS,

@@ -18,7 +18,8 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from burnish.core.errors import DataError, InputError
+from burnish.core.errors import DataError
+from burnish.io.map_coefficients import read_coefficient_map
 
 Grid = NDArray[np.float32]
 
@@ -28,12 +29,6 @@ KEPT_BYTES = 96 << 20  # transforms of MTZ files kept in memory
 SAMPLING = 3.0  # grid points per d_min
 BELOW, ABOVE = 10.0, 30.0  # rms deviations from the mean between which values are told apart
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}  # kinds of numbers by the header's mode
-
-# Names of map coefficients by what they are; the first pair that a file has is taken.
-COLUMNS = {
-    "density": (("FWT", "PHWT"), ("2FOFCWT", "PH2FOFCWT"), ("pdbx_FWT", "pdbx_PHWT")),
-    "difference": (("DELFWT", "PHDELWT"), ("FOFCWT", "PHFOFCWT"), ("pdbx_DELFWT", "pdbx_DELPHWT")),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,27 +144,11 @@ class CrystalMaps:
         key = (str(path), path.stat().st_mtime_ns, kind)
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = _transform(path, kind)
+                self._kept[key] = read_coefficient_map(path, kind, SAMPLING)
                 while len(self._kept) > 1 and sum(v.nbytes for v, _ in self._kept.values()) > self._kept_bytes:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             return self._kept[key]
-
-
-def _transform(path: Path, kind: str) -> tuple[Grid, gemmi.UnitCell]:
-    if kind not in COLUMNS:
-        raise InputError(f"{kind!r}: no such map; expected one of {', '.join(COLUMNS)}")
-    try:
-        mtz = gemmi.read_mtz_file(str(path))
-    except (RuntimeError, ValueError, OSError) as error:
-        raise DataError(f"{path.name}: not an MTZ file that can be read ({error})") from None
-    labels = set(mtz.column_labels())
-    pair = next((p for p in COLUMNS[kind] if set(p) <= labels), None)
-    if pair is None:
-        wanted = " or ".join("/".join(p) for p in COLUMNS[kind])
-        raise DataError(f"{path.name}: no coefficients of the {kind} map ({wanted}); refine against these data first")
-    grid = mtz.transform_f_phi_to_map(*pair, sample_rate=SAMPLING)
-    return np.array(grid.array, dtype=np.float32), mtz.cell
 
 
 @dataclass(frozen=True, slots=True)

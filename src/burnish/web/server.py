@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from burnish.jobs.project import Project
 from burnish.web.jobs_view import list_jobs, read_events, show_job
 from burnish.web.launch import form, launch, startable
 from burnish.web.security import HEADER, REPORT_POLICY, Gate, resolve_inside
+from burnish.web.session_routes import session_routes
+from burnish.web.sessions import Sessions
 from burnish.web.views import view_routes
 
 POLL = 0.5  # s between looks at a job's event file
@@ -34,7 +37,14 @@ def create_app(project: Project, token: str, hosts: frozenset[str]) -> FastAPI:
     token : secret that every request must show.
     hosts : names that the server answers for.
     """
-    app = FastAPI(title="Burnish", docs_url=None, redoc_url=None, openapi_url=None)
+    sessions = Sessions(project)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(sessions.close)
+
+    app = FastAPI(title="Burnish", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.add_middleware(BaseHTTPMiddleware, dispatch=Gate(token, hosts))
     static = Path(str(package_files("burnish.web"))) / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
@@ -94,6 +104,7 @@ def create_app(project: Project, token: str, hosts: frozenset[str]) -> FastAPI:
         return FileResponse(found, media_type="text/plain; charset=utf-8" if plain else None)
 
     app.include_router(view_routes(project))
+    app.include_router(session_routes(project, sessions))
     return app
 
 

@@ -162,6 +162,12 @@ class Scene {
     return [0, 1, 2].map((k) => (v[4 * k] * dx - v[4 * k + 1] * dy) * scale);
   }
 
+  // Unit vectors to the right, upwards and towards the eye.
+  axes() {
+    const v = this.plugin.canvas3d.camera.view;
+    return [0, 1, 2].map((row) => [v[row], v[4 + row], v[8 + row]]);
+  }
+
   handleResize() { this.plugin.layout.events.updated.next(undefined); this.plugin.canvas3d?.handleResize(); }
 }
 
