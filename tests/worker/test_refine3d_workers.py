@@ -133,3 +133,14 @@ def test_the_client_dies_and_its_workers_with_it(small_set: tuple[Path, Path], a
     assert again.wait() == 0, (tmp_path / "said").read_text()
     for name in FILES:
         assert torch.equal(read_map(alone / name).values, read_map(tmp_path / "job" / name).values), name
+
+
+@pytest.mark.slow
+def test_freshly_compiled_kernels_have_the_bits_of_cached_ones(
+    small_set: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        assert start(flags(small_set, workers=1), tmp_path / name).wait() == 0
+    assert_same(tmp_path / "first" / "job", tmp_path / "second" / "job")

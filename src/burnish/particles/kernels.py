@@ -6,6 +6,9 @@ one thread, releases
 the interpreter lock, and gives the same bits however many threads share the work. A volume is stored as [z + h, y +
 h, x] for x ≥ 0;
 the other half follows from Friedel's law.
+
+Functions that kernels call are inlined in them, always: called as functions of their own they would be compiled apart
+in the process that fills numba's cache, and with their callers in all others, with other last bits.
 """
 
 from __future__ import annotations
@@ -110,7 +113,7 @@ def insert_slices(sums, half, z_low, z_high, rows, coordinates, data, weights):
             )  # fmt: skip
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _phase_tables(shift_x, shift_y, reach, size, table_x, table_y):
     """exp(−2πi k t / size) for k = −reach … reach along x and y."""
     for k in range(-reach, reach + 1):
@@ -190,7 +193,7 @@ def _value_and_slope(volume, nx, ny, h, x, y, z):
             sign * (z0 + fx * (z2 - z0)), z1 + fx * (z3 - z1))  # fmt: skip
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _mode_sums(
     volume, half, padding, matrix, coordinates, pixels, reach, size, image, transfer, precision, first, count,
     table_x, table_y, gradient, hessian,
@@ -269,7 +272,7 @@ def _mode_sums(
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _turn(matrix, vector):
     """exp([v]×) · matrix by Rodrigues' formula."""
     x, y, z = vector[0], vector[1], vector[2]

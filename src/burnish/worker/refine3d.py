@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import platform
 import threading
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -94,11 +96,16 @@ def expect_chunk(spec: str, state: str, plan: Plan, half: int, number: int) -> t
     """Expectation over a chunk: what is known of its particles, and its sums, which stay with the worker."""
     bench = open_bench(spec)
     with bench.lock:
+        began = time.process_time()
         chunk = bench.setup.store.chunks(half)[number]
         reference = bench.reference(state, plan, half)
+        prepared = time.process_time()
         found = next(iter(expect_chunks(bench.state(state), bench.setup, plan, reference, [chunk], bench.tally)))
         assert found.sums is not None
-        return _report(found.tally, bench, chunk, found), found.sums.values.numpy()
+        report = _report(found.tally, bench, chunk, found)
+        ended = time.process_time()
+        report["cpu_seconds"] = np.array([prepared - began, ended - prepared])  # for the reference, for the images
+        return report | {"worker": f"{platform.node()}-{os.getpid()}"}, found.sums.values.numpy()
 
 
 def _report(tally: Tally, bench: Bench, chunk: Sequence[int], found: ChunkFound | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ number of workers, and the sums are those of one machine to the last bit.
 from __future__ import annotations
 
 import dataclasses
+import time
 import uuid
 from pathlib import Path
 from typing import Any, final
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.core.events import Listener, Progress
+from burnish.core.events import Listener, Metrics, Progress
 from burnish.io.atomic import write_aside
 from burnish.jobs.executors import Executor
 from burnish.options.refine3d import Refine3DOptions
@@ -94,6 +95,7 @@ class Workers(Crew):
         return tally
 
     def expect(self, state: State, setup: Setup, plan: Plan) -> Expectation:
+        began = time.monotonic()
         path = self._write(state)
         chunks = [(half, n) for half in (0, 1) for n in range(len(setup.store.chunks(half)))]
         found = [
@@ -101,8 +103,11 @@ class Workers(Crew):
             for i, chunk in enumerate(chunks)
         ]
         reports = self._reports(found, chunks, setup, state.iteration)
+        looked = time.monotonic()
         of_half = [[f for f, (h, _) in zip(found, chunks, strict=True) if h == half] for half in (0, 1)]
         halves = self._add_up(of_half, plan)
+        spent = _spent(reports) | {"expectation": looked - began, "sums": time.monotonic() - looked}
+        self._listener(Metrics("workers", state.iteration, spent))
         tally, modes = empty_tally(setup.store), []
         for report in reports:
             _note(tally, report)
@@ -163,6 +168,19 @@ def _memory_of_worker(options: Refine3DOptions, workers: int) -> float | None:
     if options.executor not in ("local", "dask"):
         return options.memory
     return (options.memory if options.memory is not None else 0.5 * free_memory() / _GIB) / workers
+
+
+def _spent(reports: list[dict[str, Any]]) -> dict[str, float]:
+    """Processor time of the workers, s: of all and of the busiest, and what of it went into references."""
+    by_worker: dict[str, float] = {}
+    for report in reports:
+        by_worker[report["worker"]] = by_worker.get(report["worker"], 0.0) + float(report["cpu_seconds"].sum())
+    return {
+        "cpu": sum(by_worker.values()),
+        "cpu_references": sum(float(r["cpu_seconds"][0]) for r in reports),
+        "cpu_busiest": max(by_worker.values()),
+        "workers": float(len(by_worker)),
+    }
 
 
 def _note(tally: Tally, report: dict[str, np.ndarray]) -> None:
