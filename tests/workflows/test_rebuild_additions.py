@@ -5,15 +5,20 @@ import json
 import gemmi
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linear_sum_assignment
-from tests.chemistry_models import component
+from tests.chemistry_models import component, peptide
 from tests.workflows.small_crystal import CELL, GROUP, amplitudes, helix
 
 from burnish.chemistry.add_residues import make_residue, with_residue
+from burnish.chemistry.library import read_library
+from burnish.chemistry.residues import residue_views
 from burnish.cli.main import main
 from burnish.core.errors import InputError
 from burnish.data.reflections import Crystal
 from burnish.io.models import atoms_of, read_model
+from burnish.rebuild.flexible import turned_positions
+from burnish.rebuild.moves.sugars import open_sites, sugar_shape
 from burnish.symmetry.images import images_near
 from burnish.workflows.ligand_requests import ligand_requests
 
@@ -136,6 +141,48 @@ def test_what_is_not_there_is_not_placed(case, tmp_path, capsys):
     (tried,) = [m for m in moves if m["kind"] == "ligand"]
     assert not tried["accepted"]
     assert tried["reason"]
+
+
+def glycosylated() -> tuple[gemmi.Structure, gemmi.Structure]:
+    """A helix with a sequon, without and with a sugar on it, in a crystal with room for it."""
+    bare = peptide(["ALA", "ALA", "ASN", "ALA", "THR", "ALA", "ALA", "ALA"])
+    for site in bare[0].all():
+        site.atom.b_iso = 15.0
+    bare.cell, bare.spacegroup_hm = gemmi.UnitCell(26.0, 27.0, 29.0, 90, 90, 90), GROUP
+    monlib = read_library(["ALA", "ASN", "THR", "NAG"], environment={}, debian=None).monlib
+    (site,) = open_sites(bare, residue_views(bare[0]), {})
+    shape = sugar_shape(monlib, site)
+    turns = torch.zeros(1, len(shape.body.bonds), dtype=torch.float64)
+    best, chosen = -1.0, shape.xyz[3:]
+    own = atoms_of(bare).xyz.numpy()
+    for phi in np.radians(np.arange(0.0, 360.0, 15.0)):
+        turns[0, 1] = float(phi)
+        placed = turned_positions(shape.body, torch.from_numpy(shape.xyz)[None], turns)[0, 3:].numpy()
+        away = np.sort(np.linalg.norm(own[:, None] - placed[None], axis=2).ravel())[4]  # beyond the bond itself
+        if away > best:
+            best, chosen = float(away), placed
+    residue = make_residue("NAG", shape.names, shape.elements, chosen, 18.0)
+    truth, _ = with_residue(bare, residue, "A")
+    for structure in (bare, truth):
+        structure.setup_cell_images()
+    return bare, truth
+
+
+def test_a_sugar_is_built_with_its_bond(tmp_path, capsys):
+    bare, truth = glycosylated()
+    write_data(tmp_path, truth)
+    bare.make_mmcif_document().write_file(str(tmp_path / "model.cif"))
+    arguments = ["--no-peptides", "--no-rotamers", "--no-waters", "--no-flips", "--out", tmp_path / "out", "--json"]
+    assert run("rebuild", tmp_path / "model.cif", tmp_path / "data.mtz", *arguments) == 0
+    capsys.readouterr()
+    moves = [json.loads(line) for line in (tmp_path / "out" / "moves.jsonl").read_text().splitlines()]
+    sugars = [m for m in moves if m["kind"] == "sugar" and m["accepted"]]
+    assert [m["residue"] for m in sugars] == ["A 9 NAG"]
+    rebuilt = gemmi.read_structure(str(tmp_path / "out" / "rebuilt.cif"))
+    (link,) = [c for c in rebuilt.connections if c.type == gemmi.ConnectionType.Covale]
+    assert {link.partner1.atom_name, link.partner2.atom_name} == {"C1", "ND2"}
+    away = [a.pos.dist(truth[0]["A"]["9"][0][a.name][0].pos) for a in rebuilt[0]["A"]["9"][0]]
+    assert float(np.sqrt(np.mean(np.square(away)))) < 0.5
 
 
 def test_requests_are_files_codes_or_smiles(tmp_path):

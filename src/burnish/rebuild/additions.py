@@ -17,7 +17,7 @@ from burnish.chemistry.links import Linking
 from burnish.chemistry.topology import build_topology
 from burnish.data.atoms import Atoms
 from burnish.models.restraints.stereochemistry import stereochemistry
-from burnish.rebuild.atom_rows import difference, row_of
+from burnish.rebuild.atom_rows import difference, name_of
 from burnish.rebuild.evidence import zone_target
 from burnish.rebuild.move import Judgement, MoveRecord
 from burnish.rebuild.moves.ligands import (
@@ -38,6 +38,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 REFINED_POSES = 4
+NEAR = 12.0  # Å; what a new residue may touch while it is refined
 B_REACH = 6.0  # Å; atoms within it say what B a new neighbour starts with
 
 
@@ -125,7 +126,7 @@ def settled(
     moving: Collection[str],
     target: Target,
     *,
-    find_links: bool = False,
+    near: Array | None = None,
     steps: int = 40,
 ) -> tuple[gemmi.Structure, dict[str, Array], ZoneResult]:
     """Refine what is new in its place.
@@ -136,13 +137,15 @@ def settled(
     grown : the model with what is new.
     moving : names of the atoms that may move; they count as fully occupied.
     target : density for them.
-    find_links : make the links that distances show; without, only recorded ones.
+    near : restraints are made for residues within reach of these positions alone; None for all. Å (k, 3)
 
     Returns
     -------
     The grown model with them refined, their positions by name, and the result, in file order.
     """
-    return settled_apart(scene, grown, [(moving, target)], find_links=find_links, steps=steps)[0]
+    part = grown if near is None else _residues_near(grown, near)
+    _, places, done = settled_apart(scene, part, [(moving, target)], steps=steps)[0]
+    return _with_places(grown, places), places, done
 
 
 def settled_apart(
@@ -150,13 +153,12 @@ def settled_apart(
     grown: gemmi.Structure,
     zones: Sequence[tuple[Collection[str], Target]],
     *,
-    find_links: bool = False,
     steps: int = 40,
 ) -> list[tuple[gemmi.Structure, dict[str, Array], ZoneResult]]:
     """Several zones of one grown model, each refined by itself; see `settled`."""
-    topology = build_topology(grown, scene.monlib, hydrogens="remove", linking=Linking(find=find_links))
+    topology = build_topology(grown, scene.monlib, hydrogens="remove", linking=Linking(find=False))
     sites = list(topology.structure[0].all())
-    names = [row_of(c).name for c in sites]
+    names = [name_of(c) for c in sites]
     xyz = np.array([c.atom.pos.tolist() for c in sites])
     stereo = stereochemistry(topology.restraints)
     around = surroundings(xyz, scene.crystal)
@@ -179,11 +181,25 @@ def settled_apart(
     return results
 
 
+def _residues_near(structure: gemmi.Structure, near: Array) -> gemmi.Structure:
+    """The model with the residues that come within reach of some positions alone."""
+    part = structure.clone()
+    for chain in part[0]:
+        for r in reversed(range(len(chain))):
+            own = np.array([a.pos.tolist() for a in chain[r]]).reshape(-1, 3)
+            if np.linalg.norm(own[:, None] - near[None], axis=2).min(initial=np.inf) > NEAR:
+                del chain[r]
+    part.remove_empty_chains()
+    kept = [c for c in part.connections if all(part[0].find_cra(p, True).atom for p in (c.partner1, c.partner2))]
+    part.connections = gemmi.ConnectionList(kept)
+    return part
+
+
 def _with_places(structure: gemmi.Structure, places: Mapping[str, Array]) -> gemmi.Structure:
     """The model with some atoms, by name, at other places."""
     moved = structure.clone()
     for site in moved[0].all():
-        position = places.get(row_of(site).name)
+        position = places.get(name_of(site))
         if position is not None:
             site.atom.pos = gemmi.Position(*position)
     return moved

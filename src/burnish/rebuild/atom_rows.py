@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import gemmi
@@ -33,12 +32,17 @@ class AtomRow:
     hetero: bool = False
 
 
+def name_of(site: gemmi.CRA) -> str:
+    """What an atom is called, "A 27 LEU CD1 B"."""
+    letter = f" {site.atom.altloc}" if site.atom.altloc != "\0" else ""
+    return f"{site.chain.name} {site.residue.seqid} {site.residue.name} {site.atom.name}{letter}"
+
+
 def row_of(site: gemmi.CRA) -> AtomRow:
     """The row of one atom."""
     atom = site.atom
-    letter = f" {atom.altloc}" if atom.altloc != "\0" else ""
     return AtomRow(
-        name=f"{site.chain.name} {site.residue.seqid} {site.residue.name} {atom.name}{letter}",
+        name=name_of(site),
         element=atom.element.name,
         charge=atom.charge,
         xyz=(atom.pos.x, atom.pos.y, atom.pos.z),
@@ -56,17 +60,7 @@ def rows_of(structure: gemmi.Structure) -> tuple[AtomRow, ...]:
 
 def difference(before: gemmi.Structure, after: gemmi.Structure) -> tuple[tuple[str, ...], tuple[AtomRow, ...]]:
     """Names of the atoms that were added, and rows of those that were removed; hydrogens do not count."""
-    old, new = rows_of(before), rows_of(after)
-    return names_missing(new, old), rows_missing(old, new)
-
-
-def names_missing(rows: Iterable[AtomRow], others: Iterable[AtomRow]) -> tuple[str, ...]:
-    """Names of rows that are not among others."""
-    known = {row.name for row in others}
-    return tuple(row.name for row in rows if row.name not in known)
-
-
-def rows_missing(rows: Iterable[AtomRow], others: Iterable[AtomRow]) -> tuple[AtomRow, ...]:
-    """Rows whose names are not among others."""
-    known = {row.name for row in others}
-    return tuple(row for row in rows if row.name not in known)
+    old = {name_of(site): site for site in before[0].all() if not site.atom.is_hydrogen()}
+    new = {name_of(site): None for site in after[0].all() if not site.atom.is_hydrogen()}
+    added = tuple(name for name in new if name not in old)
+    return added, tuple(row_of(site) for name, site in old.items() if name not in new)

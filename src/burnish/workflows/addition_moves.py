@@ -11,6 +11,7 @@ from burnish.rebuild.additions import add_ligand
 from burnish.rebuild.conformer_moves import add_conformers, drop_conformers
 from burnish.rebuild.moves.ions import place_ions
 from burnish.rebuild.scene import Change, Scene, StructureMove
+from burnish.rebuild.sugar_moves import add_sugars
 from burnish.workflows.ligand_requests import ligand_requests
 
 COMPONENTS = ("HOH", "NAG", "BMA", "MAN", "NA", "MG", "K", "CA", "MN", "ZN", "CL")  # what moves may add
@@ -26,7 +27,8 @@ def moves_before(options: RebuildOptions | CycleOptions) -> tuple[StructureMove,
     """Moves that come before waters are looked for, which would take their density."""
     names = ligand_requests(options.ligand).names
     ligands = tuple(_ligand_move(name, options) for name in names for _ in range(options.ligand_copies))
-    return (*ligands, *((drop_conformers,) if options.alternates else ()))
+    sugars = (add_sugars,) if options.sugars else ()
+    return (*ligands, *sugars, *((drop_conformers,) if options.alternates else ()))
 
 
 def moves_after(options: RebuildOptions | CycleOptions) -> tuple[StructureMove, ...]:

@@ -168,30 +168,57 @@ def displaced_waters(xyz: Array, free: Unexplained, atoms: Atoms, crystal: Symme
 
 
 def judge_fit(evidence: Evidence, ligand: Atoms, displaced: Sequence[int]) -> LigandFit:
-    """Fit of a placed ligand to the density that the rest of the model leaves.
+    """Fit of one placed ligand; see `judge_fits`."""
+    return judge_fits(evidence, [ligand], displaced)[0]
+
+
+def judge_fits(evidence: Evidence, ligands: Sequence[Atoms], displaced: Sequence[int]) -> list[LigandFit]:
+    """Fit of placed ligands, apart from each other, to the density that the rest of the model leaves.
 
     Parameters
     ----------
-    evidence : maps of the model without the ligand.
-    ligand : its atoms.
+    evidence : maps of the model without them.
+    ligands : atoms of each.
     displaced : waters of the model that give way.
     """
+    if not ligands:
+        return []
     maps = evidence.maps
     left = maps.difference
     if len(displaced):
         share = np.zeros(len(evidence.atoms))
         share[list(displaced)] = 1.0
         left = replace(left, values=left.values + own_density(evidence, evidence.atoms, share).values)
-    own = own_density(evidence, ligand)
-    _, points, _ = points_near(left, ligand.xyz, mask_radius(maps.d_min) + 0.3)
-    points = torch.unique(points)
-    o, c = left.values.reshape(-1)[points].double(), own.values.reshape(-1)[points].double()
-    o, c = o - o.mean(), c - c.mean()
-    z = sample(spline_map(left), ligand.xyz) / evidence.difference_sigma
-    return LigandFit(
-        correlation=float((o * c).sum() / (o.norm() * c.norm()).clamp(min=1e-12)),
-        mean_z=float(z.mean()),
-        share=float((z > 1.0).double().mean()),
+    own, spline = own_density(evidence, joined(ligands)).values.reshape(-1), spline_map(left)
+    fits = []
+    for ligand in ligands:
+        _, points, _ = points_near(left, ligand.xyz, mask_radius(maps.d_min) + 0.3)
+        points = torch.unique(points)
+        o, c = left.values.reshape(-1)[points].double(), own[points].double()
+        o, c = o - o.mean(), c - c.mean()
+        z = sample(spline, ligand.xyz) / evidence.difference_sigma
+        fits.append(
+            LigandFit(
+                correlation=float((o * c).sum() / (o.norm() * c.norm()).clamp(min=1e-12)),
+                mean_z=float(z.mean()),
+                share=float((z > 1.0).double().mean()),
+            )
+        )
+    return fits
+
+
+def joined(parts: Sequence[Atoms]) -> Atoms:
+    """Atoms of several residues in one list."""
+    return Atoms(
+        xyz=torch.cat([p.xyz for p in parts]),
+        b_iso=torch.cat([p.b_iso for p in parts]),
+        u_aniso=torch.cat([p.u_aniso for p in parts]),
+        is_aniso=torch.cat([p.is_aniso for p in parts]),
+        occ=torch.cat([p.occ for p in parts]),
+        elements=tuple(e for p in parts for e in p.elements),
+        charges=torch.cat([p.charges for p in parts]),
+        altloc=tuple(a for p in parts for a in p.altloc),
+        residue=torch.cat([p.residue for p in parts]),
     )
 
 
