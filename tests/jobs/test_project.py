@@ -174,3 +174,46 @@ def test_a_killed_job_is_found_and_marked(tmp_path: Path) -> None:
         time.sleep(0.05)
     assert killed == ["ModelRefine/job001/"]
     assert project.find("1").status == "Failed"
+
+
+def _live_in(folder: str, jobs: int) -> None:
+    """Begin and end jobs one after the other, each reading what another process may have made."""
+    project = find_project(Path(folder))
+    assert project is not None
+    for number in range(jobs):
+        known = [Path(folder) / n.name for n in project.read().nodes]
+        job = _run_job(project, "Refine3D", [p for p in known if p.exists()][:2], ["run_data.star"])
+        project.set_alias(f"Refine3D/{job.name}/", f"p{os.getpid()}n{number}")
+        project.mark_killed()
+
+
+def test_processes_that_share_a_project_do_not_damage_it(tmp_path: Path) -> None:
+    """Three at work, one more killed in the middle again and again, a reader that never meets half a file."""
+    project = init_project(tmp_path)
+    code = f"from tests.jobs.test_project import _live_in; _live_in({str(tmp_path)!r}, 100000)"
+    root = str(Path(__file__).resolve().parents[2])
+    with ProcessPoolExecutor(2) as pool:
+        working = [pool.submit(_live_in, str(tmp_path), 6) for _ in range(2)]
+        for wait in (1.2, 1.35, 1.5):
+            doomed = subprocess.Popen([sys.executable, "-c", code], cwd=root)
+            time.sleep(wait)
+            for _ in range(20):
+                project.read()
+            doomed.kill()
+            doomed.wait()
+        for done in working:
+            done.result(timeout=60)
+    project.mark_killed()
+    pipeline = project.read()
+    names = [p.name for p in pipeline.processes]
+    assert len(names) == len(set(names)) >= 12
+    assert pipeline.job_counter > max(int(n.rstrip("/")[-3:]) for n in names)
+    assert sum(p.status == "Succeeded" for p in pipeline.processes) >= 12
+    assert not any(p.status == "Running" for p in pipeline.processes)
+    for process in pipeline.processes:
+        record = read_record(tmp_path / process.name)
+        if process.status == "Succeeded":
+            assert record is not None and record.state == "finished"
+            assert (process.name, process.name + "run_data.star") in pipeline.outputs
+    assert {e[0] for e in pipeline.inputs} <= {n.name for n in pipeline.nodes}
+    assert not list(tmp_path.glob(".partial-*default*")) or project.read() == pipeline

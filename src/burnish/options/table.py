@@ -190,7 +190,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "project",
-        "Make a project, list and show its jobs, name and clean them.",
+        "Make a project, list and show its jobs, name, clean and export them.",
         PROJECT,
         "burnish.options.project:ProjectOptions",
         "burnish.workflows.project:run",

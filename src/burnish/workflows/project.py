@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -14,8 +14,10 @@ from burnish.core.events import Message
 from burnish.jobs.folder import Job
 from burnish.jobs.pipeline import Process
 from burnish.jobs.project import Project, find_project, init_project
-from burnish.jobs.record import JobRecord, read_record, stale_inputs
+from burnish.jobs.record import read_record, stale_inputs
+from burnish.jobs.staleness import stale_jobs
 from burnish.options.project import ProjectOptions
+from burnish.workflows.project_export import export
 
 # What RELION's gentle cleaning keeps of iterations: the last one. Files by their patterns, iterations by their number.
 ITERATION_FILES = ("run_it[0-9][0-9][0-9]_*", "cycle_[0-9][0-9][0-9]*")
@@ -41,18 +43,23 @@ def run(options: ProjectOptions, job: Job) -> dict[str, Any]:
         "alias": _alias,
         "clean": _clean,
     }
+    if options.action == "export":
+        _asked(options)
+        return export(found, options, job)
     return actions[options.action](found, options)
 
 
 def _list(project: Project, options: ProjectOptions) -> dict[str, Any]:
     rows = []
-    for process in project.read().processes:
+    pipeline = project.read()
+    stale = stale_jobs(project, pipeline)
+    for process in pipeline.processes:
         record = read_record(project.folder / process.name)
         rows.append(
             {
                 "job": process.name.rstrip("/"),
                 "alias": "" if process.alias == "None" else process.alias.rstrip("/").rsplit("/", 1)[-1],
-                "state": _state(project, process, record),
+                "state": _state(process, stale),
                 "started": f"{record.started:%Y-%m-%d %H:%M}" if record else "",
                 "took": _duration(record.started, record.ended) if record and record.ended else "",
             }
@@ -67,7 +74,7 @@ def _show(project: Project, options: ProjectOptions) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "job": process.name.rstrip("/"),
         "alias": process.alias.rstrip("/"),
-        "state": _state(project, process, record),
+        "state": _state(process, stale_jobs(project, pipeline)),
         "previous": ", ".join(n.rstrip("/") for n in pipeline.previous(process.name)) or "none",
         "next": ", ".join(n.rstrip("/") for n in pipeline.following(process.name)) or "none",
         "inputs": [{"input": file} for file, name in pipeline.inputs if name == process.name],
@@ -120,10 +127,8 @@ def _stem(path: Path) -> str:
     return "_".join(path.name.split("_")[:2])
 
 
-def _state(project: Project, process: Process, record: JobRecord | None) -> str:
-    if record is not None and process.status == "Succeeded" and stale_inputs(record, project.folder):
-        return "Succeeded, inputs changed since"
-    return process.status
+def _state(process: Process, stale: Mapping[str, str]) -> str:
+    return f"stale: {stale[process.name]}" if process.name in stale else process.status
 
 
 def _duration(start: datetime, end: datetime) -> str:
