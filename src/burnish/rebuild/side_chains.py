@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from scipy.spatial import cKDTree
 
 from burnish.chemistry.residues import ResidueView
 from burnish.chemistry.rotamers import CHI_ATOMS, rotamers_of
+from burnish.geometry.torsions import place_atoms
 from burnish.maps.sampling import SplineMap, sample
 from burnish.rebuild.conformations import BACKBONE, bond_graph, with_chi
 from burnish.validate.cbeta import ideal_cbeta
@@ -24,6 +26,7 @@ LEAST_FREQUENCY = 0.002
 SPREAD = (-1.0, 0.0, 1.0)
 CLASH = 2.9  # Å between heavy atoms that are not bonded; polar contacts are shorter, hence the soft penalty
 RICHEST = 2.5  # σ; more density at an atom than that says no more for it
+PUCKERS_DEG = (29.0, -26.0)  # χ1 of proline, Cγ-endo and Cγ-exo
 PER_ATOM = 1.0  # σ; density that an atom must have to be better than none
 
 
@@ -65,6 +68,8 @@ def side_chain_template(monlib: gemmi.MonLib, name: str) -> Template | None:
     side = [n for n in positions if n not in BACKBONE]
     names = ("N", "CA", "C", *sorted(side, key=lambda n: (n != "CB", list(positions).index(n))))
     index = {n: k for k, n in enumerate(names)}
+    if name == "ARG" and _is_turned(positions):  # NH1 is on the side of CD by its definition
+        positions["NH1"], positions["NH2"] = positions["NH2"], positions["NH1"]
     pairs = [
         (index[b.id1.atom], index[b.id2.atom])
         for b in component.rt.bonds
@@ -76,6 +81,12 @@ def side_chain_template(monlib: gemmi.MonLib, name: str) -> Template | None:
         elements=tuple(elements[n] for n in names),
         xyz=np.stack([positions[n] for n in names]),
         bonds=np.array(pairs, dtype=np.int64).reshape(-1, 2),
+    )
+
+
+def _is_turned(positions: Mapping[str, Array]) -> bool:
+    return float(np.linalg.norm(positions["NH1"] - positions["CD"])) > float(
+        np.linalg.norm(positions["NH2"] - positions["CD"])
     )
 
 
@@ -115,7 +126,9 @@ def side_chain_rotamers(
     placed[:3] = backbone
     view = _local_view(template)
     graph = bond_graph(template.bonds)
-    torsions = () if template.name == "PRO" else CHI_ATOMS.get(template.name, ())  # a ring turns about none
+    if template.name == "PRO":
+        return _proline(template, placed)
+    torsions = CHI_ATOMS.get(template.name, ())
     if not torsions or any(view.indices(*names) is None for names in torsions):
         return [""], [0.0], placed[None, 3:]
     labels, costs, found = [], [], []
@@ -129,6 +142,18 @@ def side_chain_rotamers(
             costs.append(-float(np.log(rotamer.frequency)) + 0.5 * sum(s * s for s in steps))
             found.append(with_chi(placed, view, graph, chi)[3:])
     return labels, costs, np.stack(found)
+
+
+def _proline(template: Template, placed: Array) -> tuple[list[str], list[float], Array]:
+    """The two puckers of proline: its ring turns about no bond, so that it is built atom by atom."""
+    n, ca, cb = (torch.from_numpy(placed[template.names.index(k)])[None] for k in ("N", "CA", "CB"))
+    one, found = torch.ones(1, dtype=torch.float64), []
+    for chi in PUCKERS_DEG:
+        cg = place_atoms(n, ca, cb, one * 1.496, one * math.radians(104.2), one * math.radians(chi))
+        cd = place_atoms(ca, cb, cg, one * 1.505, one * math.radians(105.0), one * math.radians(-1.3 * chi))
+        ring = {"CB": cb, "CG": cg, "CD": cd}
+        found.append(np.concatenate([ring[k].numpy() for k in template.side]))
+    return ["endo", "exo"], [-math.log(0.5)] * 2, np.stack(found)
 
 
 def _local_view(template: Template) -> ResidueView:

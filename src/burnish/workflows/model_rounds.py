@@ -52,10 +52,9 @@ BUILDING_MOVES: tuple[StructureMove, ...] = (
     close_gaps,
     extend_ends,
     complete_side_chains,
-    trim_side_chains,
 )
 PEPTIDES = (gemmi.PolymerType.PeptideL, gemmi.PolymerType.PeptideD)
-FITTING_MOVES: tuple[StructureMove, ...] = ()  # of what lies around it, after them
+FITTING_MOVES: tuple[StructureMove, ...] = (trim_side_chains,)  # after them, when rotamers have been tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
