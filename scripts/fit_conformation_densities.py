@@ -1,11 +1,12 @@
 """Fit the smooth densities of backbone and side-chain torsions that Burnish ships to the Top8000 reference tables.
 
-Usage: fit_conformation_densities.py REFERENCE_FOLDER OUT.json [NAME ... | --calibrate]
+Usage: fit_conformation_densities.py REFERENCE_FOLDER OUT.json [NAME ... | --calibrate | --mend]
 
 REFERENCE_FOLDER holds `ramachandran/rama8000-*.data`, `rotamers/contours/rota8000-*.data` and `rotamers/centres/*.csv`
 of https://github.com/rlabduke/reference_data (Top8000, Richardson laboratory, CC BY 4.0). Given names are fitted again
 and the others kept. What is fitted: mixtures of coupled von Mises densities (see `burnish.chemistry.angle_density`),
-by least squares on the log-density, with most weight at the levels where verdicts change.
+by least squares on the log-density, with most weight at the levels where verdicts change; then, for the levels alone, a
+short Fourier series that takes up what the mixture lacks near those levels (`--mend` fits only this).
 
 The tables give, in each cell, the fraction v of the reference residues that lie in cells of lower density. Sorted by v,
 the mass of a cell is the step of v to the next one, so that the density follows from the table itself.
@@ -17,12 +18,14 @@ import csv
 import json
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from burnish.chemistry.angle_density import AngleDensity, from_record, harmonics_within, levels
 
 RAMACHANDRAN = {
     "general": ("rama8000-general-noGPIVpreP", 56, (0.0005, 0.02)),
@@ -435,14 +438,76 @@ def calibrate_again(folder: Path, result: dict) -> None:
         entry["log_level_knots"] = [round(k, 4) for k in y]
 
 
+RADII = {1: 24, 2: 14, 3: 6}  # of the harmonics, by the number of angles
+RIDGE = 1e-4  # on the square of the harmonics: the series is smooth where the table says nothing
+CLEARANCE = 0.9  # how far, in log level, cells that the table does not list are kept below the lowest verdict
+
+
+def mend_levels(table: Table, entry: dict, thresholds: tuple[float, ...]) -> str:
+    """Fit the Fourier series of `level_mend` to the table and put it into the entry; say what it changes."""
+    entry.pop("level_terms", None)
+    density = from_record(entry)
+    d = table.angles.shape[1]
+    density = replace(density, harmonics=harmonics_within(d, RADII[d]))
+    mixed = torch.cat([levels(density, part) for part in table.angles.split(20000)]).clamp(min=1e-12).log()
+    wanted = table.level.clamp(min=1e-9).log()
+    logs = [math.log(t) for t in thresholds]
+    weight = 0.02 + sum((1.0 + ((wanted - t) / 0.35).square()).square().reciprocal() for t in logs)
+    listed = wanted > min(logs) - 1.0
+    missing = torch.where(listed, (wanted - mixed).clamp(-1.5, 1.5), 0.0)
+    squares = density.harmonics.square().sum(1)
+    ridge = torch.cat([torch.zeros(1), squares, squares]).double()
+    size = len(ridge)
+    mend = torch.zeros_like(mixed)
+    for _ in range(4):  # which unlisted cells come too high is found by turns
+        high = ~listed & (mixed + mend > min(logs) - 0.7)
+        w = torch.where(listed, weight, torch.where(high, 0.5, 0.02)).double()
+        target = torch.where(high, (min(logs) - CLEARANCE - mixed).clamp(max=0.0), missing)
+        normal, right = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+        for part in torch.arange(len(mixed)).split(4000):
+            rows = fourier_rows(density, table.angles[part])
+            normal += (rows * w[part, None]).T @ rows
+            right += (rows * w[part, None]).T @ target[part]
+        scale = float(normal.diagonal().mean())
+        terms = torch.linalg.solve(normal + torch.diag((RIDGE * ridge + 1e-6) * scale), right)
+        mend = torch.cat([fourier_rows(density, part) @ terms for part in table.angles.split(4000)])
+    mass = log_density_of(table).exp()
+    mass = mass / mass.sum()
+    said, gain = [], 0.0
+    for t in logs:
+        before, after = (float(mass[(x >= t) != (wanted >= t)].sum()) for x in (mixed, mixed + mend))
+        said.append(f"{math.exp(t):g}: {100 * before:.3f} → {100 * after:.3f} %")
+        gain += before - after
+    if gain > 0.0:  # small tables (cis proline) hold noise that a series cannot follow
+        entry["level_radius"] = RADII[d]
+        entry["level_terms"] = [round(x, 4) for x in terms.tolist()]
+    return f"{size} terms; mass with another verdict at {', '.join(said)}"
+
+
+def fourier_rows(density: AngleDensity, angles: Tensor) -> Tensor:
+    """1, cosines and sines of the harmonics. (n, 2m + 1)"""
+    phase = (angles * density.fold) @ density.harmonics.T
+    return torch.cat([torch.ones(len(angles), 1, dtype=phase.dtype), phase.cos(), phase.sin()], 1)
+
+
+def mend_all(folder: Path, result: dict) -> None:
+    """The series of every table, from mixtures that were fitted before."""
+    for name, (file, _, thresholds) in RAMACHANDRAN.items():
+        table = read_table(folder / "ramachandran" / f"{file}.data")
+        print(name, mend_levels(table, result["ramachandran"][name], thresholds), flush=True)
+    for name, (file, _) in ROTAMERS.items():
+        table = read_table(folder / "rotamers" / "contours" / f"rota8000-{file}.data")
+        print(name, mend_levels(table, result["rotamers"][name], (0.003, 0.02)), flush=True)
+
+
 def main() -> None:
     """Fit what is asked for and write the parameters."""
     torch.set_num_threads(1)
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     asked = set(sys.argv[3:])
-    if asked == {"--calibrate"}:
+    if asked in ({"--calibrate"}, {"--mend"}):
         result = json.loads(out.read_text())
-        calibrate_again(folder, result)
+        (mend_all if "--mend" in asked else calibrate_again)(folder, result)
         out.write_text(json.dumps(result, separators=(",", ":")) + "\n")
         return
     result = json.loads(out.read_text()) if out.exists() else {"source": "", "ramachandran": {}, "rotamers": {}}
@@ -454,7 +519,9 @@ def main() -> None:
         if asked and name not in asked:
             continue
         table = read_table(folder / "ramachandran" / f"{file}.data")
-        result["ramachandran"][name], said = best_fit(table, components, thresholds, symmetric=name == "glycine")
+        entry, said = best_fit(table, components, thresholds, symmetric=name == "glycine")
+        said += "; " + mend_levels(table, entry, thresholds)
+        result["ramachandran"][name] = entry
         print(name, said, flush=True)
         out.write_text(json.dumps(result, separators=(",", ":")) + "\n")
     for name in (*ROTAMERS, *FROM_CENTRES):
@@ -467,6 +534,7 @@ def main() -> None:
             file, components = ROTAMERS[name]
             table = read_table(folder / "rotamers" / "contours" / f"rota8000-{file}.data")
             entry, said = best_fit(table, components, (0.003, 0.02), symmetric=False)
+            said += "; " + mend_levels(table, entry, (0.003, 0.02))
         entry["rotamers"] = rotamers
         result["rotamers"][name] = entry
         print(name, said, flush=True)

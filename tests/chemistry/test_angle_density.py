@@ -1,11 +1,12 @@
 """Densities of torsions: normalised, periodic, differentiable, with the levels of the reference tables."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from burnish.chemistry.angle_density import AngleDensity, levels, log_density, log_level
+from burnish.chemistry.angle_density import AngleDensity, harmonics_within, levels, log_density, log_level
 from burnish.chemistry.ramachandran import CLASSES, ramachandran_class, ramachandran_density, ramachandran_levels
 from burnish.chemistry.ramachandran import verdict_of as ramachandran_verdict
 from burnish.chemistry.rotamers import (
@@ -33,6 +34,8 @@ def one_component(kappa: float) -> AngleDensity:
         log_weight=torch.tensor([-math.log(norm)], dtype=torch.float64),
         log_density_knots=torch.tensor([-9.0, -1.0], dtype=torch.float64),
         log_level_knots=torch.tensor([-8.0, 0.0], dtype=torch.float64),
+        harmonics=torch.zeros(0, 1, dtype=torch.float64),
+        level_terms=torch.zeros(0, dtype=torch.float64),
     )
 
 
@@ -144,3 +147,26 @@ def test_eclipsed_side_chains_are_outliers():
 def test_types_without_side_chain_torsions_have_no_rotamers():
     assert rotamers_of("GLY") == ()
     assert rotamer_name("ALA", torch.zeros(0, dtype=torch.float64)) == ""
+
+
+def test_harmonics_are_one_of_each_pair():
+    k = harmonics_within(3, 2)
+    both = torch.cat([k, -k])
+    assert len(torch.unique(both, dim=0)) == len(both) == 32  # lattice points within 2 of the origin, without it
+    assert float(k.square().sum(1).max()) <= 4.0
+
+
+def test_mended_levels_are_the_mixture_times_the_series():
+    plain = one_component(2.5)
+    terms = torch.tensor([-0.1, 0.2, 0.05], dtype=torch.float64)  # constant, cosine, sine
+    mended = replace(plain, harmonics=harmonics_within(1, 1), level_terms=terms)
+    x = torch.tensor([[2.0], [-2.4]], dtype=torch.float64)
+    expected = levels(plain, x) * (-0.1 + 0.2 * x[:, 0].cos() + 0.05 * x[:, 0].sin()).exp()
+    torch.testing.assert_close(levels(mended, x), expected)
+    assert torch.autograd.gradcheck(lambda a: levels(mended, a), (x.requires_grad_(),))
+
+
+def test_a_mended_level_is_at_most_one():
+    terms = torch.tensor([5.0, 0.0, 0.0], dtype=torch.float64)
+    mended = replace(one_component(2.5), harmonics=harmonics_within(1, 1), level_terms=terms)
+    assert float(levels(mended, torch.zeros(1, 1, dtype=torch.float64))[0]) == 1.0

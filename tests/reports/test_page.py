@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 from burnish.reports.figures import as_pdf, as_png, house_style, new_figure
 from burnish.reports.page import Note, Numbers, Page, Picture, Section, Table, Text, render
+from burnish.reports.validation import with_viewer_links
 
 
 class Checker(HTMLParser):
@@ -60,3 +61,14 @@ def test_figures_become_png_and_one_pdf_and_leave_the_settings_alone():
     pdf = as_pdf(figures, "log")
     assert pdf.startswith(b"%PDF") and pdf.count(b"/Type /Page ") == 3
     assert dict(matplotlib.rcParams) == before
+
+
+def test_residues_of_a_table_lead_to_the_viewer():
+    rows = [["A 27 LEU", "1"], ["B1 103A SER OG", "2"], ["bond", "3"]]
+    page = Page("x", "y", [Section("", [Table(["Residue", "n"], rows), Table(["Kind"], [["bond"]])])])
+    linked = with_viewer_links(page, "/#/job/Validate/job003?residue=")
+    first, second = linked.sections[0].blocks
+    start = "/#/job/Validate/job003?residue="
+    assert list(first.links) == [start + "A/27", start + "B1/103A", ""]
+    assert second.links == () and page.sections[0].blocks[0].links == ()
+    assert f'<a href="{start}A/27" target="_blank" rel="noopener">A 27 LEU</a>' in render(linked)

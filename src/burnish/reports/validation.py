@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -47,6 +50,29 @@ def validation_page(record: dict[str, Any], name: str, agreement: dict[str, floa
     if "fit" in record:
         sections.append(_fit_section(record))
     return Page(title=f"Validation of {name}", lead=_lead(record, agreement), sections=sections)
+
+
+RESIDUE = re.compile(r"(\S+) (-?\d+[A-Za-z]?) [A-Z0-9]+\b")  # "A 27 LEU", as findings name residues and atoms
+
+
+def with_viewer_links(page: Page, viewer: str) -> Page:
+    """The page with each table's residues leading to the viewer.
+
+    Parameters
+    ----------
+    viewer : address that chain and number are appended to, as "/#/job/Validate/job003?residue=".
+    """
+
+    def linked(block: Block) -> Block:
+        if not isinstance(block, Table) or block.links:
+            return block
+        found = [RESIDUE.match(row[0]) for row in block.rows]
+        if not any(found):
+            return block
+        return replace(block, links=[f"{viewer}{quote(m[1])}/{m[2]}" if m else "" for m in found])
+
+    sections = [replace(section, blocks=[linked(b) for b in section.blocks]) for section in page.sections]
+    return replace(page, sections=sections)
 
 
 def _lead(record: dict[str, Any], agreement: dict[str, float] | None) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from burnish.chemistry.all_atom import AllAtomModel, all_atom_model
+from burnish.chemistry.exact_contours import Score
 from burnish.chemistry.residues import ResidueView, residue_views
 from burnish.data.atoms import Atoms
 from burnish.data.particle_symmetry import Symmetry
@@ -97,6 +98,7 @@ def validate_model(
     library: gemmi.MonLib,
     crystal: Symmetry | None = None,
     maps: JudgedMaps | None = None,
+    contours: Score | None = None,
 ) -> ModelValidation:
     """Judge one model.
 
@@ -107,12 +109,13 @@ def validate_model(
     library : dictionaries of its components, for hydrogens.
     crystal : for contacts with symmetry mates; None without.
     maps : to compare with; None for geometry alone.
+    contours : exact Ramachandran contours; None for the fitted densities.
     """
     views = residue_views(structure[0])
     xyz = atoms.xyz.detach()
     electrons = torch.tensor([float(gemmi.Element(e).atomic_number) for e in atoms.elements], dtype=torch.float64)
     full = full_model(structure, library)
-    backbone, side_chains = validate_ramachandran(xyz, views), validate_rotamers(xyz, views)
+    backbone, side_chains = validate_ramachandran(xyz, views, contours), validate_rotamers(xyz, views)
     cbeta, peptides, clashes = validate_cbeta(xyz, views), validate_peptides(xyz, views), find_clashes(full)
     fits: tuple[ResidueFit, ...] = ()
     peaks: tuple[DifferencePeak, ...] = ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from burnish.chemistry.exact_contours import Score, contour_levels
 from burnish.chemistry.ramachandran import (
     RamachandranClass,
     Verdict,
@@ -32,6 +33,7 @@ class RamachandranResidue:
     phi, psi : rad.
     level : fraction of its class in the reference that lies at lower density.
     verdict : favoured, allowed or outlier.
+    fitted : verdict of the fitted densities; another one only where exact contours decided.
     """
 
     view: int
@@ -40,6 +42,7 @@ class RamachandranResidue:
     psi: float
     level: float
     verdict: Verdict
+    fitted: Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,22 +93,32 @@ def phi_psi(xyz: Tensor, torsions: BackboneTorsions) -> Tensor:
     return torch.stack([torsion_angles(*xyz[a].unbind(1)) for a in (torsions.phi_atoms, torsions.psi_atoms)], 1)
 
 
-def validate_ramachandran(xyz: Tensor, views: Sequence[ResidueView]) -> tuple[RamachandranResidue, ...]:
+def validate_ramachandran(
+    xyz: Tensor, views: Sequence[ResidueView], contours: Score | None = None
+) -> tuple[RamachandranResidue, ...]:
     """Judge the backbone of every residue that has both neighbours.
 
     Parameters
     ----------
     xyz : positions of all atoms, Å. (n, 3)
     views : residues by conformer.
+    contours : exact ones (`chemistry.exact_contours`), None for the fitted densities.
     """
     torsions = backbone_torsions(xyz, views)
     angles = phi_psi(xyz, torsions)
-    level = ramachandran_levels(list(torsions.kind), angles)
+    fitted = ramachandran_levels(list(torsions.kind), angles)
+    level = fitted if contours is None else contour_levels(contours, torsions.kind, angles)
     return tuple(
         RamachandranResidue(
-            view=v, kind=k, phi=float(a[0]), psi=float(a[1]), level=float(p), verdict=verdict_of(k, float(p))
+            view=v,
+            kind=k,
+            phi=float(a[0]),
+            psi=float(a[1]),
+            level=float(p),
+            verdict=verdict_of(k, float(p)),
+            fitted=verdict_of(k, float(f)),
         )
-        for v, k, a, p in zip(torsions.view, torsions.kind, angles, level, strict=True)
+        for v, k, a, p, f in zip(torsions.view, torsions.kind, angles, level, fitted, strict=True)
     )
 
 

@@ -86,7 +86,7 @@ def run(options: DepositOptions, job: Job, source: Source) -> dict[str, Any]:
         write_map(job.path(item.file), item.density)
     files = [MODEL, *(m.file for m in inputs.maps), *_write_curves(job, source, inputs)]
     write_text(job.path("to_fill_in.yaml"), template(missing))
-    judged = _judge(options, source, job) if options.validate_files else {}
+    judged = _judge(options, source, inputs, job) if options.validate_files else {}
     findings = _same_grid(inputs.maps)
     checks = check_files(dictionary, job, [MODEL])
     return finish(job, structure.name, categories, missing, checks, findings, judged, sequenced, files)
@@ -210,11 +210,17 @@ def _same_grid(maps: tuple[MapFile, ...]) -> list[str]:
     return found
 
 
-def _judge(options: DepositOptions, source: Source, job: Job) -> dict[str, Any]:
-    """Geometry of the written model."""
+def _judge(options: DepositOptions, source: Source, inputs: EmInputs, job: Job) -> dict[str, Any]:
+    """The written model against the written maps."""
     inner = Job("validate", job.folder, {}, job.listener, keeps_record=False)
+    halves = [job.path(m.file) for m in inputs.maps if m.kind == "half map"]
+    maps: dict[str, Any] = {"map": job.path(inputs.maps[0].file)}
+    if len(halves) == 2:
+        maps = {"half1": halves[0], "half2": halves[1]}
     asked = ValidateOptions.model_validate(
         {
+            **maps,
+            "resolution": source.record["resolution"],
             "model": job.path(MODEL),
             "out": job.folder,
             "ligand": options.ligand or tuple(source.options.get("ligand") or ()),

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from burnish.chemistry.checks import check_atoms
+from burnish.chemistry.exact_contours import cctbx_score
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import build_topology
 from burnish.core.events import Listener, Message
@@ -20,7 +21,7 @@ from burnish.models.crystal_term import CrystalTerm
 from burnish.models.fit_maps import fit_maps
 from burnish.options.validate import ValidateOptions
 from burnish.reports.page import render
-from burnish.reports.validation import validation_page
+from burnish.reports.validation import validation_page, with_viewer_links
 from burnish.validate.geometry import geometry_record
 from burnish.validate.map_validation import add_to_residues
 from burnish.validate.model_validation import JudgedMaps, validate_model
@@ -46,15 +47,22 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
     symmetry: Symmetry | None = crystal
     if judged is not None:
         symmetry, maps = judged.symmetry, judged.maps
-    found = validate_model(model.structure, model.atoms, library.monlib, symmetry, maps)
+    contours = cctbx_score()
+    found = validate_model(model.structure, model.atoms, library.monlib, symmetry, maps, contours)
     record = validation_record(found, maps.d_min if maps is not None else None)
+    if contours is not None:
+        differ = sum(r.verdict != r.fitted for r in found.ramachandran)
+        record["ramachandran"] |= {"contours": "cctbx", "fitted_verdicts_that_differ": differ}
     if judged is not None:
         record["map"] = judged.record
         add_to_residues(record["by_residue"], judged.found, found.views)
     if agreement is not None:
         record["agreement"] = agreement
     record["geometry"] = geometry_record(found.geometry)
-    page = render(validation_page(record, options.model.name, agreement))
+    content = validation_page(record, options.model.name, agreement)
+    if job.project_name is not None:
+        content = with_viewer_links(content, f"/#/job/{job.project_name}?residue=")
+    page = render(content)
     inputs = (options.model, options.data, options.half1, options.half2, options.map, *options.ligand)
     job.begin([path for path in inputs if path is not None])
     with write_aside(job.path("validation.json")) as aside:

@@ -9,7 +9,8 @@ import { residueBars } from "./residue_bars.js";
 import { openViewer } from "./viewer.js";
 
 // The part of a job's page that has to do with its model. Returns { element, leave }.
-export async function modelPart(job, { withCharts }) {
+// `residue` ("A/27"), where the address names one, is looked at first.
+export async function modelPart(job, { withCharts, residue }) {
   const { validation, view } = job;
   if (!view) return { element: null, leave: () => {} };
   const place = h("div", { class: "viewer-place" });
@@ -77,7 +78,9 @@ export async function modelPart(job, { withCharts }) {
       await viewer.showModel(view.model);
       await viewer.follow(view.maps);
       const first = viewer.residues()[0];
-      if (first && view.maps.length) await look(first.xyz);
+      const [chain, number] = residue?.split("/") ?? [];
+      if (number) await go({ chain, number });
+      else if (first && view.maps.length) await look(first.xyz);
     } catch (error) { said.textContent = error.message; }
     await tools.ready();
   };

@@ -55,7 +55,7 @@ async function graphPage() {
     h("div", { class: "scroll" }, svg("svg", { class: "graph", width, height, role: "img", "aria-label": "job graph" }, edges, boxes)));
 }
 
-async function jobPage(name) {
+async function jobPage(name, residue) {
   const job = await read(`/api/jobs/${name}`);
   const record = job.record;
   const live = { metrics: [], log: [], shells: job.statistics?.shells ?? [] };
@@ -63,7 +63,7 @@ async function jobPage(name) {
   const charts = h("div", { class: "columns" });
   const log = h("pre", { tabindex: 0, "aria-label": "log", hidden: true });
   const withCharts = await ready();
-  const model = await modelPart(job, { withCharts });
+  const model = await modelPart(job, { withCharts, residue });
   const images = await imagesPart(job, { withCharts, maps: !job.view });
 
   const draw = () => {
@@ -161,9 +161,10 @@ async function newPage(chosen) {
 async function route() {
   leave();
   leave = () => {};
-  const [, page = "", ...rest] = location.hash.split("/");
+  const [address, query] = location.hash.split("?");
+  const [, page = "", ...rest] = address.split("/");
   try {
-    if (page === "job") await jobPage(rest.join("/"));
+    if (page === "job") await jobPage(rest.join("/"), new URLSearchParams(query).get("residue"));
     else if (page === "graph") await graphPage();
     else if (page === "new") await newPage(rest[0]);
     else await jobsPage();
