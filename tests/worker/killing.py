@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-LONGEST = 300.0  # s
+LONGEST = 900.0  # s
 
 
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
@@ -41,14 +41,19 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return sorted(found, key=lambda p: p.pid)
 
 
-def kill_workers(process: subprocess.Popen[bytes], *, times: int, seed: int, pause: tuple[float, float]) -> int:
+def kill_workers(
+    process: subprocess.Popen[bytes], sign: Path, *, times: int, seed: int, pause: tuple[float, float]
+) -> int:
     """Kill a worker, drawn at random, as often while the command runs; return how often it came to that.
 
     Parameters
     ----------
+    sign : file whose coming is waited for first.
     pause : shortest and longest time between two kills, s.
     """
     draw, killed, began = random.Random(seed), 0, time.monotonic()
+    while not sign.exists() and process.poll() is None and time.monotonic() - began < LONGEST:
+        time.sleep(0.05)
     while process.poll() is None and time.monotonic() - began < LONGEST:
         time.sleep(draw.uniform(*pause))
         workers = workers_of(process)

@@ -94,7 +94,7 @@ def test_tasks_make_the_sums_of_one_machine(
 
 def test_workers_that_die_cost_nothing_but_time(small_set: tuple[Path, Path], alone: Path, tmp_path: Path) -> None:
     process = start(flags(small_set), tmp_path)
-    killed = kill_workers(process, times=3, seed=1, pause=(1.5, 3.0))
+    killed = kill_workers(process, tmp_path / "job" / ".cluster", times=3, seed=1, pause=(1.0, 2.5))
     assert process.wait() == 0, (tmp_path / "said").read_text()
     assert killed >= 2
     assert_same(alone, tmp_path / "job")
@@ -105,12 +105,14 @@ def test_workers_that_die_cost_nothing_but_time(small_set: tuple[Path, Path], al
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_twenty_kills(small_set: tuple[Path, Path], tmp_path: Path) -> None:
     """To the end of the refinement; every kill hits a worker while there is work."""
     for name, changes in (("alone", {"workers": 1}), ("together", {"workers": 2})):
         (tmp_path / name).mkdir()
         process = start(flags(small_set, max_iterations=50, **changes), tmp_path / name)
-        killed = kill_workers(process, times=20, seed=2, pause=(0.8, 2.5)) if name == "together" else 0
+        sign = tmp_path / name / "job" / ".cluster"
+        killed = kill_workers(process, sign, times=20, seed=2, pause=(0.8, 2.5)) if name == "together" else 0
         assert process.wait() == 0, (tmp_path / name / "said").read_text()
     assert killed == 20
     assert_same(tmp_path / "alone" / "job", tmp_path / "together" / "job")
