@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.particles.phantom import write_set
+from tests.workflows.small_crystal import write_case
 
 from burnish.cli import recipe as runner
 from burnish.cli.main import main
-from burnish.core.errors import DataError
+from burnish.core.errors import DataError, InputError
 from burnish.data.density import DensityMap
 from burnish.io.mrc import write_map
+from burnish.jobs.execution import options_model
+from burnish.jobs.folder import Job
 from burnish.jobs.project import find_project
-from burnish.jobs.recipe import fingerprint, read_recipe, resolve
+from burnish.jobs.recipe import FOLDERS, find_recipe, fingerprint, read_recipe, resolve
+from burnish.options.recipe import RecipeOptions
+from burnish.options.table import COMMANDS as COMMANDS_OF_TABLE
 
 COMMANDS = ("refine3d", "mask", "postprocess", "ctfrefine")
 
@@ -198,3 +204,76 @@ def test_another_project_folder(folder):
 def test_unreadable_state_runs_everything(folder):
     Path("state.json").write_text("{")
     assert runner._read_state(Path("state.json")) == {}
+
+
+PARAMETERS = (
+    "parameters:\n  map: {about: the map}\n  edge: {default: 6}\n  mtf: {default: null}\nsteps:\n"
+    "- {job: mask, options: {map: '{map}', soft-edge: '{edge}'}}\n"
+    "- {job: postprocess, options: {half1: '{step1}/{edge}.mrc', mtf: '{mtf}'}}\n"
+)
+
+
+def test_parameters_fill_options_with_their_types(folder):
+    steps = read_recipe(write(PARAMETERS), COMMANDS, ("map=a.mrc",))
+    assert steps[0].options == {"map": "a.mrc", "soft_edge": 6}
+    assert steps[1].options == {"half1": "{step1}/6.mrc"}
+    steps = read_recipe(write(PARAMETERS), COMMANDS, ("map=a.mrc", "edge=2.5", "mtf=k2.star"))
+    assert steps[0].options["soft_edge"] == 2.5
+    assert steps[1].options["mtf"] == "k2.star"
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "message"),
+    [
+        (PARAMETERS, (), r"needs --set map=… \(the map\)"),
+        (PARAMETERS, ("map=a", "edg=3"), "no parameter 'edg'; its parameters: map, edge, mtf"),
+        (PARAMETERS.replace("edge: {default: 6}", "edge: 6"), ("map=a",), "parameter 'edge': expected 'default'"),
+        (PARAMETERS.replace("{about: the map}", "{abuot: x}"), ("map=a",), "parameter 'map': expected 'default'"),
+        (PARAMETERS.replace("edge: {default: 6}", "step1: {default: 6}"), ("map=a",), "of a step and of a parameter"),
+    ],
+)  # fmt: skip
+def test_parameters_that_are_wrong(folder, text, given, message):
+    with pytest.raises((DataError, InputError), match=message):
+        read_recipe(write(text), COMMANDS, given)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("map", ("particles=p.star", "reference=r.mrc")), ("crystal", ("model=m.cif", "data=d.mtz"))]
+)
+def test_recipes_that_come_along_fit_their_commands(folder, name, given):
+    """Every option of every step is one that the command takes, with a value that it takes."""
+    usable = {c.name: c for c in COMMANDS_OF_TABLE if c.project_folder or c.name in FOLDERS}
+    steps = read_recipe(find_recipe(Path(name)), tuple(usable), given)
+    for step in steps:
+        options_model(usable[step.command]).model_validate({**step.options, "out": "x"})
+    main_status = runner.run(RecipeOptions(recipe=Path(name), set=given, dry_run=True), Job("run", folder, {}))
+    assert len(main_status["steps"]) == len(steps)
+
+
+def test_a_recipe_that_is_nowhere(folder):
+    with pytest.raises(DataError, match="no such recipe; give a YAML file, or one of crystal, map"):
+        find_recipe(Path("mpa"))
+
+
+def test_the_crystal_recipe_from_start_to_deposition(folder):
+    write_case(folder)
+    given = ("model=model.cif", "data=data.mtz", "rounds=1", "cycles=2")
+    runner.run(RecipeOptions(recipe=Path("crystal"), set=given), Job("run", folder, {}, keeps_record=False))
+    pipeline = find_project(folder).read()
+    assert [p.name.split("/")[0] for p in pipeline.processes] == ["Refine", "Cycle", "Validate", "Deposit"]
+    assert {p.status for p in pipeline.processes} == {"Succeeded"}
+    assert "Refine/job001/" in pipeline.previous("Cycle/job002/")
+    assert (folder / "Deposit/job004/model.cif").exists()
+
+
+@pytest.mark.slow
+def test_the_map_recipe_from_particles_to_a_second_map(folder):
+    write_set(folder, symmetry="D2", count=60, noise=1.0)
+    given = ("particles=particles.star", "reference=initial.mrc", "mask-diameter=90", "symmetry=D2",
+             "initial-lowpass=30", "beam-tilt=false")  # fmt: skip
+    runner.run(RecipeOptions(recipe=Path("map"), set=given), Job("run", folder, {}, keeps_record=False))
+    pipeline = find_project(folder).read()
+    assert len(pipeline.processes) == 7
+    assert {p.status for p in pipeline.processes} == {"Succeeded"}
+    assert "CtfRefine/job004/" in pipeline.previous("Refine3D/job005/")
+    assert (folder / "PostProcess/job007/postprocess.mrc").exists()

@@ -19,7 +19,7 @@ from burnish.core.errors import JobError
 from burnish.core.events import Message
 from burnish.jobs.folder import Job
 from burnish.jobs.project import EXIT_FILES, Project, find_project, init_project
-from burnish.jobs.recipe import FOLDERS, Step, fingerprint, read_recipe, resolve
+from burnish.jobs.recipe import FOLDERS, Step, find_recipe, fingerprint, read_recipe, resolve
 from burnish.options.recipe import RecipeOptions
 from burnish.options.table import COMMANDS, Command
 
@@ -27,10 +27,14 @@ from burnish.options.table import COMMANDS, Command
 def run(options: RecipeOptions, job: Job) -> dict[str, Any]:
     """Run the recipe's steps in the project's folder."""
     usable = {c.name: c for c in COMMANDS if c.project_folder or c.name in FOLDERS}
-    recipe = options.recipe.resolve()
-    steps = read_recipe(recipe, tuple(usable))
+    recipe = find_recipe(options.recipe).resolve()
+    steps = read_recipe(recipe, tuple(usable), options.set)
     if options.dry_run:
-        return {"steps": [{"step": s.place, "job": s.command, "name": s.name} for s in steps]}
+        shown = []
+        for s in steps:
+            given = " ".join(f"{name}={value}" for name, value in s.options.items())
+            shown.append({"step": s.place, "job": s.command, "name": s.name, "options": given})
+        return {"steps": shown}
     folder = options.project.resolve()
     if find_project(folder) is None:
         init_project(folder)

@@ -14,6 +14,15 @@ A recipe is YAML:
       - job: refine3d
         options: {reference: "{first}/run_class001.mrc", mask-diameter: 200, symmetry: D2}
 
+A recipe for others has parameters, which options take as `{name}` and `burnish run --set NAME=VALUE` gives:
+
+    parameters:
+      particles: {about: "STAR file of the particles"}            # without a default: has to be given
+      mask-diameter: {default: 200, about: "diameter of the particle, Å"}
+      mtf: {default: null, about: "MTF of the detector"}          # left out where nobody gives it
+
+Recipes in `burnish/recipes` are known by their names.
+
 An input that a step does not name is the newest file of the right name from the steps before it, else from the jobs of
 the project. `{name}` in an option stands for the folder of that step.
 """
@@ -24,13 +33,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from burnish.core.errors import DataError
+from burnish.core.errors import DataError, InputError
 
 # Inputs that a step may leave out, by command: option → names of the files that serve, best first.
 INPUTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -72,16 +81,33 @@ class Step:
         return f"step {self.place} ({self.command})"
 
 
-def read_recipe(path: Path, commands: Sequence[str]) -> tuple[Step, ...]:
+def find_recipe(given: Path) -> Path:
+    """The file that a user means: a path, or the name of a recipe that comes with Burnish.
+
+    Raises
+    ------
+    DataError : there is neither.
+    """
+    shipped = {path.stem: path for path in sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))}
+    if given.exists() or str(given) not in shipped:
+        if not given.exists() and given.suffix not in (".yaml", ".yml"):
+            raise DataError(f"{given}: no such recipe; give a YAML file, or one of {', '.join(shipped)}")
+        return given
+    return shipped[str(given)]
+
+
+def read_recipe(path: Path, commands: Sequence[str], given: Sequence[str] = ()) -> tuple[Step, ...]:
     """Read and check a recipe.
 
     Parameters
     ----------
     commands : names of those that a step may be.
+    given : NAME=VALUE of parameters, values as in YAML.
 
     Raises
     ------
     DataError : not YAML, not a recipe, an unknown command or key; the message names the step.
+    InputError : a parameter that the recipe does not have, or that is needed and missing.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -91,11 +117,18 @@ def read_recipe(path: Path, commands: Sequence[str]) -> tuple[Step, ...]:
         raise DataError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not isinstance(content.get("steps"), list) or not content["steps"]:
         raise DataError(f"{path}: expected a list 'steps' with at least one step, each with 'job' and 'options'")
-    unknown = set(content) - {"steps", "name", "description"}
+    unknown = set(content) - {"steps", "name", "description", "parameters"}
     if unknown:
-        raise DataError(f"{path}: unknown key '{min(map(str, unknown))}'; a recipe has name, description, steps")
-    steps = tuple(_read_step(path, i + 1, entry, commands) for i, entry in enumerate(content["steps"]))
-    names = [s.name for s in steps]
+        raise DataError(
+            f"{path}: unknown key '{min(map(str, unknown))}'; a recipe has name, description, parameters, steps"
+        )
+    values = _parameters(path, content.get("parameters") or {}, given)
+    read = [_read_step(path, i + 1, entry, commands) for i, entry in enumerate(content["steps"])]
+    names = [s.name for s in read]
+    shared = set(names) & set(values)
+    if shared:
+        raise DataError(f"{path}: '{min(shared)}' is the name of a step and of a parameter")
+    steps = tuple(replace(s, options=_with_parameters(s.options, values)) for s in read)
     for step in steps:
         if names.count(step.name) > 1:
             raise DataError(f"{path}, {step}: the name '{step.name}' is used twice")
@@ -144,6 +177,48 @@ def fingerprint(step: Step, options: Mapping[str, Any]) -> str:
             files[name] = [status.st_size, status.st_mtime_ns]
     text = json.dumps([step.command, dict(options), files], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parameters(path: Path, content: Any, given: Sequence[str]) -> dict[str, Any]:
+    """Values of the recipe's parameters."""
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: 'parameters' is '{content}', expected names with 'default' and 'about'")
+    values, needed = {}, {}
+    for name, entry in content.items():
+        if not isinstance(entry, dict) or set(entry) - {"default", "about"}:
+            raise DataError(f"{path}: parameter '{name}': expected 'default', 'about', or both")
+        if "default" in entry:
+            values[str(name)] = entry["default"]
+        else:
+            needed[str(name)] = entry.get("about", "")
+    for item in given:
+        name, equals, text = item.partition("=")
+        if not equals or name not in values.keys() | needed.keys():
+            known = ", ".join(map(str, content)) or "none"
+            raise InputError(f"--set {item}: {path.name} has no parameter '{name}'; its parameters: {known}")
+        needed.pop(name, None)
+        values[name] = yaml.safe_load(text)
+    if needed:
+        name, about = next(iter(needed.items()))
+        raise InputError(f"{path.name} needs --set {name}=…" + (f" ({about})" if about else ""))
+    return values
+
+
+def _with_parameters(options: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the parameters filled in; one that is only a parameter without value is left out."""
+    filled = {name: _with_values(value, values) for name, value in options.items()}
+    return {name: value for name, value in filled.items() if value is not None or options[name] is None}
+
+
+def _with_values(value: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_with_values(v, values) for v in value]
+    if not isinstance(value, str):
+        return value
+    whole = _REFERENCE.fullmatch(value)
+    if whole is not None and whole[1] in values:
+        return values[whole[1]]  # of its own type
+    return _REFERENCE.sub(lambda m: str(values[m[1]]) if m[1] in values else m[0], value)
 
 
 def _read_step(path: Path, place: int, entry: Any, commands: Sequence[str]) -> Step:
