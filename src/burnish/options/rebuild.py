@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from burnish.options.base import JobOptions
 
 
 class _ModelAndData(JobOptions, frozen=True):
     model: Path = Field(description="Model, mmCIF or PDB.")
-    data: Path = Field(description="Measured data, MTZ or structure-factor mmCIF.")
+    data: Path | None = Field(None, description="Measured data, MTZ or structure-factor mmCIF.")
+    half1: Path | None = Field(None, description="First half map of a particle, in place of DATA.")
+    half2: Path | None = Field(None, description="Second half map.")
+    map: Path | None = Field(None, description="A single map, where there are no half maps.")
+    resolution: float | None = Field(None, gt=0.0, description="Resolution of the maps, Å; needed with maps.")
+    pixel_size: float | None = Field(None, gt=0.0, description="Calibrated pixel size of the maps, Å.")
+    symmetry: str | None = Field(None, description="Point group of the map; the model is one asymmetric unit.")
     labels: str | None = Field(None, description="Columns to take, VALUE,SIGMA; found by convention when not given.")
     free_label: str | None = Field(None, description="Column of the free flags; found by convention when not given.")
     ligand: tuple[str, ...] = Field(
@@ -36,9 +42,22 @@ class _ModelAndData(JobOptions, frozen=True):
     twin: bool = Field(False, description="The crystal is twinned: find twin laws and refine the fractions.")
     seed: int = Field(0, ge=0, description="Seed of everything random (new free flags).")
 
+    @model_validator(mode="after")
+    def _one_kind_of_data(self) -> _ModelAndData:
+        halves = (self.half1 is not None) + (self.half2 is not None)
+        if halves == 1:
+            raise ValueError("--half1 and --half2 go together; for a single map give --map")
+        if (self.data is not None) + (halves == 2) + (self.map is not None) != 1:
+            raise ValueError("give one of: DATA, --half1 with --half2, or --map")
+        if self.data is None and self.resolution is None:
+            raise ValueError("--resolution: needed with maps; take that of the post-processing")
+        return self
+
 
 class RebuildOptions(_ModelAndData, frozen=True):
     """Correct a model against its density, once, without refining it as a whole.
+
+    The density is that of diffraction data, or of cryo-EM maps: --half1 and --half2 (or --map) with --resolution.
 
     The folder gets rebuilt.cif, moves.jsonl (every move that was weighed, with its numbers and what undoes it) and
     moves.html.
@@ -47,6 +66,8 @@ class RebuildOptions(_ModelAndData, frozen=True):
 
 class CycleOptions(_ModelAndData, frozen=True):
     """Refine, validate and rebuild in rounds until nothing improves; keep the best round.
+
+    The data are diffraction data, or cryo-EM maps: --half1 and --half2 (or --map) with --resolution.
 
     The folder gets refined.cif, refined.pdb, refined.mtz and refined.json of the best round, moves.jsonl and
     moves.html, validation.json and validation.html, and every round in round_NN.

@@ -38,13 +38,16 @@ def moves_page(lines: Sequence[dict[str, Any]], rounds: Sequence[dict[str, Any]]
     )
 
 
+_AGREEMENT = {"r_work": "R-work", "r_free": "R-free"}
+
+
 def _round_blocks(rounds: Sequence[dict[str, Any]]) -> list[Block]:
-    head = ["Round", "R-work", "R-free", "Favoured, %", "Rotamer outliers, %", "Clash score", "MolProbity", "Moves", ""]
+    fit = _AGREEMENT if "r_free" in rounds[0] else {"fsc_average": "FSC average"}
+    head = ["Round", *fit.values(), "Favoured, %", "Rotamer outliers, %", "Clash score", "MolProbity", "Moves", ""]
     rows = [
         [
             str(r["round"]),
-            f"{r['r_work']:.4f}",
-            f"{r['r_free']:.4f}",
+            *(f"{r[name]:.4f}" for name in fit),
             f"{r['favoured_percent']:.1f}",
             f"{r['rotamer_outlier_percent']:.1f}",
             f"{r['clashscore']:.1f}",
@@ -54,15 +57,16 @@ def _round_blocks(rounds: Sequence[dict[str, Any]]) -> list[Block]:
         ]
         for r in rounds
     ]
-    return [Table(head, rows, "After the refinement of each round."), Picture(_round_figure(rounds), "R by round.")]
+    picture = Picture(_round_figure(rounds, fit), f"{' and '.join(fit.values())} by round.")
+    return [Table(head, rows, "After the refinement of each round."), picture]
 
 
-def _round_figure(rounds: Sequence[dict[str, Any]]) -> bytes:
+def _round_figure(rounds: Sequence[dict[str, Any]], fit: dict[str, str]) -> bytes:
     with house_style():
         figure, (left, right) = new_figure(9.0, 3.0, columns=2)
         x = [r["round"] for r in rounds]
-        left.plot(x, [r["r_work"] for r in rounds], marker="o", color=BLUE, label="R-work")
-        left.plot(x, [r["r_free"] for r in rounds], marker="o", color=ORANGE, label="R-free")
+        for (name, label), colour in zip(fit.items(), (BLUE, ORANGE), strict=False):
+            left.plot(x, [r[name] for r in rounds], marker="o", color=colour, label=label)
         left.legend()
         left.set_title("Agreement")
         right.plot(x, [r["molprobity_score"] for r in rounds], marker="o", color=BLUE)

@@ -31,6 +31,7 @@ from burnish.workflows.cycle_checkpoint import (
     write_round_checkpoint,
     write_standing,
 )
+from burnish.workflows.cycle_em import cycle_in_maps
 from burnish.workflows.model_rounds import (
     Start,
     make_term,
@@ -60,6 +61,8 @@ class _Round:
 
 def run(options: CycleOptions, job: Job) -> dict[str, Any]:
     """Read, go round until nothing improves, write the best; a folder with complete rounds is gone on from."""
+    if options.data is None:
+        return cycle_in_maps(options, job)
     warnings: list[str] = []
 
     def listener(event: Any) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gemmi
 
@@ -16,12 +16,17 @@ from burnish.chemistry.labels import atom_labels
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.residues import residue_views
 from burnish.chemistry.topology import build_topology
+from burnish.core.errors import InputError
 from burnish.core.events import Listener
+from burnish.data.particle_symmetry import Symmetry
 from burnish.io.atomic import write_text
 from burnish.io.models import atoms_of, with_atoms
 from burnish.io.sequences import read_sequences
 from burnish.models.crystal_term import CrystalTerm
+from burnish.models.data_term import DataTerm
+from burnish.models.em_fit_maps import EmMapMaker
 from burnish.models.fit_maps import fit_maps
+from burnish.models.map_term import MapTerm
 from burnish.models.refinement import RefinementState, refine
 from burnish.models.refinement_system import RefinableModel, RefinementSystem, make_system
 from burnish.options.rebuild import CycleOptions, RebuildOptions
@@ -74,9 +79,38 @@ class Start:
     library: Library
     sequences: tuple[tuple[str, ...], ...] = ()
 
+    @property
+    def symmetry(self) -> Symmetry | None:
+        return self.inputs.data.reflections.crystal
+
+    @property
+    def d_min(self) -> float:
+        return self.inputs.data.reflections.d_min
+
+    @property
+    def poor_fit(self) -> float:
+        return RebuildSettings().poor_fit
+
+
+class RoundStart(Protocol):
+    """What a round of moves needs to know, whatever the data are."""
+
+    @property
+    def library(self) -> Library: ...
+    @property
+    def sequences(self) -> tuple[tuple[str, ...], ...]: ...
+    @property
+    def symmetry(self) -> Symmetry | None: ...
+    @property
+    def d_min(self) -> float: ...
+    @property
+    def poor_fit(self) -> float: ...
+
 
 def read_start(options: RebuildOptions | CycleOptions, listener: Listener, cycles: int) -> Start:
     """Read and check the inputs."""
+    if options.data is None:
+        raise InputError("no diffraction data given")
     shared = ("model", "data", "out", "labels", "free_label", "monomers", "seed", "twin")
     asked = ligand_requests(options.ligand)
     given = {"ligand": asked.files, "smiles": tuple(f"{n}={text}" for n, text in asked.smiles.items())}
@@ -142,9 +176,9 @@ def refined_structure(inputs: RefineInputs, state: RefinementState) -> gemmi.Str
 
 
 def rebuild_structure(
-    start: Start,
+    start: RoundStart,
     structure: gemmi.Structure,
-    term: CrystalTerm,
+    term: DataTerm,
     options: RebuildOptions | CycleOptions,
     listener: Listener,
     memory: Memory | None = None,
@@ -159,14 +193,15 @@ def rebuild_structure(
         structure=topology.structure,
         atoms=atoms_of(topology.structure),
         restraints=topology.restraints,
-        crystal=start.inputs.data.reflections.crystal,
+        crystal=start.symmetry,
         monlib=start.library.monlib,
     )
     settings = RebuildSettings(
         rotamers=options.rotamers,
         peptides=options.peptides,
         waters=options.waters,
-        search_allowed=start.inputs.data.reflections.d_min > SEARCH_D_MIN,
+        poor_fit=start.poor_fit,
+        search_allowed=start.d_min > SEARCH_D_MIN,
     )
     result = rebuild_round(model, term, settings, listener, memory)
     ended, flipped = result.structure, list[MoveRecord]()
@@ -178,7 +213,7 @@ def rebuild_structure(
 
 
 def _flipped(
-    start: Start, structure: gemmi.Structure, memory: Memory | None
+    start: RoundStart, structure: gemmi.Structure, memory: Memory | None
 ) -> tuple[gemmi.Structure, list[MoveRecord]]:
     """Amides and imidazoles turned to where their contacts are better, after everything else has moved."""
     xyz, records = flip_side_chains(
@@ -192,7 +227,7 @@ def _flipped(
 
 
 def apply_structure_moves(
-    moves: Sequence[StructureMove], start: Start, structure: gemmi.Structure, term: CrystalTerm
+    moves: Sequence[StructureMove], start: RoundStart, structure: gemmi.Structure, term: DataTerm
 ) -> tuple[gemmi.Structure, tuple[MoveRecord, ...]]:
     """Moves that add, remove or rename atoms, one after another; maps are made anew after each that changed any."""
     records: list[MoveRecord] = []
@@ -207,7 +242,7 @@ def apply_structure_moves(
     return structure, tuple(records)
 
 
-def make_scene(start: Start, structure: gemmi.Structure, term: CrystalTerm) -> Scene:
+def make_scene(start: RoundStart, structure: gemmi.Structure, term: DataTerm) -> Scene:
     """A model without hydrogens with its density."""
     atoms = atoms_of(structure)
     term.prepare(atoms)
@@ -215,18 +250,22 @@ def make_scene(start: Start, structure: gemmi.Structure, term: CrystalTerm) -> S
         structure=structure,
         views=residue_views(structure[0]),
         evidence=make_evidence(term, atoms),
-        crystal=start.inputs.data.reflections.crystal,
+        crystal=start.symmetry,
         monlib=start.library.monlib,
         sequences=start.sequences,
     )
 
 
-def validate_round(start: Start, structure: gemmi.Structure, term: CrystalTerm) -> ModelValidation:
+def validate_round(start: RoundStart, structure: gemmi.Structure, term: DataTerm) -> ModelValidation:
     """Judge a model that the term has seen last."""
-    maps = fit_maps(term)
+    if isinstance(term, MapTerm):
+        maps = EmMapMaker(term).fit_maps()
+    elif isinstance(term, CrystalTerm):
+        maps = fit_maps(term)
+    else:
+        raise TypeError(f"no maps are known to be made from a {type(term).__name__}")
     judged = JudgedMaps(density=maps.density, calculated=maps.calculated, difference=maps.difference, d_min=maps.d_min)
-    crystal = start.inputs.data.reflections.crystal
-    return validate_model(structure, atoms_of(structure), start.library.monlib, crystal, judged)
+    return validate_model(structure, atoms_of(structure), start.library.monlib, start.symmetry, judged)
 
 
 def move_lines(records: Sequence[MoveRecord], number: int) -> list[dict[str, Any]]:

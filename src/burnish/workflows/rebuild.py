@@ -9,12 +9,15 @@ from burnish.jobs.folder import Job
 from burnish.options.rebuild import RebuildOptions
 from burnish.reports.moves import moves_page
 from burnish.reports.page import render
+from burnish.workflows.cycle_em import rebuild_in_maps
 from burnish.workflows.model_rounds import make_term, move_lines, read_start, rebuild_structure, write_moves
 from burnish.workflows.refine_inputs import refuse_no_working_data
 
 
 def run(options: RebuildOptions, job: Job) -> dict[str, Any]:
     """Read, rebuild, write."""
+    if options.data is None:
+        return rebuild_in_maps(options, job)
     start = read_start(options, job.notify, cycles=0)
     refuse_no_working_data(start.inputs.data)
     term = make_term(start, job.notify)

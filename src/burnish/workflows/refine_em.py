@@ -157,7 +157,7 @@ def refine_against(
     if options.resolution is None:
         raise InputError("--resolution: needed with maps")
     particle = None if symmetry is None else symmetry.density
-    boxed = _boxed(maps, refinable, options, symmetry, first_alone=first_alone)
+    boxed = boxed_about(maps, refinable, options, symmetry, first_alone=first_alone)
     term = MapTerm(boxed, device=chosen_device(options.device), symmetry=particle)
     atoms = refinable.atoms
     if settings.adp != "fixed" and settings.cycles > 0:
@@ -186,7 +186,7 @@ def heavy_positions(refinable: RefinableModel) -> Tensor:
     return refinable.atoms.xyz[~refinable.restraints.contacts.is_hydrogen]
 
 
-def _boxed(
+def boxed_about(
     maps: Sequence[DensityMap],
     refinable: RefinableModel,
     options: RefineOptions,
@@ -235,7 +235,7 @@ def compared_with_halves(
     alone: EmRun,
 ) -> HalfMapValidation:
     """Correlation of a model that was refined against half map 1 alone with both."""
-    boxed = _boxed(maps, refinable, options, symmetry)
+    boxed = boxed_about(maps, refinable, options, symmetry)
     term = alone.term
     halves = boxed.halves.to(term.last_f_calc.dtype)
     return HalfMapValidation(

@@ -1,0 +1,101 @@
+"""`burnish rebuild` and `burnish cycle` against half maps: a turned peptide comes back, waters are found, bad input."""
+
+import json
+import math
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+import torch
+from tests.workflows.small_crystal import helix
+from tests.workflows.test_refine_em import SIZE, VOXEL, _moved, _potential, burnish
+
+from burnish.chemistry.edit_model import with_positions, with_waters
+from burnish.chemistry.residues import residue_views
+from burnish.data.density import DensityMap
+from burnish.io.models import atoms_of, read_model
+from burnish.io.mrc import write_map
+from burnish.rebuild.conformations import with_peptide_turned
+
+TURNED = 4
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """truth.cif with a water, model.cif without it and with a peptide turned over, and half maps of the truth."""
+    folder = tmp_path_factory.mktemp("rebuild_em")
+    bare = helix(10)
+    for site in bare[0].all():
+        site.atom.b_iso = 25.0
+    centre = np.mean([site.atom.pos.tolist() for site in bare[0].all()], axis=0)
+    bare = _moved(bare, SIZE * VOXEL / 2 - centre)
+    c, o = (np.array(bare[0]["A"][9][name][0].pos.tolist()) for name in ("C", "O"))
+    spot = o + 2.8 * (o - c) / np.linalg.norm(o - c)
+    truth, _ = with_waters(bare, [(float(spot[0]), float(spot[1]), float(spot[2]))], [25.0])
+    potential, generator = _potential(truth), np.random.default_rng(4)
+    for half in (1, 2):
+        noise = 0.1 * potential.std() * generator.standard_normal(potential.shape).astype(np.float32)
+        density = DensityMap(values=torch.from_numpy(potential + noise), voxel_size=(VOXEL,) * 3)
+        write_map(folder / f"half{half}.mrc", density)
+    truth.make_mmcif_document().write_file(str(folder / "truth.cif"))
+    turned = with_peptide_turned(atoms_of(bare).xyz.numpy(), residue_views(bare[0]), TURNED, math.pi)
+    assert turned is not None
+    with_positions(bare, turned).make_mmcif_document().write_file(str(folder / "model.cif"))
+    return folder
+
+
+def _oxygen(path: Path) -> np.ndarray:
+    structure = gemmi.read_structure(str(path))
+    return np.array(structure[0]["A"][TURNED]["O"][0].pos.tolist())
+
+
+def _halves(case: Path) -> tuple[str | Path, ...]:
+    return ("--half1", case / "half1.mrc", "--half2", case / "half2.mrc", "--resolution", "1.9")
+
+
+def test_rebuild_turns_the_peptide_back_and_finds_the_water(
+    case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert burnish("rebuild", case / "model.cif", *_halves(case), "--out", tmp_path / "job", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["fsc_average"] > summary["fsc_average_start"]
+    assert summary["accepted"] >= 1
+    before, after = _oxygen(case / "model.cif"), _oxygen(tmp_path / "job/rebuilt.cif")
+    truth = _oxygen(case / "truth.cif")
+    assert np.linalg.norm(before - truth) > 2.0
+    assert np.linalg.norm(after - truth) < 0.6
+    waters = [r for r in read_model(tmp_path / "job/rebuilt.cif").structure[0].all() if r.residue.name == "HOH"]
+    there = next(r for r in gemmi.read_structure(str(case / "truth.cif"))[0].all() if r.residue.name == "HOH")
+    assert min(w.atom.pos.dist(there.atom.pos) for w in waters) < 0.5
+
+
+def test_cycle_keeps_the_best_round(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--rounds", "1", "--cycles", "3", "--final-cycles", "3", "--no-alternates")
+    assert burnish("cycle", case / "model.cif", *_halves(case), *arguments, "--out", tmp_path / "job", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["fsc_average"] > summary["fsc_average_first"]
+    assert summary["best_round"] == 1
+    assert np.linalg.norm(_oxygen(tmp_path / "job/refined.cif") - _oxygen(case / "truth.cif")) < 0.5
+    assert "fsc_free" in json.loads((tmp_path / "job/refined.json").read_text())["final"]
+    for name in ("round_00/refined.cif", "round_01/refined.json", "validation.json", "moves.html", "refined_fo.mrc"):
+        assert (tmp_path / "job" / name).exists()
+    assert "FSC average" in (tmp_path / "job/moves.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [((), "give one of"), (("--half1", "half1.mrc"), "go together"), (("--map", "half1.mrc"), "--resolution")],
+)
+def test_bad_input(
+    case: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(case)
+    assert burnish("rebuild", "model.cif", *arguments, "--out", tmp_path / "job") == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "job").exists()
