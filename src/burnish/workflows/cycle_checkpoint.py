@@ -48,8 +48,8 @@ class Standing:
 def request(options: CycleOptions) -> dict[str, Any]:
     """What is asked, without where it goes and how many rounds it may take, and the inputs by their content."""
     asked = options.model_dump(mode="json", exclude={"out", "rounds"})
-    files = [options.model, options.data, *([options.sequence] if options.sequence is not None else [])]
-    return {**asked, "inputs": [hash_file(path).sha256 for path in files]}
+    files = (options.model, options.data, options.sequence)
+    return {**asked, "inputs": [hash_file(path).sha256 for path in files if path is not None]}
 
 
 def round_folder(folder: Path, number: int) -> Path:
