@@ -101,6 +101,12 @@ def test_a_ligand_is_placed_by_its_code(case, tmp_path, capsys):
     assert sorted(placed["added"]) == sorted(f"{placed['residue']} {a.name}" for a in residue)
     found = np.array([residue[a.id][0].pos.tolist() for a in component("BEN").atoms if not a.is_hydrogen()])
     assert deviation(found, truth, elements) < 0.5
+    # each change has its picture and the command that takes it back
+    page = (tmp_path / "out" / "moves.html").read_text()
+    picture = (tmp_path / "out" / placed["picture"]).read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert page.count("data:image/png") == sum(bool(m.get("picture")) for m in moves)
+    assert f"burnish undo {tmp_path / 'out'} {placed['round']}.{placed['move']}" in page
 
 
 def test_a_placed_ligand_is_taken_back(case, tmp_path, capsys):

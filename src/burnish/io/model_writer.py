@@ -212,6 +212,9 @@ def _update_block(block: gemmi.cif.Block, structure: gemmi.Structure) -> None:
     kept_in_place = _update_atoms(block, structure)
     if not kept_in_place:
         groups.atoms = groups.atom_type = groups.group_pdb = True
+        # new residues have entities and bonds that the tables of the input do not know
+        groups.entity = groups.entity_poly = groups.entity_poly_seq = groups.struct_asym = groups.chem_comp = True
+        groups.conn = True
     structure.update_mmcif_block(block, groups)
     if not structure.meta.refinement[0].tls_groups:
         for name in ("_pdbx_refine_tls.", "_pdbx_refine_tls_group."):  # of an earlier refinement

@@ -26,6 +26,7 @@ class _ModelAndData(JobOptions, frozen=True):
         "density shows it unless the model has it; may be given again.",
     )
     ligand_copies: int = Field(1, ge=1, le=100, description="Copies of each ligand that the model should have.")
+    pictures: bool = Field(True, description="Draw each change before and after, for moves.html.")
     sugars: bool = Field(True, description="Build sugars on sites of N-glycosylation.")
     ions: bool = Field(True, description="Recognise ions among waters and in high peaks.")
     alternates: bool = Field(True, description="Add second conformers of side chains, drop those that fade.")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from burnish.reports.figures import BLUE, ORANGE, as_png, house_style, new_figure
 from burnish.reports.page import Block, Note, Page, Picture, Section, Table, Text
 
 
-def moves_page(lines: Sequence[dict[str, Any]], rounds: Sequence[dict[str, Any]], name: str) -> Page:
+def moves_page(
+    lines: Sequence[dict[str, Any]],
+    rounds: Sequence[dict[str, Any]],
+    name: str,
+    pictures: Mapping[str, bytes] | None = None,
+    folder: str = "",
+) -> Page:
     """The page of a rebuilding job.
 
     Parameters
@@ -18,12 +24,18 @@ def moves_page(lines: Sequence[dict[str, Any]], rounds: Sequence[dict[str, Any]]
     lines : of `moves.jsonl`.
     rounds : numbers of each round after refinement, the start first; empty for a single rebuilding.
     name : of the model.
+    pictures : of moves, as PNG, by the name that a line has under "picture".
+    folder : of the job, for the command that takes a move back.
     """
     accepted = [line for line in lines if line["accepted"]]
     sections = []
     if rounds:
         sections.append(Section("Rounds", _round_blocks(rounds)))
-    sections.append(Section("Changes", _change_blocks(accepted)))
+    sections.append(Section("Changes", _change_blocks(accepted, folder)))
+    shown = [(line, (pictures or {}).get(line.get("picture", ""))) for line in accepted]
+    drawn = [_picture(line, png, folder) for line, png in shown if png]
+    if drawn:
+        sections.append(Section("Before and after", [Text(LEGEND), *drawn]))
     rejected = [line for line in lines if not line["accepted"]]
     if rejected:
         rows = [[str(r["round"]), r["kind"], r["residue"], r["why"], r["reason"]] for r in rejected]
@@ -77,7 +89,21 @@ def _round_figure(rounds: Sequence[dict[str, Any]], fit: dict[str, str]) -> byte
         return as_png(figure)
 
 
-def _change_blocks(accepted: Sequence[dict[str, Any]]) -> list[Block]:
+LEGEND = (
+    "2mFo − DFc at 1.2 σ in blue, mFo − DFc at +3 σ in green and −3 σ in red; atoms that the move is about have orange "
+    "carbons. Left: the model and its maps before the round; right: after all moves of the round, before refinement."
+)
+
+
+def _picture(line: dict[str, Any], png: bytes, folder: str) -> Picture:
+    name = f"{line['round']}.{line['move']}"
+    caption = (
+        f"{name} · {line['kind']} · {line['residue']} · {line['reason']} · burnish undo {folder or 'FOLDER'} {name}"
+    )
+    return Picture(png, caption, f"{line['residue']} before and after", wide=False)
+
+
+def _change_blocks(accepted: Sequence[dict[str, Any]], folder: str) -> list[Block]:
     if not accepted:
         return [Note("Nothing was changed.", "good")]
     conformations = [line for line in accepted if not line["kind"].startswith("water")]
@@ -99,7 +125,11 @@ def _change_blocks(accepted: Sequence[dict[str, Any]]) -> list[Block]:
         rows = [[f"{w['round']}.{w['move']}", w["kind"], w["residue"], w["reason"]] for w in waters]
         blocks.append(Table(["Move", "Kind", "Where", "Evidence"], rows, "Waters.", more=True))
     blocks.append(
-        Text("moves.jsonl holds, under “undo”, the former position of every atom that a move has changed, by its name.")
+        Text(
+            f"A move is taken back by its name: burnish undo {folder or 'FOLDER'} "
+            f"{accepted[0]['round']}.{accepted[0]['move']}. moves.jsonl holds what that needs: the former positions of "
+            "atoms that were moved, the atoms that were added, and those that were removed."
+        )
     )
     return blocks
 

@@ -44,6 +44,7 @@ from burnish.workflows.model_rounds import (
     validate_round,
     write_moves,
 )
+from burnish.workflows.move_pictures import draw_moves, read_pictures
 from burnish.workflows.refine_inputs import RefineInputs, refuse_no_working_data
 from burnish.workflows.refine_outputs import Finished, write_outputs
 
@@ -88,7 +89,10 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
         number = len(standing.qualities)
         term = make_term(start, ignore)  # as after a break: scales of the round before are not remembered
         structure, records = rebuild_structure(start, now.structure, term, options, listener, standing.memory)
-        standing.lines += move_lines(records, number)
+        lines = move_lines(records, number)
+        if options.pictures:
+            draw_moves(job.folder, lines, now.structure, structure, make_term(start, ignore))
+        standing.lines += lines
         cycles = options.final_cycles if number == options.rounds else options.cycles
         now = _refined(start, structure, term, cycles, _accepted(records), listener)
         _write_round(start, job, now, term, standing)
@@ -177,7 +181,8 @@ def _finish(
     write_text(job.path("validation.html"), render(validation_page(record, options.model.name, agreement)))
     write_moves(job.path("moves.jsonl"), lines)
     table = [{"round": k, **asdict(r), "best": k == best} for k, r in enumerate(qualities)]
-    write_text(job.path("moves.html"), render(moves_page(lines, table, options.model.name)))
+    page = moves_page(lines, table, options.model.name, read_pictures(job.folder, lines), str(job.folder))
+    write_text(job.path("moves.html"), render(page))
     write_text(job.path("rounds.json"), json.dumps(table, indent=1) + "\n")
     s = found.scores
     return {

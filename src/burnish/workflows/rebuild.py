@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from burnish.core.events import ignore
 from burnish.io.atomic import write_aside, write_text
 from burnish.jobs.folder import Job
 from burnish.options.rebuild import RebuildOptions
@@ -11,6 +12,7 @@ from burnish.reports.moves import moves_page
 from burnish.reports.page import render
 from burnish.workflows.cycle_em import rebuild_in_maps
 from burnish.workflows.model_rounds import make_term, move_lines, read_start, rebuild_structure, write_moves
+from burnish.workflows.move_pictures import draw_moves, read_pictures
 from burnish.workflows.refine_inputs import refuse_no_working_data
 
 
@@ -27,10 +29,13 @@ def run(options: RebuildOptions, job: Job) -> dict[str, Any]:
     first = term.statistics()
     structure, records = rebuild_structure(start, start.inputs.topology.structure, term, options, job.notify)
     lines = move_lines(records, 1)
+    if options.pictures:
+        draw_moves(job.folder, lines, start.inputs.topology.structure, structure, make_term(start, ignore))
     with write_aside(job.path("rebuilt.cif")) as aside:
         structure.make_mmcif_document().write_file(str(aside))
     write_moves(job.path("moves.jsonl"), lines)
-    write_text(job.path("moves.html"), render(moves_page(lines, [], options.model.name)))
+    page = moves_page(lines, [], options.model.name, read_pictures(job.folder, lines), str(job.folder))
+    write_text(job.path("moves.html"), render(page))
     return {
         "r_work_start": round(first.r_work, 4),
         "r_free_start": round(first.r_free, 4),
