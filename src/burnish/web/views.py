@@ -88,10 +88,22 @@ def _em_summary(project: Project, folder: Path) -> dict[str, Any]:
     if particles is not None:
         found["particle_file"] = particles.name
         found |= _of_particles(particles, particles.stat().st_mtime_ns)
+        found["micrographs"] = [
+            {**m, "here": _is_inside(project.folder, m["name"])} for m in found.get("micrographs", ())
+        ]
     found["pictures"] = sorted(
         str(p.relative_to(project.folder)) for p in folder.glob("*.png") if p.name != "report.png" and p.is_file()
     )
     return found
+
+
+def _is_inside(root: Path, name: str) -> bool:
+    """Whether the page may show a file of that name."""
+    try:
+        resolve_inside(root, name)
+    except HTTPException:
+        return False
+    return True
 
 
 def _particle_file(folder: Path) -> Path | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from burnish.chemistry.checks import check_atoms
 from burnish.core.errors import DataError, InputError
-from burnish.core.events import Event, Listener, Message, Metrics, Progress
+from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells
 from burnish.data.density import DensityMap
 from burnish.io.models import read_model
 from burnish.io.mrc import read_map
@@ -207,6 +207,11 @@ def _tell(state: RefinementState, term: MapTerm, cycles: int, listener: Listener
     numbers = {**record.geometry, "weight": record.weight}
     shown = {"fsc_average": record.data["cc_work"], **{name: numbers[name] for name in SHOWN}}
     listener(Metrics("cycle", record.cycle, shown))
+    shells, halves = term.statistics().shells, term.half_fsc()
+    columns = {"d_min": [s.d_min for s in shells], "fsc_model": [s.cc_work for s in shells]}
+    if halves is not None:
+        columns["fsc_halves"] = [float(v) for v in halves]
+    listener(Shells("cycle", record.cycle, columns))
     listener(Progress("refinement", record.cycle, cycles))
 
 

@@ -23,7 +23,7 @@ export async function imagesPart(job, { withCharts, maps }) {
       found.message ? h("p", { class: "error" }, found.message) : null,
       found.maps.length ? sectionsPart(found.maps) : null,
     ])),
-    found.pictures.length ? h("section", {}, h("h3", {}, "Aberrations"), h("div", { class: "pictures" }, found.pictures.map((p) =>
+    found.pictures.length ? h("section", {}, h("h3", {}, "Aberrations"), h("div", { class: "pictures large" }, found.pictures.map((p) =>
       h("figure", {}, h("img", { src: `/files/${p}`, loading: "lazy", alt: p.split("/").pop().replace(".png", "").replaceAll("_", " ") }),
         h("figcaption", {}, p.split("/").pop().replace(".png", "").replaceAll("_", " ")))))) : null);
   return { element, leave: () => {} };
@@ -75,11 +75,11 @@ function defocusPart(job, micrographs) {
     const spread = Math.max(...particles.map((p) => Math.abs(p.defocus - mean)), 1);
     const colour = (d) => { const f = (d - mean) / spread; return f > 0 ? `rgb(${Math.round(190 + 60 * f)},${Math.round(120 - 90 * f)},60)` : `rgb(40,${Math.round(130 + 60 * f)},${Math.round(170 - 80 * f)})`; };
     const dots = particles.map((p) => svg("circle", { cx: p.x, cy: height - p.y, r: width / 90, fill: colour(p.defocus) }, svg("title", {}, `${p.defocus.toFixed(0)} Å`)));
+    // the micrograph itself is seldom in the project
     const picture = svg("image", { x: 0, y: 0, width, height, opacity: 0.55, preserveAspectRatio: "none" });
-    picture.addEventListener("error", () => picture.remove()); // the micrograph itself is seldom in the project
-    picture.setAttribute("href", `/sections/${name}?axis=2&most=700`);
+    if (micrographs.find((m) => m.name === name)?.here) picture.setAttribute("href", `/sections/${name}?axis=2&most=700`);
     holder.replaceChildren(svg("svg", { class: "plot micrograph", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "defocus over the micrograph" },
-      svg("rect", { class: "frame", width, height }), picture, dots));
+      picture, svg("rect", { class: "frame", width, height }), dots));
     caption.textContent = `${particles.length} particles, mean defocus ${(mean / 1e4).toFixed(3)} µm, at most ${spread.toFixed(0)} Å from it (blue less, red more)`;
     return null;
   };

@@ -131,7 +131,7 @@ function movesTable(moves, go) {
 export function shellChart(shells) {
   if (!shells?.length) return null;
   const points = shells.flatMap((s) => Object.entries(s)
-    .filter(([name, v]) => /^(r_work|r_free|fsc|fsc_model|fsc_half)$/.test(name) && Number.isFinite(v))
+    .filter(([name, v]) => /^(r_work|r_free|fsc_model|fsc_halves)$/.test(name) && Number.isFinite(v))
     .map(([name, value]) => ({ step: 1 / s.d_min ** 2, name: name.replaceAll("_", " "), value })));
   if (!points.length) return null;
   return lines(points, { title: "By resolution", x: "1/d² (Å⁻²)", y: "", anyStep: true });

@@ -17,6 +17,7 @@ function time(text) {
   return text ? new Date(text).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) : "";
 }
 
+const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 const link = (name) => h("a", { href: `#/job/${name}` }, name);
 const state = (status) => h("span", { class: `state-${status}` }, status);
 
@@ -61,6 +62,7 @@ async function jobPage(name, residue) {
   const live = { metrics: [], log: [], shells: job.statistics?.shells ?? [] };
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "progress" });
   const charts = h("div", { class: "columns" });
+  const logHeading = h("h3", { hidden: true }, "Log");
   const log = h("pre", { tabindex: 0, "aria-label": "log", hidden: true });
   const withCharts = await ready();
   const model = await modelPart(job, { withCharts, residue });
@@ -78,7 +80,7 @@ async function jobPage(name, residue) {
       else if (e.event === "shells") live.shells = rowsOf(e.columns);
       else if (e.event === "progress" && e.total) Object.assign(bar, { hidden: false, value: e.done / e.total, title: e.stage });
     }
-    log.hidden = live.log.length === 0;
+    log.hidden = logHeading.hidden = live.log.length === 0;
     log.textContent = live.log.join("\n");
     draw();
   });
@@ -86,23 +88,25 @@ async function jobPage(name, residue) {
   leave = () => { stop(); model.leave(); images.leave(); };
 
   const report = job.files.find((f) => f.name.endsWith(".html"));
-  const single = Object.entries(record?.summary ?? {}).filter(([, v]) => typeof v !== "object");
+  const single = Object.entries(record?.summary ?? {}).filter(([k, v]) => typeof v !== "object" && k !== "report");
   fill(
     h("h2", {}, name, job.alias ? ` (${job.alias})` : "", " — ", state(job.status)),
     record?.error ? h("p", { class: "error" }, record.error) : null,
     job.status === "Running" ? bar : null,
+    job.status === "Running" && /^https?:\/\//.test(record?.dashboard ?? "")
+      ? h("p", {}, h("a", { href: record.dashboard, target: "_blank", rel: "noopener noreferrer" }, "Dask's dashboard"), " of the workers") : null,
     single.length ? h("dl", { class: "results" }, single.map(([k, v]) => h("div", {}, h("dt", {}, k.replaceAll("_", " ")), h("dd", {}, number(v))))) : null,
     model.element,
     images.element,
     charts,
     report ? h("details", {}, h("summary", {}, "Report"), h("iframe", { class: "report", sandbox: "", src: `/files/${report.path}`, title: "report", loading: "lazy" })) : null,
-    h("h3", {}, "Log"), log,
+    logHeading, log,
     h("div", { class: "columns" },
       h("section", {}, h("h3", {}, "Before and after"),
         h("p", {}, "from ", job.previous.length ? job.previous.flatMap((n) => [link(n), " "]) : "files outside the project"),
         h("p", {}, "used by ", job.next.length ? job.next.flatMap((n) => [link(n), " "]) : "no job yet"),
         h("h3", {}, "Files"),
-        table(["File", "Size"], job.files.map((f) => [h("a", { href: `/files/${f.path}`, target: "_blank", rel: "noopener" }, f.name), `${number(f.size / 1e6)} MB`]))),
+        table(["File", "Size"], job.files.map((f) => [h("a", { href: `/files/${f.path}`, target: "_blank", rel: "noopener" }, f.name), size(f.size)]))),
       record ? h("section", {}, h("h3", {}, "Options"),
         table(["Option", "Value"], Object.entries(record.options).filter(([, v]) => v !== null && v !== "" && !(Array.isArray(v) && !v.length))
           .map(([k, v]) => [k.replaceAll("_", "-"), String(v)]))) : null));

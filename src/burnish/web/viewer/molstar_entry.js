@@ -28,8 +28,20 @@ export async function create(target, { background = 0xffffff } = {}) {
       config: [[PluginConfig.VolumeStreaming.Enabled, false], [PluginConfig.Viewport.ShowAnimation, false]],
     },
   });
-  plugin.canvas3d?.setProps({ renderer: { backgroundColor: Color(background) } });
+  plugin.canvas3d?.setProps({ renderer: { backgroundColor: Color(background) }, ...(drawsInSoftware(plugin) ? PLAIN : {}) });
   return new Scene(plugin);
+}
+
+// Without a graphics card every picture costs a second of CPU: no smoothing over many pictures, no shades.
+const PLAIN = {
+  multiSample: { mode: "off" },
+  postprocessing: { enabled: false, occlusion: { name: "off", params: {} }, shadow: { name: "off", params: {} }, outline: { name: "off", params: {} }, antialiasing: { name: "off", params: {} } },
+};
+
+function drawsInSoftware(plugin) {
+  const { gl } = plugin.canvas3d?.webgl ?? {};
+  const names = gl?.getExtension("WEBGL_debug_renderer_info");
+  return Boolean(names) && /swiftshader|llvmpipe|software/i.test(gl.getParameter(names.UNMASKED_RENDERER_WEBGL));
 }
 
 class Scene {
@@ -55,7 +67,7 @@ class Scene {
       return;
     }
     if (this.model) await this.plugin.build().delete(this.model.data).commit();
-    this.model = await this.build(text, format, { colour: null, size: 0.13 });
+    this.model = await this.build(text, format, { colour: null, size: 0.1 });
     this.plugin.managers.camera.reset();
   }
 
@@ -66,7 +78,7 @@ class Scene {
       this.preview = null;
     } else if (this.preview) {
       await this.plugin.build().to(this.preview.data).update({ data: text, label: "preview" }).commit();
-    } else this.preview = await this.build(text, "pdb", { colour: 0xd9a400, size: 0.2 });
+    } else this.preview = await this.build(text, "pdb", { colour: 0xd9a400, size: 0.16 });
   }
 
   async build(text, format, { colour, size }) {

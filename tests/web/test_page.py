@@ -1,0 +1,246 @@
+"""The page in headless Chromium: what a person sees, clicks and types.
+
+BURNISH_SCREENSHOTS names a folder that gets a picture of every page that a test ends with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra burnish[web]")
+import uvicorn
+
+from burnish.jobs.project import Project
+from burnish.web.server import create_app
+from page_project import make_project
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)")
+
+TOKEN = "a-token-of-the-tests"
+STATIC = Path(__file__).parents[2] / "src/burnish/web/static"
+CHROMIUM = os.environ.get("BURNISH_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+PATIENCE = 60_000  # ms; a software renderer on a busy machine is slow
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; name one in BURNISH_CHROMIUM"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # pipes of the browser driver
+]
+needs_viewer = pytest.mark.skipif(
+    not (STATIC / "vendor/molstar/molstar.js").is_file(), reason="the viewer is not built; `make web`"
+)
+
+Open = Callable[..., "playwright.Page"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("page") / "Rhubarb", jobs=12)
+
+
+@pytest.fixture(scope="module")
+def address(project: Project) -> Iterator[str]:
+    app = create_app(project, TOKEN, frozenset({"127.0.0.1"}))
+    config = uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.Browser]:
+    flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: playwright.Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Open a page of the project; at the end nothing has left this server and nothing has failed in the page."""
+    opened: list[playwright.Page] = []
+    elsewhere: list[str] = []
+    failed: list[str] = []
+
+    def go(path: str, width: int = 1280, height: int = 900) -> playwright.Page:
+        page = browser.new_page(viewport={"width": width, "height": height})
+        opened.append(page)
+        page.set_default_timeout(PATIENCE)
+        page.on(
+            "request", lambda r: elsewhere.append(r.url) if not r.url.startswith((address, "blob:", "data:")) else 0
+        )
+        page.on("pageerror", lambda e: failed.append(str(e)))
+        page.on("console", lambda m: failed.append(m.text) if "Content Security Policy" in m.text else None)
+        page.goto(f"{address}/?token={TOKEN}")
+        page.goto(f"{address}/{path}")
+        return page
+
+    yield go
+    folder = os.environ.get("BURNISH_SCREENSHOTS")
+    for number, page in enumerate(opened):
+        if folder:
+            width = (page.viewport_size or {}).get("width", 0)
+            name = re.sub(r"\W+", "_", request.node.name)
+            page.screenshot(path=f"{folder}/{name}_{number}_{width}.png", full_page=True)
+        page.close()
+    assert elsewhere == []
+    assert failed == []
+
+
+def until(page: playwright.Page, true: str) -> None:
+    """Wait for an expression to be true; Playwright's own way evaluates text in the page, which its policy forbids."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(true):
+        assert time.monotonic() < end, f"{true} has not become true"
+        page.wait_for_timeout(100)
+
+
+def test_jobs_by_keyboard(visit: Open) -> None:
+    page = visit("#/")
+    page.wait_for_selector("tbody tr")
+    assert page.locator("tbody tr").count() == 12
+    assert page.title() == "Rhubarb — Burnish"
+    page.locator("body").press("Tab")
+    page.keyboard.press("Tab")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "PostProcess/job002":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h2:has-text('PostProcess/job002')")
+    page.goto(page.url.split("#")[0] + "#/graph")
+    page.wait_for_selector("svg.graph a")
+    assert page.locator("svg.graph a").count() == 12
+
+
+@pytest.mark.parametrize("path", ["#/", "#/graph", "#/new/refine", "#/job/PostProcess/job002", "#/job/Refine/job001"])
+def test_readable_on_a_phone(visit: Open, path: str) -> None:
+    page = visit(path, width=390, height=800)
+    page.wait_for_selector("h2")
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_text_of_files_is_never_markup(visit: Open) -> None:
+    page = visit("#/job/Refine/job001")
+    page.wait_for_selector("pre:has-text('onerror')")
+    page.wait_for_selector("dd:has-text('onerror')")
+    assert page.evaluate("window.attacked") is None
+
+
+def test_a_form_says_what_does_not_fit(visit: Open, project: Project) -> None:
+    before = project.read().job_counter
+    page = visit("#/new/refine")
+    page.fill("[name=model]", "model.cif")
+    page.fill("[name=data]", "data.mtz")
+    page.fill("[name=cycles]", "-3")
+    page.click("button[type=submit]")
+    page.wait_for_selector("[role=alert]:has-text('cycles')")
+    assert project.read().job_counter == before
+
+
+@pytest.mark.skipif(not (STATIC / "vendor/d3/d3.min.js").is_file(), reason="charts are not built; `make web`")
+def test_charts_grow_with_the_job(visit: Open, project: Project) -> None:
+    page = visit("#/job/Refine/job001")
+    page.wait_for_selector("figure:has-text('R factors') circle", state="attached")
+    page.wait_for_selector("figure:has-text('By resolution') path", state="attached")
+    before = page.locator("figure:has-text('R factors') circle").count()
+    line = {"event": "metrics", "series": "cycle", "step": 4, "values": {"r_work": 0.18, "r_free": 0.25}}
+    with (project.folder / "Refine/job001/events.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    until(page, f"document.querySelectorAll('figure circle').length >= {before + 2}")
+
+
+def test_what_is_wrong_with_a_model(visit: Open) -> None:
+    page = visit("#/job/Refine/job001")
+    page.wait_for_selector(".ramachandran circle")
+    assert page.locator(".ramachandran circle").count() == 5
+    page.locator(".ramachandran circle").nth(2).dispatch_event("click")
+    page.wait_for_selector(".said:has-text('A 4 VAL')")
+    page.locator("svg[aria-label='chain A'] rect").first.wait_for()
+    total = page.locator("ol.walk li").count()
+    assert total >= 2
+    page.locator("main").press("n")
+    page.wait_for_selector(f".said:has-text('1 of {total}')")
+    page.keyboard.press("p")
+    page.wait_for_selector(f".said:has-text('{total} of {total}')")
+    assert page.locator("li[aria-current]").count() == 1
+
+
+@needs_viewer
+def test_density_follows_the_place_looked_at(visit: Open) -> None:
+    page = visit("#/job/Refine/job001")
+    page.wait_for_selector("#viewer[data-shown=file]")
+    with page.expect_response(lambda r: "/maps/" in r.url) as asked:
+        page.locator(".ramachandran circle").nth(3).dispatch_event("click")
+    assert asked.value.status == 200
+    assert "centre=" in asked.value.url
+
+
+@needs_viewer
+def test_editing_by_hand(visit: Open, project: Project) -> None:
+    page = visit("#/job/Refine/job001")
+    page.wait_for_selector("#viewer[data-shown]")
+    page.click("[data-tool=open]")
+    page.wait_for_selector("[data-session]")
+    name = page.get_attribute(".hand-tools", "data-session")
+    page.locator(".ramachandran circle").nth(3).dispatch_event("click")
+    page.wait_for_selector(".chi input")
+    assert page.locator(".chi input").count() == 2  # phenylalanine
+    page.locator("main").press("r")
+    page.wait_for_selector("[data-edits='1']")
+    page.locator(".chi input").first.fill("60")
+    page.click("text=keep χ and refine")
+    page.wait_for_selector("[data-edits='2']")
+    page.locator("main").press("u")
+    page.wait_for_selector("[data-edits='1']")
+    page.select_option("select[name=atom]", "CZ")
+    page.click("[data-tool=drag]")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_selector("[data-previews]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-edits='2']")
+    page.click("[data-tool=finish]")
+    page.wait_for_selector(f"h2:has-text('{name}')")
+    assert project.find(str(name)).status == "Succeeded"
+    moves = (project.folder / str(name) / "moves.jsonl").read_text().splitlines()
+    assert [json.loads(m)["kind"] for m in moves] == ["by hand: refine", "by hand: drag"]
+
+
+@needs_viewer
+def test_maps_and_curves_of_images(visit: Open) -> None:
+    page = visit("#/job/PostProcess/job002")
+    page.wait_for_selector("figure:has-text('Fourier shell correlation') path", state="attached")
+    page.wait_for_selector("figure:has-text('Guinier') path", state="attached")
+    page.wait_for_selector("#viewer[data-shown$='postprocess.mrc']")
+    page.click("button:has-text('mask.mrc')")
+    page.wait_for_selector("button[aria-pressed=true]:has-text('mask.mrc')")
+    assert page.locator("img.section").count() == 3
+    until(page, "[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+
+
+def test_views_and_defocus(visit: Open) -> None:
+    page = visit("#/job/CtfRefine/job003")
+    page.wait_for_selector("figure:has-text('Where the particles look from') rect", state="attached")
+    page.wait_for_selector("figure:has-text('Defocus') circle", state="attached")
+    assert page.locator("svg.micrograph circle").count() == 30
+    assert page.locator("svg.micrograph image").get_attribute("href") == "/sections/mic0.mrc?axis=2&most=700"
+    page.select_option("select[aria-label=micrograph]", "mic1.mrc")
+    until(page, "!document.querySelector('svg.micrograph image')?.getAttribute('href')")
