@@ -449,18 +449,17 @@ def _mode_block(
         sigma_shift=float(state.sigma_shift[block.half]) / store.particles.optics[block.group].pixel_size,
         operators=setup.operators,
     )
-    parts = []
+    modes = local.step_carried(carried_modes(state, block), climber, plan.radius, steps=plan.steps)
     if grid is not None:
         start = _search(state, setup, plan, block, climber, reference.banks[block.group], grid)
-        parts.append(local.march(start, climber, list(volumes), limit=plan.limit, window=plan.window + 6.0))
-    carried = carried_modes(state, block)
-    if len(carried):
-        parts.append(local.climb(carried, climber, plan.radius, steps=plan.steps))
-    joined = local.join_modes(parts)
+        found = local.march(start, climber, list(volumes), limit=plan.limit, window=plan.window + 6.0)
+        width = float(local.deviations(found.information)[0].median())
+        near = max(2.0 * local.same_angle(plan.radius), width)
+        modes = local.merge(modes, found, count, same_angle=near, operators=setup.operators)
     # two modes that one posterior width separates are one: counted twice, they would share its weight
-    width = float(local.deviations(joined.information)[0].median())
+    width = float(local.deviations(modes.information)[0].median())
     modes = local.prune(
-        joined,
+        modes,
         count,
         window=plan.window,
         limit=plan.limit,

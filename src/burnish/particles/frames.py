@@ -1,8 +1,8 @@
-"""Keeps the halves of a Cn particle in one frame: nothing but the shared low frequencies holds them together about
-the axis.
+"""Keeps the halves in one frame and of one hand: nothing but the shared low frequencies holds them together.
 
-A particle that is nearly round about its axis lets its halves turn against each other: their FSC falls although both
-maps are good.
+A Cn particle that is nearly round about its axis lets its halves turn against each other; one that is nearly its own
+mirror image at low resolution lets them take opposite hands, which fit projections equally well. Their FSC falls
+although both maps are good.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import torch
 from scipy.ndimage import affine_transform, map_coordinates
 from torch import Tensor
 
-from burnish.particles.reconstruct import low_pass
+from burnish.particles.reconstruct import low_pass, shell_correlation
 from burnish.particles.state import State
 
 _ANGLES = 720  # samples of a full turn
+_CLEAR_HAND = 0.15  # by how much the mean FSC must be better with one half mirrored
 _CLEAR_GAIN = 0.15  # share of the disagreement that a turn must remove: what noise moves lies below
 
 
@@ -89,6 +90,47 @@ def rejoin_halves(
         state.modes, rotation=torch.where(owners[:, None, None], state.modes.rotation @ turn, state.modes.rotation)
     )
     return replace(state, maps=maps, rotation=rotation, modes=modes), angle
+
+
+def match_hands(state: State, half_set: Tensor, first_shell: float, last_shell: float) -> tuple[State, bool]:
+    """Mirror the second half where the halves have taken opposite hands.
+
+    Returns
+    -------
+    state : with the second half's map inverted through its middle and its poses changed to those that give the same
+        projections, or as it was.
+    mirrored : whether it was done.
+
+    Notes
+    -----
+    V(−x) seen along R is V(x) seen along diag(−1, −1, 1) R: a projection does not tell which way its object points.
+    """
+    first, last = math.floor(max(first_shell, 1.0)) + 1, math.floor(last_shell)
+    if last < first + 2:
+        return state, False
+    as_is, mirrored = (
+        shell_correlation(state.maps[0], m)[first : last + 1] for m in (state.maps[1], inverted(state.maps[1]))
+    )
+    if float(mirrored.mean() - as_is.mean()) < _CLEAR_HAND:
+        return state, False
+    maps = state.maps.clone()
+    maps[1] = inverted(state.maps[1])
+    about = torch.diag(torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64))
+    rotation = torch.where((half_set == 1)[:, None, None], about @ state.rotation, state.rotation)
+    owners = (half_set[state.modes.owner] == 1)[:, None, None]
+    signs = torch.tensor([-1.0, -1.0, 1.0, 1.0, 1.0], dtype=torch.float64)
+    information = state.modes.information
+    modes = replace(
+        state.modes,
+        rotation=torch.where(owners, about @ state.modes.rotation, state.modes.rotation),
+        information=torch.where(owners, information * signs[:, None] * signs, information),
+    )
+    return replace(state, maps=maps, rotation=rotation, modes=modes), True
+
+
+def inverted(density: Tensor) -> Tensor:
+    """density(−x) about the voxel n//2 of an even box."""
+    return torch.roll(density.flip(0, 1, 2), (1, 1, 1), (0, 1, 2))
 
 
 def turned_map(density: Tensor, turn: Tensor) -> Tensor:

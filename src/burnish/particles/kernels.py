@@ -295,13 +295,15 @@ def _turn(matrix, vector):
 @njit(nogil=True, cache=True, fastmath=True)
 def climb(
     volume, half, padding, coordinates, pixels, reach, size, images, transfer, precision, first, count, owner,
-    rotations, shifts, prior_centre, prior_precision, steps, turn_limit, shift_limit, log_weights, information,
+    rotations, shifts, prior_centre, prior_precision, steps, turn_limit, shift_limit, allowance, log_weights,
+    information,
 ):  # fmt: skip
     """Damped Gauss–Newton steps of every mode, in place; ends with its log-posterior and its information matrix.
 
     rotations (m, 3, 3) and shifts (m, 2) px are float64; prior_precision is 1/σ_t² of the shift prior (px⁻²) about
     prior_centre (m, 2).
-    A step that lowers the posterior is taken back and tried again with more damping.
+    A step that lowers the posterior by more than `allowance` times what it promised is taken back and tried again with
+    more damping.
     """
     table_x = np.empty(2 * reach + 1, np.complex64)
     table_y = np.empty(2 * reach + 1, np.complex64)
@@ -311,7 +313,7 @@ def climb(
         i = owner[m]
         rotation, shift = rotations[m].copy(), shifts[m].copy()
         kept_rotation, kept_shift = rotation, shift
-        kept, damping = -np.inf, 0.02
+        kept, damping, promised = -np.inf, 0.02, 0.0
         for step in range(steps + 1):
             _phase_tables(shift[0], shift[1], reach, size, table_x, table_y)
             score = _mode_sums(
@@ -324,13 +326,13 @@ def climb(
             gradient[4] -= prior_precision * dy
             hessian[3, 3] += prior_precision
             hessian[4, 4] += prior_precision
-            if score >= kept:
+            if score >= kept - allowance * promised:
                 kept, kept_rotation, kept_shift = score, rotation, shift
                 kept_gradient[:] = gradient
                 kept_hessian[:] = hessian
                 damping = max(damping * 0.3, 1e-3)
             else:
-                damping = max(damping * 10.0, 0.3)
+                damping = max(damping * 10.0, 0.5)
             if step == steps:
                 break
             damped = kept_hessian.copy()
@@ -340,6 +342,7 @@ def climb(
             turn = math.sqrt(move[0] ** 2 + move[1] ** 2 + move[2] ** 2)
             slide = math.sqrt(move[3] ** 2 + move[4] ** 2)
             shrink = min(1.0, turn_limit / max(turn, 1e-12), shift_limit / max(slide, 1e-12))
+            promised = 0.5 * shrink * (kept_gradient * move).sum()
             rotation = _turn(kept_rotation, move[:3] * shrink)
             shift = kept_shift + move[3:] * shrink
         rotations[m] = kept_rotation

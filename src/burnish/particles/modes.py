@@ -22,6 +22,7 @@ from burnish.particles.projection import PADDING, FourierSums, FourierVolume, fl
 
 TURN_LIMIT = math.radians(8.0)  # of one step
 SLIDE_LIMIT = 2.0  # of one step, px
+_OWN_NOISE = 3.0  # how far a step of a carried mode may lower its score, in terms of what it promised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +105,13 @@ class Climber:
     operators: Tensor
 
 
-def climb(modes: Modes, climber: Climber, radius: int, steps: int) -> Modes:
-    """Take damped Gauss–Newton steps with every mode, at pixels up to `radius`; owners count within the block."""
+def climb(modes: Modes, climber: Climber, radius: int, steps: int, *, allowance: float = 0.0) -> Modes:
+    """Take damped Gauss–Newton steps with every mode, at pixels up to `radius`; owners count within the block.
+
+    Parameters
+    ----------
+    allowance : a step may lower the posterior by so many times what it promised to raise it.
+    """
     rotation, shift = modes.rotation.numpy().copy(), modes.shift.numpy().copy()
     log_weight, information = np.zeros(len(modes)), np.zeros((len(modes), 5, 5))
     prior_centre = -climber.centres[modes.owner].double().numpy()
@@ -115,7 +121,7 @@ def climb(modes: Modes, climber: Climber, radius: int, steps: int) -> Modes:
         lattice.reach,
         float(lattice.size), block.masked.numpy(), block.transfer.numpy(), climber.precision.numpy(), 1,
         lattice.count(radius), modes.owner.numpy(), rotation, shift, prior_centre, 1.0 / climber.sigma_shift**2, steps,
-        TURN_LIMIT, SLIDE_LIMIT, log_weight, information,
+        TURN_LIMIT, SLIDE_LIMIT, allowance, log_weight, information,
     )  # fmt: skip
     return replace(
         modes,
@@ -124,6 +130,34 @@ def climb(modes: Modes, climber: Climber, radius: int, steps: int) -> Modes:
         log_weight=torch.from_numpy(log_weight),
         information=torch.from_numpy(information),
     )
+
+
+def step_carried(modes: Modes, climber: Climber, radius: int, steps: int) -> Modes:
+    """Steps of modes at whose poses the images stand in the reference already.
+
+    Notes
+    -----
+    The noise of an image is part of the reference, at the pose it was inserted with: about that pose the posterior has
+    a spike that has nothing to do with the particle. Its slope there is zero and its curvature is missing in the
+    Gauss–Newton matrix, so that the whole step goes where the posterior without the image's own share has its maximum,
+    while the score, spike and all, may fall: the curvature with the spike is about 1/FSC times as large, and the score
+    changes by (2 − 1/FSC) times what the step promised. Falls of up to three times are allowed, an FSC of .2.
+    """
+    return climb(modes, climber, radius, steps, allowance=_OWN_NOISE)
+
+
+def merge(carried: Modes, found: Modes, count: int, *, same_angle: float, operators: Tensor) -> Modes:
+    """Carried modes and those of the modes found anew that are none of them: these climb back into an image's own
+    noise."""
+    joined = join_modes([carried, found])
+    order = torch.sort(torch.cat([carried.owner, found.owner]), stable=True).indices
+    evidence = log_evidence(joined) + torch.where(order < len(carried), 1e9, 0.0)
+    keep = np.zeros(len(joined), bool)
+    kernels.prune(
+        joined.owner.numpy(), joined.rotation.numpy(), evidence.numpy(), operators.double().numpy(), count,
+        1e18, len(joined), 1.0 + 2.0 * math.cos(same_angle), keep,
+    )  # fmt: skip
+    return joined.select(torch.from_numpy(keep) | (order < len(carried)))
 
 
 def march(modes: Modes, climber: Climber, radii: list[int], *, limit: int, window: float) -> Modes:

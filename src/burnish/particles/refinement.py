@@ -22,7 +22,7 @@ from burnish.particles.expectation import (
     expect_first,
     no_modes,
 )
-from burnish.particles.frames import rejoin_halves
+from burnish.particles.frames import match_hands, rejoin_halves
 from burnish.particles.maximisation import (
     Maps,
     extend_outwards,
@@ -178,12 +178,22 @@ def _advance(state: State, setup: Setup, plan: Plan, found: Expectation, maps: M
     )
     if plan.stage == "last":
         return after
-    after, angle = rejoin_halves(
-        after, setup.store.particles.half_set, setup.symmetry, setup.join_shell, float(plan.map_radius)
-    )
+    half_set, last_shell = setup.store.particles.half_set, float(plan.map_radius)
+    after, mirrored = match_hands(after, half_set, setup.join_shell, float(plan.radius))
+    if mirrored:
+        setup.listener(
+            Message(
+                "the halves had taken opposite hands, which the starting map hardly tells apart: the second was "
+                "mirrored; which hand is right must be judged from the map",
+                "warning",
+            )
+        )
+    after, angle = rejoin_halves(after, half_set, setup.symmetry, setup.join_shell, last_shell)
     if angle != 0.0:
         degrees = math.degrees(angle)
         setup.listener(Message(f"the halves had turned by {degrees:.1f}° about the axis; turned back", "warning"))
+    if mirrored or angle != 0.0:  # how far they agree is known after the next iteration
+        after = replace(after, progress=replace(after.progress, gained=0))
     return recentre(after) if plan.stage == "modes" else after
 
 
