@@ -187,3 +187,48 @@ def test_nan_images_are_named_and_left_out(small_set: tuple, tmp_path: Path) -> 
     refine(options(small_set, tmp_path / "job", particles=tmp_path / "particles.star", max_iterations=1))
     assert "rows 5" in (tmp_path / "job" / "run.log").read_text()
     assert len(read_star(tmp_path / "job" / "run_it001_data.star")["particles"]) == len(images) - 1
+
+
+def test_first_comparison_may_leave_the_ctf_out(small_set: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    """Only the first iteration's poses may change, its map is made with the CTF either way."""
+    found = []
+    for name, corrected in (("with", True), ("without", False)):
+        refine(options(small_set, tmp_path / name, reference_ctf_corrected=corrected, max_iterations=1))
+        found.append(read_particles(tmp_path / name / "run_data.star").particles.poses)
+    assert found[0] is not None and found[1] is not None
+    assert not torch.equal(found[0].rotation, found[1].rotation)
+    turned = torch.rad2deg(symmetric_angle(found[1].rotation, small_set[2], point_group("D2")))
+    assert float(turned.median()) < 25.0
+
+
+def test_solvent_flattened_fsc_is_that_inside_the_mask(small_set: tuple, finished: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    """On the same maps: continued from the last iteration but one, so that poses are the same."""
+    out, summary = finished
+    before = out / f"run_it{summary['iterations'] - 1:03d}_optimiser.star"
+    flat = refine(Refine3DOptions(continue_from=before, out=tmp_path / "job", solvent_flattened_fsc=True))
+    assert torch.equal(
+        read_map(out / "run_half1_class001_unfil.mrc").values,
+        read_map(tmp_path / "job" / "run_half1_class001_unfil.mrc").values,
+    )
+    plain, inside = (
+        read_star(folder / "run_model.star")["model_class_1"].floats("rlnGoldStandardFsc")
+        for folder in (out, tmp_path / "job")
+    )
+    assert not np.allclose(plain, inside)
+    assert flat["resolution"] <= summary["resolution"] + 0.5  # noise of the solvent is outside
+
+
+def test_half_precision_stacks_are_read(small_set: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    from burnish.io.mrc import read_header
+
+    source = small_set[0].with_name("particles.mrcs")
+    images = np.array(map_stack(source)[0])
+    header = bytearray(source.read_bytes()[:1024])
+    header[12:16] = np.int32(12).tobytes()
+    (tmp_path / "particles.mrcs").write_bytes(bytes(header) + images.astype("<f2").tobytes())
+    (tmp_path / "particles.star").write_text(small_set[0].read_text())
+    assert read_header(tmp_path / "particles.mrcs").dtype == np.float16
+    refine(options(small_set, tmp_path / "half", particles=tmp_path / "particles.star", max_iterations=1))
+    refine(options(small_set, tmp_path / "full", max_iterations=1))
+    maps = [read_map(tmp_path / name / "run_half1_class001_unfil.mrc").values for name in ("half", "full")]
+    assert float((maps[0] - maps[1]).norm() / maps[1].norm()) < 0.01

@@ -63,6 +63,7 @@ class Progress:
     turned_before_deg : the same one iteration earlier.
     width_deg : median posterior width of the rotations.
     ambiguous_frac : share of particles whose best mode holds less than half.
+    mirrored : whether the second half had to be mirrored to be of the hand of the first.
     """
 
     iteration: int = 0
@@ -81,6 +82,7 @@ class Progress:
     turned_before_deg: float = 180.0
     width_deg: float = 0.0
     ambiguous_frac: float = 1.0
+    mirrored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,4 +247,5 @@ def note(
         turned_before_deg=before.turned_deg,
         width_deg=width_deg,
         ambiguous_frac=ambiguous_frac,
+        mirrored=before.mirrored,
     )

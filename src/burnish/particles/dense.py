@@ -219,7 +219,7 @@ def _scores(
     count, images = bank.count, len(block.index)
     weight = precision[1:count]
     transfer = block.transfer[:, 1:count]
-    weighted = torch.zeros(images, count, dtype=torch.complex64)
+    weighted = torch.zeros(images, count, dtype=torch.complex64, device=block.masked.device)
     weighted[:, 1:] = block.masked[:, 1:count] * (transfer * (2.0 * weight))
     data = shifted(weighted, lattice, shifts, 1, count)
     norm = torch.mm(bank.power, (transfer.square() * weight).T)

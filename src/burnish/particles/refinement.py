@@ -181,13 +181,8 @@ def _advance(state: State, setup: Setup, plan: Plan, found: Expectation, maps: M
     half_set, last_shell = setup.store.particles.half_set, float(plan.map_radius)
     after, mirrored = match_hands(after, half_set, setup.join_shell, float(plan.radius))
     if mirrored:
-        setup.listener(
-            Message(
-                "the halves had taken opposite hands, which the starting map hardly tells apart: the second was "
-                "mirrored; which hand is right must be judged from the map",
-                "warning",
-            )
-        )
+        setup.listener(Message("the halves had taken opposite hands; the second was mirrored", "warning"))
+        after = replace(after, progress=replace(after.progress, mirrored=not after.progress.mirrored))
     after, angle = rejoin_halves(after, half_set, setup.symmetry, setup.join_shell, last_shell)
     if angle != 0.0:
         degrees = math.degrees(angle)

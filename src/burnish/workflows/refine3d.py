@@ -16,6 +16,7 @@ from burnish.jobs.folder import Job
 from burnish.jobs.record import read_record
 from burnish.options.refine3d import Refine3DOptions
 from burnish.particles import refinement
+from burnish.particles.agreement import unshared_signal
 from burnish.particles.expectation import Alone, Crew, Setup
 from burnish.particles.refinement import Corrections, Iteration
 from burnish.particles.state import State, load_state
@@ -26,6 +27,7 @@ from burnish.workflows.refine3d_outputs import Outputs, checkpoint_of
 from burnish.workflows.refine3d_setup import make_setup
 
 _REPORT_EVERY = 30.0  # s: drawing costs about one of processor time
+_UNSHARED = 0.3  # how far the FSC may stay below what the power of the half maps promises
 _LOST = 0.3  # mean share of the best pose below which nothing can be said of the resolution
 
 
@@ -156,6 +158,16 @@ def findings(last: Iteration, setup: Setup) -> list[str]:
             f"the halves agree no further than what they were given in common "
             f"({frame.d_min(max(shared, 1.0)):.0f} Å): no resolution beyond the starting map "
             "was found; the images may hold no particle like it"
+        )
+    if unshared_signal(last.maps.unfiltered, last.maps.weight, shared) > _UNSHARED:
+        said.append(
+            "the half maps are much stronger than they agree: at least one half has not found the molecule, or the "
+            "particles differ; try another --seed, a better starting map or more particles"
+        )
+    if last.state.progress.mirrored:
+        said.append(
+            "the halves had taken opposite hands, which the starting map hardly tells apart, and the second was "
+            "mirrored; which hand is right must be judged from the map"
         )
     if shell >= frame.nyquist - 1:
         said.append(
