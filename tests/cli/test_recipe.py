@@ -238,7 +238,12 @@ def test_parameters_that_are_wrong(folder, text, given, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "given"), [("map", ("particles=p.star", "reference=r.mrc")), ("crystal", ("model=m.cif", "data=d.mtz"))]
+    ("name", "given"),
+    [
+        ("map", ("particles=p.star", "reference=r.mrc")),
+        ("crystal", ("model=m.cif", "data=d.mtz")),
+        ("model", ("particles=p.star", "reference=r.mrc", "model=m.cif", "resolution=3.5")),
+    ],
 )
 def test_recipes_that_come_along_fit_their_commands(folder, name, given):
     """Every option of every step is one that the command takes, with a value that it takes."""
@@ -251,7 +256,7 @@ def test_recipes_that_come_along_fit_their_commands(folder, name, given):
 
 
 def test_a_recipe_that_is_nowhere(folder):
-    with pytest.raises(DataError, match="no such recipe; give a YAML file, or one of crystal, map"):
+    with pytest.raises(DataError, match="no such recipe; give a YAML file, or one of crystal, map, model"):
         find_recipe(Path("mpa"))
 
 

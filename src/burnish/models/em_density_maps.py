@@ -51,11 +51,11 @@ def em_map_coefficients(term: MapTerm) -> EmMapCoefficients:
     halves = term.half_fsc()
     if halves is not None:
         full = (2.0 * halves / (1.0 + halves)).clamp(0.0, 1.0)
-        unexplained = (errors.variance - errors.noise).clamp_min(0.0)
+        unexplained = (errors.residual - errors.noise).clamp_min(0.0)
         trust = unexplained / (unexplained + errors.noise).clamp_min(1e-300)
     else:
         full = term.model_fsc().clamp(0.0, 1.0).square()
-        unexplained, trust = errors.variance, torch.ones_like(full)
+        unexplained, trust = errors.residual, torch.ones_like(full)
     sigma = maps.shell_mean(f_obs.abs().square()).sqrt().clamp_min(1e-300)
     density = (full.sqrt() / sigma)[shell] * f_obs
     scale = trust / unexplained.sqrt().clamp_min(1e-300)
