@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 MARGIN = 4.0  # −log probability by which a candidate must win
+FINALISTS, FIRST_STEPS = 4, 8  # of many candidates, how many are refined to the end, after how many steps
 WORST_CONTACT = 60.0  # energy of contacts that refinement may resolve
 LEAST_DENSITY_CHANGE = -0.3  # σ; a better energy does not excuse worse density than that
 
@@ -177,7 +178,14 @@ def judge_site(
     before, _ = judged("as is", old, system, zone)
     later = system if system_after is None else system_after
     zone_after = zone if system_after is None else make_zone(later, around, site.atoms, np.stack(starts))
-    refined = [judged(c.name, c.xyz, later, zone_after) for c in chosen]
+    finalists = [(c.name, c.xyz) for c in chosen]
+    if len(finalists) > FINALISTS and site.steps > FIRST_STEPS:  # a few steps tell which are worth more
+        tried = [
+            (name, refine_zone(later, zone_after, xyz, start, target, steps=FIRST_STEPS)) for name, start in finalists
+        ]
+        energy = [done.energy.total + float(torsion_energy(done.xyz[None])[0]) for _, done in tried]
+        finalists = [(tried[k][0], tried[k][1].xyz) for k in np.argsort(energy, kind="stable")[:FINALISTS]]
+    refined = [judged(name, start, later, zone_after) for name, start in finalists]
     if not refined:
         return _record(site, False, "no other conformation", before, None), None
     after, positions = min(refined, key=lambda pair: pair[0].energy)
