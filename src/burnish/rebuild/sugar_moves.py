@@ -25,7 +25,7 @@ from burnish.rebuild.moves.ligands import (
     judge_fits,
     unexplained,
 )
-from burnish.rebuild.moves.sugars import SugarShape, SugarSite, open_sites, sugar_poses, sugar_ranks, sugar_shape
+from burnish.rebuild.moves.sugars import CORE, SugarShape, SugarSite, open_sites, sugar_poses, sugar_ranks, sugar_shape
 from burnish.rebuild.scene import Change, Scene
 from burnish.rebuild.zone import Target
 
@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 SUGAR_RULES = LigandRules(least_correlation=0.65, least_z=2.2, least_share=0.75)
 # In the middle of a glycan the density of the next sugar spoils the correlation; high density all over stands for it.
 INNER_RULES = LigandRules(least_correlation=0.52, least_z=2.7, least_share=0.9)
+CARRIERS = frozenset(bond.carrier for bond in CORE)
 GENERATIONS = 4  # NAG, NAG, BMA, both MAN
 
 
@@ -138,7 +139,7 @@ def _decided(
     """The model with a sugar that fits, or as it was."""
     site = one.site
     accepted, reason = decide_ligand(fit, rules)
-    if not accepted and decide_ligand(fit, INNER_RULES)[0]:
+    if not accepted and site.bond.sugar in CARRIERS and decide_ligand(fit, INNER_RULES)[0]:
         accepted, reason = decide_ligand(fit, INNER_RULES)
     label, after, undo = site.bond.sugar, structure, []
     if accepted:
