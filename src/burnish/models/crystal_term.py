@@ -14,11 +14,12 @@ from burnish.data.atoms import Atoms
 from burnish.data.reflections import Reflections
 from burnish.models.agreement import correlation, r_factor
 from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
+from burnish.models.exponential_scale import ExponentialScale, fit_exponential_scale
 from burnish.models.fisher import fisher_blocks
 from burnish.models.gaussian_atoms import AtomGradient
 from burnish.models.outliers import impossible_intensities
 from burnish.models.resolution import shells_of_equal_number
-from burnish.models.scaling import Scaling, fit_scaling, flat_solvent, overall_b, quadratic_terms, scale_factors
+from burnish.models.scaling import Scaling, fit_scaling, quadratic_terms, scale_factors
 from burnish.models.solvent_mask import MaskSettings, solvent_mask
 from burnish.models.structure_factors import (
     Accuracy,
@@ -101,6 +102,7 @@ class CrystalTerm(DataTerm):
         self._share = np.ones(0)
         self._f_mask = torch.zeros(0, dtype=torch.complex64)
         self._scaling: Scaling | None = None
+        self._exponential: ExponentialScale | None = None
         self._factor = torch.zeros(0)
         self._k_mask = torch.zeros(0)
         self._last: ModelAmplitudes | None = None
@@ -225,6 +227,14 @@ class CrystalTerm(DataTerm):
             self._scaling,
         )
         factor, k_mask = scale_factors(self._scaling, self._s2, self._quadratic)
+        anisotropy = np.exp(-0.25 * (self._quadratic[:n][use] @ self._scaling.anisotropy))
+        self._exponential = fit_exponential_scale(
+            self._s2[:n][use],
+            observed.numpy()[use] / anisotropy,
+            f_calc[:n].numpy()[use],
+            self._f_mask[:n].numpy()[use],
+            self._exponential,
+        )
         self._factor, self._k_mask = torch.from_numpy(factor), torch.from_numpy(k_mask)
 
     def _target(self, atoms: Atoms) -> TargetEvaluation:
@@ -284,12 +294,11 @@ class CrystalTerm(DataTerm):
         return self._last
 
     def statistics(self) -> DataStatistics:
-        if self._scaling is None:
+        if self._scaling is None or self._exponential is None:
             raise RuntimeError("update_scaling() comes first")
         model = self.amplitudes.f_model.to(torch.complex128)
         result = self.target.evaluate(model, self.work, self.free)
         shells = self._shell_statistics(model)
-        k_sol, b_sol = flat_solvent(self._scaling)
         compared = self.target.compare(model)
         f_obs, f_model = compared.observed, compared.model
         work, free = self.work, self.free
@@ -301,9 +310,9 @@ class CrystalTerm(DataTerm):
             free_value=result.free / max(int(free.sum()), 1),
             work_value=result.work / max(int(work.sum()), 1),
             outliers=int(self.outliers.sum()),
-            k_sol=k_sol,
-            b_sol=b_sol,
-            overall_b=overall_b(self._scaling),
+            k_sol=self._exponential.k_sol,
+            b_sol=self._exponential.b_sol,
+            overall_b=self._exponential.b,
             anisotropy=tuple(float(x) for x in self._scaling.anisotropy),
             twin_fractions=self.target.twin_fractions,
             shells=tuple(shells),

@@ -86,8 +86,8 @@ class DataStatistics:
     free_value : target per free reflection: falls with r_free and is smoother.
     work_value : target per working reflection.
     outliers : reflections left out by the last `update_scaling`.
-    k_sol, b_sol : flat bulk solvent that the scale by shell amounts to, e⁻/Å³ and Å².
-    overall_b : isotropic B that the atoms lack: the scale multiplies F_calc by exp(−overall_b s²/4), Å².
+    k_sol, b_sol : of the exponential scale that fits the data best, e⁻/Å³ and Å².
+    overall_b : isotropic B that the atoms lack: that scale multiplies F_calc by exp(−overall_b s²/4), Å².
     anisotropy : traceless anisotropic B of the scale, Cartesian 11 22 33 12 13 23, Å².
     twin_fractions : of the identity and each twin law; (1,) for untwinned data.
     shells : by resolution, low to high.

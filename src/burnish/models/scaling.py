@@ -66,25 +66,6 @@ def scale_factors(scaling: Scaling, s2: np.ndarray, quadratic: np.ndarray) -> tu
     return np.exp(log_k - 0.25 * (quadratic @ scaling.anisotropy)), k_mask
 
 
-def overall_b(scaling: Scaling) -> float:
-    """Isotropic B in the scale, Å²: slope of log k with s² beyond 4 Å (all knots at lower resolution)."""
-    position, log_k = scaling.knots.position, scaling.log_k
-    use = position > 1.0 / 16.0 if np.sum(position > 1.0 / 16.0) >= 3 else np.ones(len(position), dtype=bool)
-    if np.sum(use) < 2:
-        return 0.0
-    return float(-4.0 * np.polyfit(position[use], log_k[use], 1)[0])
-
-
-def flat_solvent(scaling: Scaling) -> tuple[float, float]:
-    """k_sol and B_sol, e⁻/Å³ and Å², of the exponential nearest to k_mask; (0, 0) without solvent."""
-    position, k_mask = scaling.knots.position, scaling.k_mask
-    use = k_mask > 0.02
-    if np.sum(use) < 2:
-        return float(k_mask.max(initial=0.0)), 0.0
-    slope, offset = np.polyfit(position[use], np.log(k_mask[use]), 1, w=k_mask[use])
-    return float(np.exp(offset)), float(max(0.0, -4.0 * slope))
-
-
 def fit_scaling(
     crystal: Crystal,
     hkl: np.ndarray,

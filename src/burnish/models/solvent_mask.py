@@ -1,8 +1,11 @@
 """Flat mask of the bulk solvent on a grid over the whole cell.
 
-A point is solvent when it is further than the van der Waals radius plus a probe from every atom; the solvent is then
-grown back by the shrink radius, so that only gaps that the probe cannot enter are filled (Jiang & Brünger 1994). A
-numba kernel rather than gemmi's masker, since the engines hold atoms as arrays, not as a gemmi model.
+A point is solvent when it is further than the radius of the atom plus a probe from every atom; the solvent is then
+grown back by the shrink radius, so that only gaps that the probe cannot enter are filled (Jiang & Brünger 1994). The
+radii are REFMAC's for this purpose (probe 1.0, shrink 0.8 Å): wide for carbon, which keeps water away, and narrow for
+nitrogen and oxygen, which bind it. On eight of the cases of benchmarks/ R-free of the deposited models is 0.2 to 1.0
+points lower with them than with van der Waals radii (probe 1.1, shrink 0.9). A numba kernel
+rather than gemmi's masker, since the engines hold atoms as arrays, not as a gemmi model.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import gemmi
 import numba
 import numpy as np
 import torch
@@ -20,13 +22,16 @@ from burnish.data.reflections import Crystal
 from burnish.models.structure_factors import grid_shape
 from burnish.symmetry.space_groups import fractionalisation, operations, orthogonalisation
 
+RADII = {"H": 1.40, "D": 1.40, "C": 2.00, "N": 1.12, "O": 1.08}  # Å, REFMAC's (as in gemmi 0.7's SolventMasker)
+OTHER_RADIUS = 1.60
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskSettings:
-    """Radii of the flat solvent mask, Å (the probe and shrink of cctbx)."""
+    """Radii of the flat solvent mask beside those of the atoms, Å."""
 
-    probe: float = 1.1
-    shrink: float = 0.9
+    probe: float = 1.0
+    shrink: float = 0.8
 
 
 @numba.njit(cache=True)
@@ -129,10 +134,9 @@ def solvent_mask(crystal: Crystal, atoms: Atoms, spacing: float, settings: MaskS
     Mask over the whole cell, indexed along a, b, c. (nu, nv, nw) uint8
     """
     settings = settings or MaskSettings()
-    radii = {symbol: gemmi.Element(symbol).vdw_r for symbol in set(atoms.elements)}
     heavy = np.array([symbol not in ("H", "D") for symbol in atoms.elements], dtype=bool)
     heavy &= atoms.occ.cpu().numpy() > 0.0
-    radius = np.array([radii[symbol] for symbol in atoms.elements])[heavy] + settings.probe
+    radius = np.array([RADII.get(symbol, OTHER_RADIUS) for symbol in atoms.elements])[heavy] + settings.probe
     shape = grid_shape(crystal, spacing)
     frac, orth = fractionalisation(crystal), orthogonalisation(crystal)
     step = orth / np.array(shape)
