@@ -2,7 +2,7 @@
 
 Usage: deposition.py REFINED ... --dictionary mmcif_pdbx_v50.dic [--no-validate] [--reference ENTRY.cif ...]
 
-REFINED are folders of `burnish refine` or `cycle`. ENTRY.cif are released entries of the wwPDB, checked the same way: what
+REFINED are folders of `burnish refine` or `cycle`. ENTRY.cif are released entries of the wwPDB, checked alike: what
 the dictionary says of them is what every file draws.
 """
 

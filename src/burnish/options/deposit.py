@@ -19,6 +19,7 @@ class DepositOptions(JobOptions, frozen=True):
 
     source: Path = Field(description="Folder of the refinement or cycle to deposit.")
     sequence: tuple[Path, ...] = Field((), description="FASTA of what was in the sample; may be given again.")
+    unmerged: Path | None = Field(None, description="Unmerged intensities (MTZ, XDS_ASCII.HKL), for R-merge, CC½ …")
     metadata: Path | None = Field(None, description="to_fill_in.yaml of an earlier run, filled in.")
     entry: str = Field("", pattern=r"^[A-Za-z0-9_]*$", description="Name of the entry; that of the model by default.")
     ligand: tuple[Path, ...] = Field((), description="Restraint dictionary (CIF); those of the refinement by default.")

@@ -17,6 +17,7 @@ from burnish.io.deposition.refinement import refinement_categories
 from burnish.io.deposition.requirements import CRYSTAL, find_missing, lay_over, read_metadata, template
 from burnish.io.deposition.sequences import Sequenced
 from burnish.io.deposition.structure_factors import write_structure_factors
+from burnish.io.deposition.unmerged import add_merging, merging_statistics
 from burnish.io.reflections import DataRequest, DiffractionData, read_reflections
 from burnish.jobs.folder import Job
 from burnish.models.twinning import twin_laws
@@ -45,8 +46,11 @@ def run(options: DepositOptions, job: Job) -> dict[str, Any]:
     sequenced, library = prepare(options, source, job)
     data = _read_data(source)
     given = read_metadata(options.metadata) if options.metadata is not None else {}
+    merging = merging_statistics(options.unmerged) if options.unmerged is not None else None
     dictionary = read_dictionary(options)
     categories = _crystal_categories(source, sequenced, library, data)
+    if merging is not None:
+        add_merging(categories, *merging)
     lay_over(categories, given)
     missing = find_missing(categories, CRYSTAL)
     job.begin(input_files(options, source, "refined.mtz"))

@@ -103,7 +103,12 @@ def prepare(options: DepositOptions, source: Source, job: Job) -> tuple[Sequence
 def input_files(options: DepositOptions, source: Source, *names: str) -> list[Path]:
     """Every file that is read."""
     own = [source.folder / n for n in ("refined.cif", "refined.json", *names)]
-    return [*own, *options.sequence, *([options.metadata] if options.metadata else []), *options.ligand]
+    return [
+        *own,
+        *options.sequence,
+        *(p for p in (options.metadata, options.unmerged) if p is not None),
+        *options.ligand,
+    ]
 
 
 def read_dictionary(options: DepositOptions) -> Dictionary | None:
