@@ -1,6 +1,7 @@
 """The controller of the balance, without any data."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -51,6 +52,17 @@ def test_free_reflections_that_fit_worse_lower_the_weight():
     assert plan_balance(improving, LIMITS).data == 10.0
     unknown = _three(0.8, 0.9, math.nan)
     assert plan_balance(unknown, LIMITS).data == 10.0
+
+
+def test_a_weight_that_has_fallen_too_far_comes_back():
+    def q(data, free, work):
+        return replace(_q(0.8, 0.9, free, balance=Balance(data=data)), work_value=work)
+
+    too_low = [q(10.0, 6.0, 6.0), q(10.0, 5.0, 4.8), q(8.0, 5.01, 4.79), q(6.4, 5.02, 4.85)]
+    assert plan_balance(too_low, LIMITS).data == pytest.approx(8.0)  # both sets fit worse than at a weight of 10
+    assert plan_balance(too_low[:3], LIMITS).data == pytest.approx(6.4)  # the working set alone fits better
+    near = [*too_low[:2], q(9.0, 5.02, 4.85)]
+    assert plan_balance(near, LIMITS).data == pytest.approx(10.0)  # no further than where it was best
 
 
 def test_controller_brings_a_simple_world_to_its_limits():

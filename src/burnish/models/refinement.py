@@ -295,6 +295,7 @@ def qualities(history: tuple[CycleRecord, ...]) -> list[CycleQuality]:
             bond_z=r.geometry["bond_rmsz"],
             angle_z=r.geometry["angle_rmsz"],
             free_value=r.data["free_value"],
+            work_value=r.data["work_value"],
         )
         for r in history
     ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _MORE_DATA = 1.3  # by which the data gain weight in a cycle while geometry has slack
+_BACK = 1.25  # by which the weight falls in a cycle that fits the free reflections worse
 _SLACK = 0.95  # of a limit: a factor that was raised beyond need comes down again
 _SETTLED = 0.9  # an rms Z that fell by more than to this fraction in the last cycle is still on its way
 
@@ -61,12 +62,14 @@ class CycleQuality:
     balance : that was used.
     bond_z, angle_z : rms Z without hydrogens.
     free_value : −log likelihood per free reflection; NaN without a free set.
+    work_value : the same per working reflection.
     """
 
     balance: Balance
     bond_z: float
     angle_z: float
     free_value: float
+    work_value: float = math.nan
 
 
 def first_weight(d_min: float) -> float:
@@ -119,10 +122,22 @@ def plan_balance(history: Sequence[CycleQuality], limits: BalanceLimits) -> Bala
     room = min(limits.slack_angle_z / max(now.angle_z, 0.1), limits.bond_z[1] / max(now.bond_z, 0.1))
     if room > 1.05 and bond == now.balance.bond and angle == now.balance.angle:
         data *= min(_MORE_DATA, room)
-    best = min((q.free_value for q in history[1:] if math.isfinite(q.free_value)), default=math.nan)
-    if math.isfinite(best) and now.free_value > best + limits.overfit:
-        data /= 1.25
-    return Balance(data=data, bond=bond, angle=angle)
+    return Balance(data=data * _by_free_set(history, limits.overfit), bond=bond, angle=angle)
+
+
+def _by_free_set(history: Sequence[CycleQuality], overfit: float) -> float:
+    """Factor on the weight of the data: below one where the free reflections fit worse than they did and the working
+    ones do not, above one where both fit worse because the weight has fallen since."""
+    now = history[-1]
+    known = [q for q in history[1:] if math.isfinite(q.free_value)]
+    if not known or not math.isfinite(now.free_value):
+        return 1.0
+    best = min(known, key=lambda q: q.free_value)
+    if now.free_value <= best.free_value + overfit:
+        return 1.0
+    if now.work_value > best.work_value and now.balance.data < best.balance.data:
+        return min(_BACK, best.balance.data / now.balance.data)
+    return 1.0 / _BACK
 
 
 def _tighten(data: float, factor: float, highest: float, step: float) -> tuple[float, float]:
