@@ -11,7 +11,7 @@ from tests.workflows.test_refine_em import burnish
 
 from burnish.io.mrc import read_map
 
-BOX, PIXEL = 48, 2.0
+BOX, PIXEL = 40, 2.4
 
 
 def _turn(generator: np.random.Generator) -> np.ndarray:
@@ -57,12 +57,13 @@ def _positions(path: Path) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_the_whole_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     truth = _bundle()
     truth.make_mmcif_document().write_file("truth.cif")
-    size = ("--box", BOX, "--angpix", PIXEL, "--particles", 300, "--micrographs", 5, "--diameter", 80)
-    noise = ("--snr", 1.0, "--coloured", 0.0, "--shift-px", 1.0, "--seed", 3, "--no-centre")
+    size = ("--box", BOX, "--angpix", PIXEL, "--particles", 150, "--micrographs", 5, "--diameter", 80)
+    noise = ("--snr", 2.0, "--coloured", 0.0, "--shift-px", 1.0, "--seed", 3, "--no-centre")
     assert burnish("simulate", "truth.cif", "--out", "set", *map(str, (*size, *noise))) == 0
     reference = read_map(Path("set_map.mrc"))
     assert burnish("image", "set_map.mrc", "--lowpass", "20", "--out", "rough.mrc") == 0
@@ -74,7 +75,7 @@ def test_the_whole_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "particles": "set_particles.star",
         "reference": "rough.mrc",
         "model": "model.cif",
-        "resolution": 5.5,
+        "resolution": 6.5,
         "mask-diameter": 84,
         "initial-lowpass": 20,
         "mask-lowpass": 8,

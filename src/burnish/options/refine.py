@@ -29,6 +29,16 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     pixel_size: float | None = Field(None, gt=0.0, description="Calibrated pixel size of the maps, Å.")
     mask_radius: float = Field(3.0, gt=0.0, le=20.0, description="Density within this of the model counts, Å.")
     cross_validation: bool = Field(False, description="Refine against half map 1 as well, and judge by half map 2.")
+    flexible: float | None = Field(
+        None,
+        gt=0.0,
+        description="For domains that have moved: begin at this resolution, Å, with chains as rigid bodies and then a "
+        "jelly body, and come down to --resolution.",
+    )
+    reference: Path | None = Field(
+        None,
+        description="Better model of the same molecule (same chains and numbers): local distances are kept like it.",
+    )
 
     symmetry: str | None = Field(
         None, description="Point group of the map (C5, D2, T, O, I …); the model is one asymmetric unit."
@@ -137,6 +147,10 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
             raise ValueError("--twist-deg and --rise go together")
         if self.data is not None and (self.symmetry or self.rise is not None):
             raise ValueError("--symmetry is for maps; a crystal brings its own")
+        if self.flexible is not None and (self.resolution is None or self.flexible <= self.resolution):
+            raise ValueError("--flexible: a resolution of maps coarser than --resolution expected")
+        if self.reference is not None and self.data is not None:
+            raise ValueError("--reference is for maps so far")
         if self.cross_validation and halves != 2:
             raise ValueError("--cross-validation needs two half maps")
         return self

@@ -24,6 +24,7 @@ from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel, make_system
 from burnish.models.weight import BalanceLimits, first_map_weight
 from burnish.options.refine import RefineOptions
+from burnish.workflows.flexible_fit import stages, with_reference
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
 from burnish.workflows.refine_inputs import chosen_device, refinement_settings, restrained_model
@@ -69,13 +70,18 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     if symmetry is not None:
         refinable = replace(refinable, crystal=symmetry.contacts)
         listener(Message(f"{symmetry.density.name}: {len(symmetry.density)} copies of the model"))
+    if options.reference is not None:
+        refinable = with_reference(refinable, options.reference, listener)
     settings = refinement_settings(options)
     device = chosen_device(options.device)
-    job.begin([options.model, *paths, *options.ligand], seed=options.seed, device=device)
+    extra = [] if options.reference is None else [options.reference]
+    job.begin([options.model, *paths, *options.ligand, *extra], seed=options.seed, device=device)
     if len(maps) == 1:
         listener(
             Message("one map without its halves: its noise is not known, and overfitting cannot be seen", "warning")
         )
+    if options.flexible is not None:
+        refinable = fit_flexibly(maps, refinable, settings, options, symmetry, listener)
     main = refine_against(maps, refinable, settings, options, symmetry, listener)
     validation = None
     if options.cross_validation and not main.interrupted:
@@ -179,6 +185,26 @@ def refine_against(
         term.update_scaling(state.atoms)
         return EmRun(term=term, state=state, interrupted=True)
     return EmRun(term=term, state=state, interrupted=False)
+
+
+def fit_flexibly(
+    maps: Sequence[DensityMap],
+    refinable: RefinableModel,
+    settings: RefinementSettings,
+    options: RefineOptions,
+    symmetry: MapSymmetry | None,
+    listener: Listener,
+) -> RefinableModel:
+    """The model after chains have moved as rigid bodies and domains as a jelly body, from coarse maps to finer ones."""
+    for stage in stages(options.flexible or 0.0, options.resolution or 0.0):
+        listener(Message(f"flexible fit to {stage.resolution:.1f} Å: {stage.text}"))
+        coarse = options.model_copy(update={"resolution": stage.resolution, "mask_radius": stage.mask_radius})
+        chosen = replace(
+            settings, cycles=stage.cycles, rigid_cycles=stage.rigid_cycles, jelly_body=stage.jelly_body, adp="fixed"
+        )
+        run = refine_against(maps, refinable, chosen, coarse, symmetry, listener)
+        refinable = replace(refinable, atoms=replace(refinable.atoms, xyz=run.state.atoms.xyz))
+    return refinable
 
 
 def heavy_positions(refinable: RefinableModel) -> Tensor:
