@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from burnish.particles import kernels
 from burnish.particles import modes as local
 from burnish.particles.images import ImageBlock
 from burnish.particles.lattice import Lattice, make_lattice
-from burnish.particles.projection import PADDING, FourierVolume, flat_floats
-from burnish.particles.reconstruct import padded_transform
+from burnish.particles.projection import PADDING, FourierVolume, empty_sums, flat_floats
+from burnish.particles.reconstruct import fold_origin_plane, padded_transform, solve_map
 from burnish.symmetry.point_groups import point_group
 from tests.particles.phantom import blobs, density, projections
 
@@ -127,3 +128,44 @@ def test_sigma_points_have_the_posterior_s_covariance() -> None:
     covariance = torch.einsum("p,pi,pj->ij", placed.weight, vector, vector)
     assert torch.allclose(torch.diagonal(covariance).sqrt(), width, rtol=0.02)
     assert torch.allclose(placed.blur, torch.full((4,), 0.25, dtype=torch.float64), rtol=1e-3)
+
+
+def test_small_solver_is_that_of_numpy() -> None:
+    a = np.random.default_rng(0).normal(size=(5, 5))
+    matrix, right, out = a @ a.T + 0.1 * np.eye(5), np.arange(5.0), np.zeros(5)
+    kernels._solve(matrix.copy(), right, out)
+    assert np.allclose(out, np.linalg.solve(matrix, right), rtol=1e-9)
+
+
+def test_an_image_s_own_noise_in_the_reference_does_not_hold_it(case: tuple) -> None:  # type: ignore[type-arg]
+    _, block, lattice, rotation, shift = case
+    generator = torch.Generator().manual_seed(9)
+    turn = torch.randn(COUNT, 3, generator=generator, dtype=torch.float64)
+    turn = 0.01 * turn / turn.norm(dim=1, keepdim=True)  # less than half a Fourier pixel at the radius
+    start = local.new_modes(torch.arange(COUNT), rotation_from_vector(turn) @ rotation, shift)
+    deviation = float(block.whole.abs().square().mean().sqrt())
+    noise = deviation * torch.randn(block.whole.shape, dtype=torch.complex64, generator=generator)
+    precision = torch.full((len(lattice.shell),), 1.0 / deviation**2)
+    sums = empty_sums(RADIUS)
+    placed = local.Placements(
+        owner=start.owner, rotation=start.rotation, shift=start.shift,
+        weight=torch.ones(COUNT, dtype=torch.float64), blur=torch.zeros(COUNT, dtype=torch.float64),
+    )  # fmt: skip
+    planes = (0, sums.values.shape[0])
+    local.insert_placements(sums, placed, replace(block, whole=noise), lattice, precision, planes)
+    own = solve_map(fold_origin_plane(sums), SIZE, None)
+    reference = padded_transform(density(blobs("C1"), SIZE, PIXEL) + 0.5 * own, RADIUS)
+    noisy = replace(
+        climber_of(case),
+        volumes={RADIUS: reference},
+        block=replace(block, masked=block.masked + noise, whole=block.whole + noise),
+        precision=precision,
+    )
+    refused, taken = local.climb(start, noisy, RADIUS, 1), local.step_carried(start, noisy, RADIUS, 1)
+    held = rotation_angle(refused.rotation, start.rotation) == 0
+    moved = rotation_angle(taken.rotation, start.rotation)
+    score = local.climb(start, noisy, RADIUS, 0).log_weight
+    short = moved < 4.0 * local.same_angle(RADIUS)
+    assert bool((held & (moved > 0)).any())  # these left the spike
+    assert bool((taken.log_weight < score)[held & (moved > 0)].all())
+    assert bool((taken.log_weight >= score)[~short].all())  # longer steps must still gain

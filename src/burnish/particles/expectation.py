@@ -453,8 +453,7 @@ def _mode_block(
     if grid is not None:
         start = _search(state, setup, plan, block, climber, reference.banks[block.group], grid)
         found = local.march(start, climber, list(volumes), limit=plan.limit, window=plan.window + 6.0)
-        width = float(local.deviations(found.information)[0].median())
-        near = max(2.0 * local.same_angle(plan.radius), width)
+        near = 4.0 * local.same_angle(plan.radius)  # a Fourier pixel: as far as an image's own noise reaches
         modes = local.merge(modes, found, count, same_angle=near, operators=setup.operators)
     # two modes that one posterior width separates are one: counted twice, they would share its weight
     width = float(local.deviations(modes.information)[0].median())

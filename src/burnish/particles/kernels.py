@@ -272,6 +272,24 @@ def _mode_sums(
     return total
 
 
+@njit(nogil=True, cache=True, fastmath=True)
+def _solve(matrix, right, out):
+    """out = matrix⁻¹ right for a small positive matrix, which is overwritten; LAPACK's takes seconds to compile."""
+    n = right.shape[0]
+    for i in range(n):
+        out[i] = right[i]
+    for i in range(n):
+        for r in range(i + 1, n):
+            factor = matrix[r, i] / matrix[i, i]
+            for c in range(i + 1, n):
+                matrix[r, c] -= factor * matrix[i, c]
+            out[r] -= factor * out[i]
+    for i in range(n - 1, -1, -1):
+        for c in range(i + 1, n):
+            out[i] -= matrix[i, c] * out[c]
+        out[i] /= matrix[i, i]
+
+
 @njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _turn(matrix, vector):
     """exp([v]×) · matrix by Rodrigues' formula."""
@@ -295,20 +313,20 @@ def _turn(matrix, vector):
 @njit(nogil=True, cache=True, fastmath=True)
 def climb(
     volume, half, padding, coordinates, pixels, reach, size, images, transfer, precision, first, count, owner,
-    rotations, shifts, prior_centre, prior_precision, steps, turn_limit, shift_limit, allowance, log_weights,
-    information,
+    rotations, shifts, prior_centre, prior_precision, steps, turn_limit, shift_limit, allowance,
+    near, log_weights, information,
 ):  # fmt: skip
     """Damped Gauss–Newton steps of every mode, in place; ends with its log-posterior and its information matrix.
 
     rotations (m, 3, 3) and shifts (m, 2) px are float64; prior_precision is 1/σ_t² of the shift prior (px⁻²) about
     prior_centre (m, 2).
-    A step that lowers the posterior by more than `allowance` times what it promised is taken back and tried again with
-    more damping.
+    A step that lowers the posterior is taken back and tried again with more damping; one that turns by less than `near`
+    (rad) only if it lowers it by more than the mode's allowance (m,) times what the step promised.
     """
     table_x = np.empty(2 * reach + 1, np.complex64)
     table_y = np.empty(2 * reach + 1, np.complex64)
     gradient, hessian = np.zeros(5), np.zeros((5, 5))
-    kept_gradient, kept_hessian = np.zeros(5), np.zeros((5, 5))
+    kept_gradient, kept_hessian, move = np.zeros(5), np.zeros((5, 5)), np.zeros(5)
     for m in range(owner.shape[0]):
         i = owner[m]
         rotation, shift = rotations[m].copy(), shifts[m].copy()
@@ -326,7 +344,7 @@ def climb(
             gradient[4] -= prior_precision * dy
             hessian[3, 3] += prior_precision
             hessian[4, 4] += prior_precision
-            if score >= kept - allowance * promised:
+            if score >= kept - promised:
                 kept, kept_rotation, kept_shift = score, rotation, shift
                 kept_gradient[:] = gradient
                 kept_hessian[:] = hessian
@@ -338,11 +356,11 @@ def climb(
             damped = kept_hessian.copy()
             for r in range(5):
                 damped[r, r] += damping * kept_hessian[r, r] + 1e-9
-            move = np.linalg.solve(damped, kept_gradient)
+            _solve(damped, kept_gradient, move)
             turn = math.sqrt(move[0] ** 2 + move[1] ** 2 + move[2] ** 2)
             slide = math.sqrt(move[3] ** 2 + move[4] ** 2)
             shrink = min(1.0, turn_limit / max(turn, 1e-12), shift_limit / max(slide, 1e-12))
-            promised = 0.5 * shrink * (kept_gradient * move).sum()
+            promised = allowance[m] * 0.5 * shrink * (kept_gradient * move).sum() if shrink * turn < near else 0.0
             rotation = _turn(kept_rotation, move[:3] * shrink)
             shift = kept_shift + move[3:] * shrink
         rotations[m] = kept_rotation

@@ -22,7 +22,7 @@ from burnish.particles.projection import PADDING, FourierSums, FourierVolume, fl
 
 TURN_LIMIT = math.radians(8.0)  # of one step
 SLIDE_LIMIT = 2.0  # of one step, px
-_OWN_NOISE = 3.0  # how far a step of a carried mode may lower its score, in terms of what it promised
+_OWN_NOISE = 4.0  # 1/FSC − 1 at the FSC down to which an image's own noise in the reference is allowed for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +105,15 @@ class Climber:
     operators: Tensor
 
 
-def climb(modes: Modes, climber: Climber, radius: int, steps: int, *, allowance: float = 0.0) -> Modes:
+def climb(modes: Modes, climber: Climber, radius: int, steps: int, *, allowance: Tensor | None = None) -> Modes:
     """Take damped Gauss–Newton steps with every mode, at pixels up to `radius`; owners count within the block.
 
     Parameters
     ----------
-    allowance : a step may lower the posterior by so many times what it promised to raise it.
+    allowance : a step of less than a Fourier pixel may lower the posterior by so many times what it promised to raise
+        it. (m,)
     """
+    slack = np.zeros(len(modes)) if allowance is None else allowance.numpy()
     rotation, shift = modes.rotation.numpy().copy(), modes.shift.numpy().copy()
     log_weight, information = np.zeros(len(modes)), np.zeros((len(modes), 5, 5))
     prior_centre = -climber.centres[modes.owner].double().numpy()
@@ -121,7 +123,7 @@ def climb(modes: Modes, climber: Climber, radius: int, steps: int, *, allowance:
         lattice.reach,
         float(lattice.size), block.masked.numpy(), block.transfer.numpy(), climber.precision.numpy(), 1,
         lattice.count(radius), modes.owner.numpy(), rotation, shift, prior_centre, 1.0 / climber.sigma_shift**2, steps,
-        TURN_LIMIT, SLIDE_LIMIT, allowance, log_weight, information,
+        TURN_LIMIT, SLIDE_LIMIT, slack, 4.0 * same_angle(radius), log_weight, information,
     )  # fmt: skip
     return replace(
         modes,
@@ -137,13 +139,15 @@ def step_carried(modes: Modes, climber: Climber, radius: int, steps: int) -> Mod
 
     Notes
     -----
-    The noise of an image is part of the reference, at the pose it was inserted with: about that pose the posterior has
-    a spike that has nothing to do with the particle. Its slope there is zero and its curvature is missing in the
-    Gauss–Newton matrix, so that the whole step goes where the posterior without the image's own share has its maximum,
-    while the score, spike and all, may fall: the curvature with the spike is about 1/FSC times as large, and the score
-    changes by (2 − 1/FSC) times what the step promised. Falls of up to three times are allowed, an FSC of .2.
+    The noise of an image is part of the reference, at the pose it was inserted with: about that pose, as far as a
+    Fourier pixel, the posterior has a spike that has nothing to do with the particle. Its slope there is zero and its
+    curvature is missing in the Gauss–Newton matrix, so that the whole step goes where the posterior without the
+    image's own share has its maximum, while the score, spike and all, may fall: for a mode of weight w the curvature
+    with the spike is 1 + w (1/FSC − 1) times as large, and the score changes by 1 − w (1/FSC − 1) times what the step
+    promised. This is allowed down to an FSC of .2.
     """
-    return climb(modes, climber, radius, steps, allowance=_OWN_NOISE)
+    share = mode_weights(modes, len(climber.block.index))
+    return climb(modes, climber, radius, steps, allowance=(_OWN_NOISE * share - 1.0).clamp(min=0.0))
 
 
 def merge(carried: Modes, found: Modes, count: int, *, same_angle: float, operators: Tensor) -> Modes:

@@ -32,6 +32,7 @@ from burnish.particles.expectation import (
 )
 from burnish.particles.modes import Modes
 from burnish.particles.state import State, load_state
+from burnish.symmetry.point_groups import point_group
 from burnish.workflows.refine3d_inputs import plan_memory, reopen_inputs
 from burnish.workflows.refine3d_setup import make_setup
 
@@ -79,7 +80,8 @@ def open_bench(spec: str) -> Bench:
     os.chdir(given["folder"])  # names in STAR files are relative to the project
     options = Refine3DOptions.model_validate_json(given["options"])
     inputs = reopen_inputs(options, given["rows"], given["half_set"])
-    plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, given["memory"], given["order"])
+    fold = len(point_group(given["symmetry"]))
+    plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, given["memory"], given["order"], fold)
     return Bench(make_setup(options, inputs, given["symmetry"], plan.block_size, int(plan.images), ignore))
 
 

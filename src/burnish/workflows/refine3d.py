@@ -20,7 +20,7 @@ from burnish.particles.agreement import unshared_signal
 from burnish.particles.expectation import Alone, Crew, Setup
 from burnish.particles.refinement import Corrections, Iteration
 from burnish.particles.state import State, load_state
-from burnish.symmetry.point_groups import canonical_name
+from burnish.symmetry.point_groups import canonical_name, point_group
 from burnish.workflows.refine3d_crew import Workers
 from burnish.workflows.refine3d_inputs import plan_memory, read_inputs
 from burnish.workflows.refine3d_outputs import Outputs, checkpoint_of
@@ -39,7 +39,8 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
     symmetry = canonical_name(options.symmetry)
     inputs = read_inputs(options)
     fine_order = _order_of(options.angular_sampling)
-    plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, options.memory, fine_order)
+    fold = len(point_group(symmetry))
+    plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, options.memory, fine_order, fold)
     setup = make_setup(options, inputs, symmetry, plan.block_size, int(plan.images), job.notify)
     state = load_state(checkpoint_of(options.continue_from)) if options.continue_from else None
     if state is not None and len(state.norm) != len(inputs.rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from burnish.options.refine3d import Refine3DOptions
 from burnish.particles.store import Frame
 
 _GIB = 2.0**30
+_PROGRAM = 0.35 * _GIB  # the interpreter and its libraries
+_RECORD = 5000.0  # bytes: sixteen modes of 37 numbers
 _NAN_CHUNK = 256  # images looked at together
 
 
@@ -239,19 +242,30 @@ class MemoryPlan:
         )
 
 
-def plan_memory(frame: Frame, count: int, threads: int, given: float | None, order: int) -> MemoryPlan:
-    """Sizes from the geometry and the free memory; `ResourceError` where the last iteration would not fit."""
+def plan_memory(frame: Frame, count: int, threads: int, given: float | None, order: int, fold: int) -> MemoryPlan:
+    """Sizes from the geometry and the free memory; `ResourceError` where the last iteration would not fit.
+
+    Parameters
+    ----------
+    count : particles: their modes and table rows are kept, not their images.
+    given : memory to plan with, GiB; None for half of what is free.
+    order : HEALPix order of the finest grid.
+    fold : number of operators of the point group: only the asymmetric unit of orientations is searched.
+    """
     free = given * _GIB if given is not None else 0.5 * free_memory()
     n, padded = frame.size, 2 * frame.size
     half = padded // 2 + 2
     grid = (2 * half) ** 2 * half
     # two halves' sums (3 floats), one symmetrised beside them, one solved: transform, density, and a padded reference
     volumes = grid * 4.0 * (3 * 4 + 2 + 2) + padded**3 * 4.0 * 2 + 9 * n**3 * 4.0
-    rotations = 12 * 4**order * 6 * 2**order
+    rotations = 12 * 4**order * 6 * 2**order / fold
     pixels = 3.2 * min(30, n // 2) ** 2 / 2
     block_size = 32
-    blocks = rotations * pixels * 4 * 6 + (threads + 1) * (
-        rotations * 21 * 4.0 * block_size * 2 + block_size * n * n * 12.0
+    blocks = (
+        _PROGRAM
+        + count * _RECORD
+        + rotations * pixels * 4 * 6
+        + (threads + 1) * (rotations * 21 * 4.0 * block_size * 2 + block_size * n * n * 12.0)
     )
     if volumes + blocks > free:
         need = (volumes + blocks) / _GIB
@@ -263,7 +277,10 @@ def plan_memory(frame: Frame, count: int, threads: int, given: float | None, ord
 
 
 def free_memory() -> float:
-    """Bytes that a process may take without swapping."""
+    """Bytes that a process may take without swapping; what only caches files counts as free."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024.0 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
     try:
         return float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
