@@ -16,7 +16,7 @@ from burnish.jobs.executors import LocalExecutor
 from burnish.jobs.folder import Job
 from burnish.jobs.record import read_record
 from burnish.options.refine3d import Refine3DOptions
-from burnish.particles import refinement
+from burnish.particles import expectation, refinement
 from burnish.particles.expectation import Alone, Crew
 from burnish.workflows import refine3d, refine3d_crew
 from burnish.workflows.refine3d_crew import SHARED_FOLDER, Workers
@@ -67,7 +67,10 @@ def test_tasks_make_the_sums_of_one_machine(
     small_set: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An iteration on the grid and one by modes, through the tasks, in this process; planes added in several parts."""
+    torch.set_flush_denormal(True)  # as every refinement does
     monkeypatch.setattr(refine3d_crew, "_SMALLEST_PART", 1)
+    monkeypatch.setattr(refine3d_crew, "CHUNKS_ADDED", 1)  # of two chunks a half: runs of one, added up by the client
+    monkeypatch.setattr(expectation, "CHUNKS_ADDED", 1)
     monkeypatch.setattr(LocalExecutor, "workers", 3)
     o = options(small_set, tmp_path)
     inputs = read_inputs(o)

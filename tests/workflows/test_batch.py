@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.worker.killing import kill_when, kill_workers, start
 from tests.workflows.small_crystal import write_case
 
 from burnish.core.errors import BurnishError
@@ -133,3 +134,25 @@ def test_only_known_names(case: tuple[Path, Path], tmp_path: Path) -> None:
         run(BatchOptions(sets=str(table), out=tmp_path / "out", only=("two",)))
     assert not (tmp_path / "out").exists()
     assert read_record(tmp_path / "out") is None
+
+
+@pytest.mark.slow
+def test_a_batch_whose_workers_and_client_are_killed_ends_with_the_same_table(
+    case: tuple[Path, Path], tmp_path: Path
+) -> None:
+    table = tmp_path / "sets.csv"
+    lines = [f"s{n},{case[0]},{case[1]},{n}" for n in range(1, 7)]
+    table.write_text("\n".join(["name,model,data,cycles", *lines]))
+    run(BatchOptions(sets=str(table), out=tmp_path / "whole"))
+    arguments = ["batch", str(table), "--out=out", "--workers=2"]
+    killed = start(arguments, tmp_path)
+    kill_when(killed, tmp_path / "out" / "s2" / "refined.cif")
+    again = start(arguments, tmp_path)
+    kill_workers(again, tmp_path / "out" / "s3" / "job.json", times=3, seed=1, pause=(0.5, 2.0))
+    assert again.wait() == 0, (tmp_path / "said").read_text()
+    names = ("state", "cpu_seconds")
+    found = [[{k: v for k, v in row.items() if k not in names} for row in rows(tmp_path / o).values()]
+             for o in ("whole", "out")]  # fmt: skip
+    assert found[0] == found[1]
+    assert {row["state"] for row in rows(tmp_path / "out").values()} <= {"done", "done before"}
+    assert "done before" in {row["state"] for row in rows(tmp_path / "out").values()}

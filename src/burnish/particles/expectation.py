@@ -40,6 +40,7 @@ from burnish.particles.state import State
 from burnish.particles.store import BlockStore
 
 SHELL_SUMS = ("cross", "power", "image_power", "pixels")  # of a tally
+CHUNKS_ADDED = 8
 _STRONG = 0.02  # modes above this share take part in the noise estimate
 
 
@@ -216,7 +217,8 @@ class Crew(ABC):
     def expect(self, state: State, setup: Setup, plan: Plan) -> Expectation:
         """Expectation over all particles: whole posteriors over a grid, or modes, as the plan says.
 
-        The sums of each chunk are made apart and added up in the order of the chunks.
+        The sums of each chunk are made apart and added up in the order of the chunks, within runs of `CHUNKS_ADDED`
+        first: workers then need not keep the sums of all of theirs to the end.
         """
 
     @abstractmethod
@@ -239,14 +241,14 @@ class Alone(Crew):
         tally = empty_tally(setup.store)
         halves, modes = [], []
         for half in (0, 1):
-            reference, total = make_reference(state, setup, plan, half), None
-            for found in expect_chunks(state, setup, plan, reference, setup.store.chunks(half), tally):
+            reference, chunks = make_reference(state, setup, plan, half), setup.store.chunks(half)
+            total, part = None, None
+            for number, found in enumerate(expect_chunks(state, setup, plan, reference, chunks, tally), 1):
                 add_shell_sums(tally, found.tally)
                 modes.append(found.modes)
-                if total is None:
-                    total = found.sums
-                elif found.sums is not None:
-                    total.values.add_(found.sums.values)
+                part = add_sums(part, found.sums)
+                if number % CHUNKS_ADDED == 0 or number == len(chunks):
+                    total, part = add_sums(total, part), None
             assert total is not None
             halves.append(total)
         return Expectation(tally=tally, halves=tuple(halves), modes=local.join_modes(modes))
@@ -283,6 +285,14 @@ def power_of_chunk(state: State, setup: Setup, chunk: Sequence[int], tally: Tall
         block = load_block(state, setup.store, b)
         add_image_power(mine, state, block, setup.store.lattices[block.group])
     return mine
+
+
+def add_sums(total: FourierSums | None, more: FourierSums | None) -> FourierSums | None:
+    """Add sums to those before them, in place; the first ones are the total themselves."""
+    if total is None or more is None:
+        return more if total is None else total
+    total.values.add_(more.values)
+    return total
 
 
 def add_shell_sums(tally: Tally, chunk: Tally) -> None:

@@ -1,9 +1,9 @@
 """Expectation by workers: chunks go out, sums are added where they were made, plane by plane and in a fixed order.
 
 What travels is small: workers read images and states from files that client and workers both see. Each chunk's sums
-stay with the worker that made them; then every group of planes of the volume is added up by one worker, which takes
-those planes of each chunk in the order of the chunks. So each worker sends and receives about one volume whatever the
-number of workers, and the sums are those of one machine to the last bit.
+stay with the worker that made them until those of a run of chunks are there; then every part of the planes of the
+volume is added up by one worker, which takes it of each chunk in the order of the chunks. So a worker sends what it
+made and receives as much, whatever their number, and the sums are those of one machine to the last bit.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
+from collections import deque
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, final
 
@@ -24,11 +27,13 @@ from burnish.jobs.executors import Executor
 from burnish.options.refine3d import Refine3DOptions
 from burnish.particles.controller import Plan
 from burnish.particles.expectation import (
+    CHUNKS_ADDED,
     SHELL_SUMS,
     Crew,
     Expectation,
     Setup,
     Tally,
+    add_sums,
     empty_tally,
 )
 from burnish.particles.modes import Modes, join_modes
@@ -95,55 +100,74 @@ class Workers(Crew):
         return tally
 
     def expect(self, state: State, setup: Setup, plan: Plan) -> Expectation:
-        began = time.monotonic()
         path = self._write(state)
-        chunks = [(half, n) for half in (0, 1) for n in range(len(setup.store.chunks(half)))]
-        found = [
-            self._executor.submit(f"{_TASKS}:expect_chunk", str(self._spec), path, plan, *chunk, place=i / len(chunks))
-            for i, chunk in enumerate(chunks)
-        ]
-        reports = self._reports(found, chunks, setup, state.iteration)
-        looked = time.monotonic()
-        of_half = [[f for f, (h, _) in zip(found, chunks, strict=True) if h == half] for half in (0, 1)]
-        halves = self._add_up(of_half, plan)
-        spent = _spent(reports) | {"expectation": looked - began, "sums": time.monotonic() - looked}
+        runs = [(half, run) for half in (0, 1) for run in _runs(len(setup.store.chunks(half)))]
+        window = 2 * self._executor.workers  # chunks under way beside those that are being added up
+        places = self._places([len(setup.store.chunks(half)) for half in (0, 1)], window)
+        totals: list[FourierSums | None] = [None, None]
+        reports: list[dict[str, Any]] = []
+        sums_took, began, done, waiting = 0.0, time.monotonic(), [0, 0], deque[_Run]()
+        while runs or waiting:
+            while runs and (not waiting or sum(len(r.found) for r in waiting) <= window):
+                waiting.append(self._submit(*runs.pop(0), path, plan, places))
+            first = waiting.popleft()
+            reports += self._reports(first, setup, state.iteration, done)
+            looked = time.monotonic()
+            totals[first.half] = add_sums(totals[first.half], self._add_up(first.found, plan))
+            sums_took += time.monotonic() - looked
+        spent = _spent(reports) | {"expectation": time.monotonic() - began - sums_took, "sums": sums_took}
         self._listener(Metrics("workers", state.iteration, spent))
         tally, modes = empty_tally(setup.store), []
         for report in reports:
             _note(tally, report)
             modes.append(Modes(**{f.name: _tensor(report[f"modes_{f.name}"]) for f in dataclasses.fields(Modes)}))
         self._remove(path)
+        halves = tuple(total for total in totals if total is not None)
         return Expectation(tally=tally, halves=halves, modes=join_modes(modes))
 
-    def _reports(self, found: list[Any], chunks: list[tuple[int, int]], setup: Setup, iteration: int) -> list[Any]:
-        """What is known of the particles, in the order of the chunks; tells of each chunk that is done."""
-        handles = [self._executor.submit(f"{_TASKS}:report_of", f) for f in found]
-        reports: list[Any] = [None] * len(handles)
-        done = [0, 0]
-        for outcome in self._executor.completed(handles):
+    def _places(self, chunks: list[int], window: int) -> dict[tuple[int, int], float]:
+        """Where each chunk is best made: neighbours together, so that most workers see one half set only; in turn where
+        not all chunks can be under way at the same time."""
+        every = [(half, n) for half in (0, 1) for n in range(chunks[half])]
+        if len(every) <= window + CHUNKS_ADDED:
+            return {chunk: i / len(every) for i, chunk in enumerate(every)}
+        workers = self._executor.workers
+        return {chunk: (i % workers + 0.5) / workers for i, chunk in enumerate(every)}
+
+    def _submit(self, half: int, numbers: range, path: str, plan: Plan, places: dict[tuple[int, int], float]) -> _Run:
+        spec = str(self._spec)
+        found = [
+            self._executor.submit(f"{_TASKS}:expect_chunk", spec, path, plan, half, n, place=places[half, n])
+            for n in numbers
+        ]
+        return _Run(half, numbers, found, [self._executor.submit(f"{_TASKS}:report_of", f) for f in found])
+
+    def _reports(self, run: _Run, setup: Setup, iteration: int, done: list[int]) -> list[dict[str, Any]]:
+        """What is known of the particles of a run, in the order of its chunks; tells of each chunk that is done."""
+        reports: list[dict[str, Any]] = [{}] * len(run.told)
+        chunks = setup.store.chunks(run.half)
+        for outcome in self._executor.completed(run.told):
             reports[outcome.number] = outcome.unwrap()
-            half, number = chunks[outcome.number]
-            done[half] += len(setup.store.chunks(half)[number])
-            stage = f"iteration {iteration}, half {half + 1}"
-            self._listener(Progress(stage, done[half], len(setup.store.of_half(half))))
+            done[run.half] += len(chunks[run.numbers[outcome.number]])
+            stage = f"iteration {iteration}, half {run.half + 1}"
+            self._listener(Progress(stage, done[run.half], len(setup.store.of_half(run.half))))
         return reports
 
-    def _add_up(self, of_half: list[list[Any]], plan: Plan) -> tuple[FourierSums, ...]:
-        """The sums of each half set."""
+    def _add_up(self, found: list[Any], plan: Plan) -> FourierSums:
+        """The sums of a run of chunks: each part of the planes is added up by one worker."""
         half = half_width(plan.map_radius)
         shape = (2 * half + 2, 2 * half + 2, half + 2, 3)
         parts = max(1, min(self._executor.workers, 4 * int(np.prod(shape, dtype=float)) // _SMALLEST_PART))
         edges = [round(shape[0] * p / parts) for p in range(parts + 1)]
         handles = []
-        for found in of_half:
-            for p in range(parts):
-                planes = [self._executor.submit(f"{_TASKS}:planes_of", f, edges[p], edges[p + 1]) for f in found]
-                handles.append(self._executor.submit(f"{_TASKS}:add_planes", *planes))
-        values = [torch.empty(shape) for _ in of_half]
+        for low, high in pairwise(edges):
+            planes = [self._executor.submit(f"{_TASKS}:planes_of", f, low, high) for f in found]
+            handles.append(self._executor.submit(f"{_TASKS}:add_planes", *planes))
+        values = torch.empty(shape)
         for outcome in self._executor.completed(handles):
-            which, p = divmod(outcome.number, parts)
-            values[which][edges[p] : edges[p + 1]] = torch.from_numpy(np.array(outcome.unwrap()))
-        return tuple(FourierSums(values=v, half=half, radius=plan.map_radius) for v in values)
+            low, high = edges[outcome.number], edges[outcome.number + 1]
+            values[low:high] = torch.from_numpy(np.array(outcome.unwrap()))
+        return FourierSums(values=values, half=half, radius=plan.map_radius)
 
     def _write(self, state: State) -> str:
         """Write the state for the workers; return its name."""
@@ -168,6 +192,23 @@ def _memory_of_worker(options: Refine3DOptions, workers: int) -> float | None:
     if options.executor not in ("local", "dask"):
         return options.memory
     return (options.memory if options.memory is not None else 0.5 * free_memory() / _GIB) / workers
+
+
+@dataclass(slots=True)
+class _Run:
+    """Consecutive chunks of a half set whose sums are added up together: their numbers, and handles of what was found.
+
+    As long as the handles are held, a worker that dies costs what it had made; then their memory is free.
+    """
+
+    half: int
+    numbers: range
+    found: list[Any]
+    told: list[Any]
+
+
+def _runs(chunks: int) -> list[range]:
+    return [range(first, min(first + CHUNKS_ADDED, chunks)) for first in range(0, chunks, CHUNKS_ADDED)]
 
 
 def _spent(reports: list[dict[str, Any]]) -> dict[str, float]:
