@@ -70,10 +70,10 @@ def run_burnish(case: dict[str, Any], folder: Path, tools: Tools, *, half1_only:
     """The command line of the working tree."""
     out = folder / ("burnish_half1" if half1_only else "burnish")
     maps = maps_of(case, burnish=True)
-    if half1_only:
-        maps = ["--map", case["half1"], *maps[4:]]
     command = [sys.executable, "-m", "burnish.cli.main", "refine", case["start"], *maps, "--out", str(out)]
-    return out / "refined.cif", run(command, folder, tools.environment)
+    command += ["--cross-validation"] if half1_only else []
+    name = "refined_half1.cif" if half1_only else "refined.cif"
+    return out / name, run(command, folder, tools.environment)
 
 
 def run_servalcat(case: dict[str, Any], folder: Path, tools: Tools, *, half1_only: bool) -> tuple[Path, Cost]:

@@ -100,6 +100,7 @@ def test_statistics(refined: Path) -> None:
     assert 1.0 - final["fsc_average"] < 0.4 * (1.0 - final["fsc_average_start"])
     assert final["fsc_work"] >= final["fsc_free"] > 0.5
     assert final["fsc_work"] - final["fsc_free"] < 0.1
+    assert (refined / "refined_half1.cif").exists()
     assert 0.2 < final["bond_rmsz"] < 1.2
     assert len(record["cycles"]) == final["cycles"] + 1
 

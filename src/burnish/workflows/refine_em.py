@@ -274,6 +274,7 @@ def compared_with_halves(
         fsc_free=term.average(term.fsc_against(halves[1])),
         work_by_shell=term.fsc_against(halves[0]).tolist(),
         free_by_shell=term.fsc_against(halves[1]).tolist(),
+        atoms=alone.state.atoms,
     )
 
 

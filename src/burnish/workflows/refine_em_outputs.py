@@ -15,6 +15,7 @@ from burnish import __version__
 from burnish.chemistry.library import Library
 from burnish.chemistry.topology import Topology
 from burnish.core.events import Message
+from burnish.data.atoms import Atoms
 from burnish.io.atomic import write_aside, write_text
 from burnish.io.model_writer import RefinementNumbers, why_not_pdb, write_model_cif, write_model_pdb
 from burnish.io.models import ModelFile, with_atoms
@@ -40,12 +41,14 @@ class HalfMapValidation:
     ----------
     fsc_work, fsc_free : averages against half map 1 and 2.
     work_by_shell, free_by_shell : the same by shell.
+    atoms : of that model.
     """
 
     fsc_work: float
     fsc_free: float
     work_by_shell: Sequence[float]
     free_by_shell: Sequence[float]
+    atoms: Atoms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,10 @@ def write_em_outputs(options: RefineOptions, job: Job, done: EmFinished) -> dict
     numbers = RefinementNumbers(d_min=options.resolution or float("nan"), method="ELECTRON MICROSCOPY")
     write_model_cif(job.path("refined.cif"), done.model, structure, numbers)
     _write_pdb(job, structure, numbers)
+    if done.validation is not None:
+        alone = with_atoms(done.topology.structure, done.validation.atoms)
+        alone.remove_hydrogens()
+        write_text(job.path("refined_half1.cif"), alone.make_mmcif_document().as_string())
     if done.symmetry is not None:
         write_text(job.path("refined_expanded.cif"), expanded(structure).make_mmcif_document().as_string())
     record = _record(options, done)
