@@ -1,23 +1,34 @@
-"""TLS groups from a file in REFMAC's format.
+"""TLS groups from a file in REFMAC's format, or as selections in that of phenix; and their tensors for a model file.
 
-    TLS    first domain
-    RANGE  'A   1.' 'A  96.' ALL
-    TLS    second domain
-    RANGE  'A  97.' 'A 180.' ALL
+    TLS    first domain                        refinement.refine.adp {
+    RANGE  'A   1.' 'A  96.' ALL                 tls = "chain A and resseq 1:96"
+    TLS    second domain                         tls = "chain A and resseq 97:180 or chain B"
+    RANGE  'A  97.' 'A 180.' ALL               }
 
-Origins and tensors that such a file may also hold are those of another refinement and are passed over.
+Selections may also stand alone, one a line. Origins and tensors that a file of REFMAC's may also hold are those of
+another refinement and are passed over.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import gemmi
+import numpy as np
 
 from burnish.core.errors import DataError
 from burnish.data.labels import AtomLabels
 from burnish.io.reflection_table import read_bytes
+from burnish.models.tls import TlsGroup
 
 _RANGE = re.compile(r"^\s*RANGE\s+['\"](.)\s*(-?\d+)\.?.?['\"]\s+['\"](.)\s*(-?\d+)\.?.?['\"](.*)$", re.IGNORECASE)
+_SELECTION = re.compile(r"^\s*(?:tls\s*=\s*)?[\"']?\s*(\(*\s*chain\b.*?)[\"']?\s*$", re.IGNORECASE)
+_PART = re.compile(
+    r"^chain\s+['\"]?(\w+)['\"]?(?:\s+and\s+(?:resseq|resid|resi)\s+(-?\d+)(?:\s*(?::|\bthrough\b)\s*(-?\d+))?)?$",
+    re.IGNORECASE,
+)
 
 
 def read_tls_groups(path: Path, labels: AtomLabels) -> tuple[tuple[int, ...], ...]:
@@ -32,18 +43,24 @@ def read_tls_groups(path: Path, labels: AtomLabels) -> tuple[tuple[int, ...], ..
     taken: dict[int, int] = {}
     for number, line in enumerate(read_bytes(path).decode("utf-8", errors="replace").splitlines(), start=1):
         word = line.split()[0].upper() if line.split() else ""
-        if word == "TLS":
+        place = f"{path}: line {number}"
+        selection = _SELECTION.match(line)
+        if word == "TLS" and selection is None:
             groups.append([])
-        elif word == "RANGE":
-            place = f"{path}: line {number}"
-            match = _RANGE.match(line)
-            if match is None or match[1] != match[3]:
-                raise DataError(f"{place}: found {line.strip()}, expected RANGE 'A   1.' 'A  96.' ALL within one chain")
+            continue
+        if word == "RANGE":
             if not groups:
                 raise DataError(f"{place}: a RANGE before the first line TLS; begin each group with TLS")
-            chosen = _atoms(labels, match[1], int(match[2]), int(match[4]))
+            ranges = [_refmac_range(line, place)]
+        elif selection is not None:
+            groups.append([])
+            ranges = list(_phenix_ranges(selection[1], place))
+        else:
+            continue
+        for chain, first, last in ranges:
+            chosen = _atoms(labels, chain, first, last)
             if not chosen:
-                raise DataError(f"{place}: the model has no atoms in chain {match[1]} from {match[2]} to {match[4]}")
+                raise DataError(f"{place}: the model has no atoms in chain {chain} from {first} to {last}")
             twice = next((atom for atom in chosen if atom in taken), None)
             if twice is not None:
                 raise DataError(
@@ -54,8 +71,81 @@ def read_tls_groups(path: Path, labels: AtomLabels) -> tuple[tuple[int, ...], ..
             groups[-1] += chosen
     filled = tuple(tuple(group) for group in groups if group)
     if not filled:
-        raise DataError(f"{path}: no TLS groups (lines TLS and RANGE); give a file in REFMAC's format, or --tls auto")
+        raise DataError(
+            f"{path}: no TLS groups (lines TLS and RANGE, or selections as chain A and resseq 1:96); or use --tls auto"
+        )
     return filled
+
+
+Range = tuple[str, int, int]  # chain, first and last residue number
+_FIRST, _LAST = -10_000, 1_000_000
+
+
+def _refmac_range(line: str, place: str) -> Range:
+    match = _RANGE.match(line)
+    if match is None or match[1] != match[3]:
+        raise DataError(f"{place}: found {line.strip()}, expected RANGE 'A   1.' 'A  96.' ALL within one chain")
+    return match[1], int(match[2]), int(match[4])
+
+
+def _phenix_ranges(text: str, place: str) -> Iterator[Range]:
+    """The parts of a selection that `or` joins."""
+    for part in re.split(r"\bor\b", text.replace("(", " ").replace(")", " "), flags=re.IGNORECASE):
+        match = _PART.match(" ".join(part.split()))
+        if match is None:
+            raise DataError(
+                f"{place}: found {part.strip()}, expected chain A, or chain A and resseq 1:96, joined by or"
+            )
+        first = int(match[2]) if match[2] else _FIRST
+        last = int(match[3]) if match[3] else first if match[2] else _LAST
+        yield match[1], first, last
+
+
+def tls_records(
+    groups: Sequence[Sequence[int]], tensors: Sequence[TlsGroup], labels: AtomLabels
+) -> list[gemmi.TlsGroup]:
+    """Groups as the headers of model files hold them: T in Å², L in degrees², S in Å degrees, ranges of residues."""
+    out = []
+    for number, (atoms, found) in enumerate(zip(groups, tensors, strict=True), start=1):
+        record = gemmi.TlsGroup()
+        record.id, record.origin = str(number), gemmi.Position(*found.origin)
+        degrees = np.degrees(1.0)
+        record.T = gemmi.SMat33d(*_six(found.t))
+        record.L = gemmi.SMat33d(*_six(degrees**2 * found.l))
+        record.S = gemmi.Mat33((degrees * found.s).tolist())
+        selections = []
+        for first, last in _runs(atoms, labels):
+            selection = gemmi.TlsGroup.Selection()
+            selection.chain = labels.chain[first]
+            selection.res_begin = gemmi.SeqId(labels.number[first], labels.insertion[first] or " ")
+            selection.res_end = gemmi.SeqId(labels.number[last], labels.insertion[last] or " ")
+            selections.append(selection)
+        record.selections = selections
+        out.append(record)
+    return out
+
+
+def _six(tensor: np.ndarray) -> list[float]:
+    return [float(tensor[i, j]) for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))]
+
+
+def _runs(atoms: Sequence[int], labels: AtomLabels) -> Iterator[tuple[int, int]]:
+    """First and last atom of each stretch of residues that follow each other in the model."""
+    keys = list(zip(labels.chain, labels.number, labels.insertion, strict=True))
+    place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+    start = before = None
+    for atom in sorted(atoms):
+        joined = (
+            before is not None and keys[atom][0] == keys[before][0] and place[keys[atom]] <= place[keys[before]] + 1
+        )
+        if start is None or before is None:
+            start = atom
+        elif not joined:
+            yield start, before
+            start = atom
+        before = atom
+    if start is not None and before is not None:
+        yield start, before
 
 
 def _atoms(labels: AtomLabels, chain: str, first: int, last: int) -> list[int]:

@@ -98,7 +98,10 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
         description="Weight of restraints on φ and ψ; 0 for none, so that the Ramachandran plot stays a check of its "
         "own; 2 to 5 where data at 3 Å and worse leave the backbone open.",
     )
-    tls: str = Field("none", description="TLS groups: none, auto (by chain), or a file in REFMAC's format.")
+    tls: str = Field(
+        "none",
+        description="TLS groups: none, auto (by chain), or a file: REFMAC's TLS and RANGE, or phenix' selections.",
+    )
     rigid_body: int = Field(0, ge=0, description="Cycles that move chains as rigid bodies before the others.")
     twin: bool = Field(False, description="Find twin laws and refine the fractions.")
 

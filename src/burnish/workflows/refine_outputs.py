@@ -23,12 +23,14 @@ from burnish.io.model_writer import (
 )
 from burnish.io.models import with_atoms
 from burnish.io.reflection_writer import OutputColumn, write_reflections
+from burnish.io.tls_groups import tls_records
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_term import DataStatistics
 from burnish.models.density_maps import anomalous_coefficients, map_coefficients, phases_deg
 from burnish.models.refinement import CycleRecord, RefinementState
 from burnish.models.refinement_system import RefinementSystem
+from burnish.models.tls import fit_tls
 from burnish.models.uncertainties import standard_uncertainties
 from burnish.options.refine import RefineOptions
 from burnish.validate.geometry import GeometryReport, report_geometry
@@ -153,8 +155,19 @@ def header_numbers(done: Finished, statistics: DataStatistics, geometry: Geometr
         cc_free=statistics.cc_free,
         completeness=measured / len(r),
         restraints=lines,
+        tls_groups=_tls_groups(done),
         new_flags=done.inputs.data.flags.generated,
     )
+
+
+def _tls_groups(done: Finished) -> list[gemmi.TlsGroup]:
+    """Tensors of the TLS groups as the refined displacements show them; B and U of the atoms hold this motion too."""
+    labels = done.inputs.refinable.labels
+    if done.system is None or not done.system.tls_groups or labels is None:
+        return []
+    xyz, u_aniso = done.state.atoms.xyz.numpy(), done.state.atoms.u_aniso.numpy()
+    groups = done.system.tls_groups
+    return tls_records([g.tolist() for g in groups], [fit_tls(xyz[g], u_aniso[g]) for g in groups], labels)
 
 
 def geometry_report(done: Finished) -> GeometryReport:
