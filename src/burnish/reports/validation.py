@@ -169,7 +169,7 @@ def ramachandran_figure(rows: Sequence[dict[str, Any]]) -> bytes:
 
 
 def _draw_regions(axes: Axes, kind: RamachandranClass) -> None:
-    x = torch.deg2rad(torch.arange(-180.0, 181.0, 3.0, dtype=torch.float64))
+    x = torch.deg2rad(torch.arange(-180.0, 181.0, 4.0, dtype=torch.float64))
     level = levels(ramachandran_density(kind), torch.cartesian_prod(x, x)).reshape(len(x), len(x)).T.numpy()
     degrees = np.rad2deg(x.numpy())
     axes.contourf(
