@@ -66,3 +66,9 @@ def test_earlier_software_is_kept_and_burnish_named_once(record):
     made = refinement_categories(record, {}, helix(), old)
     assert made["software"]["name"] == ["XDS", "Burnish"]
     assert made["software"]["pdbx_ordinal"] == ["1", "2"]
+
+
+def test_neutrons_are_named_throughout(record):
+    made = refinement_categories(record, {"radiation": "neutron"}, helix(), {})
+    named = {v for table in made.values() for v in table.get("pdbx_refine_id", [])}
+    assert named == {"NEUTRON DIFFRACTION"}

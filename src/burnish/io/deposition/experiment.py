@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from burnish.io.deposition.categories import Categories, fill, is_known, number, value_of
+from burnish.io.deposition.refinement import METHODS
 from burnish.io.reflections import DiffractionData
 
-METHODS = {"xray": "X-RAY DIFFRACTION", "neutron": "NEUTRON DIFFRACTION", "electron": "ELECTRON CRYSTALLOGRAPHY"}
 SCATTERING = {"xray": "x-ray", "neutron": "neutron", "electron": "electron"}
 EXPERIMENT = ("exptl", "diffrn", "diffrn_source", "diffrn_detector", "diffrn_radiation", "reflns", "reflns_shell")
 

@@ -12,7 +12,8 @@ import numpy as np
 from burnish import __version__
 from burnish.io.deposition.categories import Categories, Category, fill, is_known, number, one_row, row_count, rows
 
-METHOD = "X-RAY DIFFRACTION"
+METHODS = {"xray": "X-RAY DIFFRACTION", "neutron": "NEUTRON DIFFRACTION", "electron": "ELECTRON CRYSTALLOGRAPHY"}
+METHOD = METHODS["xray"]
 TARGETS = {
     "ml": "MAXIMUM LIKELIHOOD", "intensity": "MAXIMUM LIKELIHOOD ON INTENSITIES",
     "phased": "MAXIMUM LIKELIHOOD WITH PHASES", "anomalous": "MAXIMUM LIKELIHOOD ON BIJVOET PAIRS",
@@ -85,6 +86,10 @@ def refinement_categories(
     if len(fractions := final.get("twin_fractions") or [1.0]) > 1:
         made["pdbx_reflns_twin"] = twin_table(record.get("twin_laws") or [], fractions)
     made["software"] = software_table(old)
+    method = METHODS[options.get("radiation", "xray")]
+    for table in made.values():
+        if "pdbx_refine_id" in table:
+            table["pdbx_refine_id"] = [method] * row_count(table)
     return made
 
 
