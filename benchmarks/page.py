@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import shutil
+import socket
 import statistics
 import struct
 import subprocess
@@ -32,7 +34,6 @@ from burnish.jobs.pipeline import new_process
 from burnish.jobs.project import Project, init_project
 
 TOKEN = "a-token-of-the-benchmark"
-PORT = 18377
 SIZE = 256
 CLIENTS = 50
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -82,25 +83,48 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def family_seconds() -> float:
+    """CPU time of all processes that descend from this one, s: server, browser, their helpers."""
+    parents, spent = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                parents[int(entry.name)] = int(fields[1])
+                spent[int(entry.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def is_ours(pid: int) -> bool:
+        while pid in parents:
+            pid = parents[pid]
+            if pid == os.getpid():
+                return True
+        return False
+
+    return sum(seconds for pid, seconds in spent.items() if is_ours(pid))
+
+
 def time_pages(browser: Browser, address: str, repeat: int) -> dict[str, list[float]]:
     """Seconds from asking to: something painted, 100 jobs listed, the map drawn; a fresh profile every time."""
-    found: dict[str, list[float]] = {"first paint": [], "100 jobs listed": [], "256³ map drawn": []}
+    names = ("first paint", "100 jobs listed", "  its CPU time", "256³ map drawn", "  its CPU time, browser and server")
+    found: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(repeat):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         context.add_cookies([{"name": "burnish_token", "value": TOKEN, "url": address}])
         page = context.new_page()
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), family_seconds()
         page.goto(f"{address}/#/")
         page.wait_for_selector("tbody tr:nth-child(100)")
         found["100 jobs listed"].append(time.perf_counter() - start)
+        found["  its CPU time"].append(family_seconds() - cpu)
         paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
         while (painted := page.evaluate(paint)) is None:
             page.wait_for_timeout(50)
         found["first paint"].append(painted / 1000)
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), family_seconds()
         page.goto(f"{address}/#/job/PostProcess/job001")
         page.wait_for_selector("#viewer[data-shown]", timeout=120_000)
         found["256³ map drawn"].append(time.perf_counter() - start)
+        found["  its CPU time, browser and server"].append(family_seconds() - cpu)
         context.close()
     return found
 
@@ -143,9 +167,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         project, running = make_project(Path(folder) / "project")
-        command = [sys.executable, "-m", "burnish.cli.main", "serve", ".", "--port", str(PORT), "--token", TOKEN]
+        port = free_port()
+        command = [sys.executable, "-m", "burnish.cli.main", "serve", ".", "--port", str(port), "--token", TOKEN]
         server = subprocess.Popen(command, cwd=project.folder, stderr=subprocess.DEVNULL)
-        address = f"http://127.0.0.1:{PORT}"
+        address = f"http://127.0.0.1:{port}"
         try:
             wait_for(address)
             base = memory(server.pid, "VmRSS")
@@ -168,6 +193,13 @@ def main() -> None:
             server.terminate()
             server.wait()
             running.finish({})
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def wait_for(address: str) -> None:

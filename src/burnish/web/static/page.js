@@ -3,6 +3,7 @@
 import { groups, lines, ready } from "./charts.js";
 import { h, number, present, svg, table } from "./dom.js";
 import { follow, post, read } from "./server.js";
+import { prepare } from "./viewer.js";
 import { imagesPart } from "./images_page.js";
 import { modelPart, shellChart } from "./model_page.js";
 
@@ -64,6 +65,8 @@ async function jobPage(name, residue) {
   const charts = h("div", { class: "columns" });
   const logHeading = h("h3", { hidden: true }, "Log");
   const log = h("pre", { tabindex: 0, "aria-label": "log", hidden: true });
+  const map = job.files.find((f) => /\.(mrc|map|ccp4)$/.test(f.name));
+  if (job.view || map) prepare();
   const withCharts = await ready();
   const model = await modelPart(job, { withCharts, residue });
   const images = await imagesPart(job, { withCharts, maps: !job.view });

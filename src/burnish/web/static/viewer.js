@@ -28,8 +28,18 @@ export async function openViewer(container) {
   }
 }
 
+const early = new Map(); // maps asked for before the viewer was there to draw them
+
+// Ask for the viewer's program and, if one is named, for a whole map, while the rest of the page is still being made.
+export function prepare(path) {
+  library("molstar/molstar.js");
+  if (path) early.set(whole(path), fetch(whole(path)));
+}
+const whole = (path) => `/maps/${path}?kind=overview`;
+
 async function bytes(url) {
-  const response = await fetch(url);
+  const response = await (early.get(url) ?? fetch(url));
+  early.delete(url);
   if (!response.ok) {
     const said = await response.json().catch(() => ({}));
     throw new Error(said.error ?? said.detail ?? response.statusText);
@@ -109,7 +119,7 @@ class Viewer {
   // A whole map, coarse; masks at half height, maps at a level in rms deviations.
   async showMap(path, { level = 3, colour = GREY, alpha = 1, absolute = false, wire = false } = {}) {
     const levels = [{ value: level, absolute, colour, alpha, wire }];
-    await this.scene.setMap(path, await bytes(`/maps/${path}?kind=overview`), levels);
+    await this.scene.setMap(path, await bytes(whole(path)), levels);
     this.scene.reset();
     this.place.dataset.shown = path;
     return this.scene.statistics(path);

@@ -28,8 +28,9 @@ export async function create(target, { background = 0xffffff } = {}) {
       config: [[PluginConfig.VolumeStreaming.Enabled, false], [PluginConfig.Viewport.ShowAnimation, false]],
     },
   });
-  plugin.canvas3d?.setProps({ renderer: { backgroundColor: Color(background) }, ...(drawsInSoftware(plugin) ? PLAIN : {}) });
-  return new Scene(plugin);
+  const software = drawsInSoftware(plugin);
+  plugin.canvas3d?.setProps({ renderer: { backgroundColor: Color(background) }, ...(software ? PLAIN : {}) });
+  return new Scene(plugin, !software);
 }
 
 // Without a graphics card every picture costs a second of CPU: no smoothing over many pictures, no shades.
@@ -45,8 +46,9 @@ function drawsInSoftware(plugin) {
 }
 
 class Scene {
-  constructor(plugin) {
+  constructor(plugin, useGpu = true) {
     this.plugin = plugin;
+    this.useGpu = useGpu; // for finding surfaces; in software that takes many times as long as on the CPU
     this.model = null; // { data, structure, format }
     this.preview = null;
     this.maps = new Map();
@@ -113,7 +115,7 @@ class Scene {
     const volume = await this.plugin.build().to(parsed).apply(StateTransforms.Volume.VolumeFromCcp4, {}).commit();
     const build = this.plugin.build();
     const surfaces = levels.map((level) => build.to(volume)
-      .apply(StateTransforms.Representation.VolumeRepresentation3D, surface(this.plugin, volume, level)).ref);
+      .apply(StateTransforms.Representation.VolumeRepresentation3D, surface(this, volume, level)).ref);
     await build.commit();
     this.maps.set(key, { data: data.ref, volume, surfaces, levels });
   }
@@ -122,7 +124,7 @@ class Scene {
     const map = this.maps.get(key);
     if (!map) return;
     const build = this.plugin.build();
-    map.surfaces.forEach((ref, k) => build.to(ref).update(surface(this.plugin, map.volume, levels[k])));
+    map.surfaces.forEach((ref, k) => build.to(ref).update(surface(this, map.volume, levels[k])));
     map.levels = levels;
     await build.commit();
   }
@@ -195,12 +197,12 @@ function describe(location) {
   };
 }
 
-function surface(plugin, volume, { value, absolute, colour, alpha = 1, wire = false }) {
+function surface({ plugin, useGpu }, volume, { value, absolute, colour, alpha = 1, wire = false }) {
   return createVolumeRepresentationParams(plugin, volume.cell?.obj?.data ?? volume.obj?.data, {
     type: "isosurface",
     typeParams: {
       alpha, isoValue: absolute ? Volume.IsoValue.absolute(value) : Volume.IsoValue.relative(value),
-      visuals: [wire ? "wireframe" : "solid"], sizeFactor: 1,
+      visuals: [wire ? "wireframe" : "solid"], sizeFactor: 1, tryUseGpu: useGpu,
     },
     color: "uniform",
     colorParams: { value: Color(colour) },
