@@ -33,6 +33,7 @@ from burnish.workflows.deposition import (
     read_dictionary,
     read_source,
 )
+from burnish.workflows.ligand_requests import ligand_requests
 
 MODEL, STRUCTURE_FACTORS = "model.cif", "structure_factors.cif"
 R_TOLERANCE = 0.005
@@ -119,7 +120,7 @@ def _judge(options: DepositOptions, source: Source, job: Job) -> dict[str, Any]:
             "data": job.path(STRUCTURE_FACTORS),
             "labels": _labels_of(source),
             "out": job.folder,
-            "ligand": options.ligand or tuple(source.options.get("ligand") or ()),
+            "ligand": options.ligand or ligand_requests(source.options.get("ligand") or ()).files,
             "monomers": monomers,
             "twin": bool(source.options.get("twin")),
         }

@@ -38,6 +38,7 @@ from burnish.workflows.deposition import (
     prepare,
     read_dictionary,
 )
+from burnish.workflows.ligand_requests import ligand_requests
 
 MODEL = "model.cif"
 
@@ -223,7 +224,7 @@ def _judge(options: DepositOptions, source: Source, inputs: EmInputs, job: Job) 
             "resolution": source.record["resolution"],
             "model": job.path(MODEL),
             "out": job.folder,
-            "ligand": options.ligand or tuple(source.options.get("ligand") or ()),
+            "ligand": options.ligand or ligand_requests(source.options.get("ligand") or ()).files,
             "monomers": options.monomers or source.options.get("monomers"),
         }
     )

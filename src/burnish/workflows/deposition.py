@@ -23,6 +23,7 @@ from burnish.jobs.folder import Job
 from burnish.options.deposit import DepositOptions
 from burnish.reports.deposition import DepositionReport, deposition_page
 from burnish.reports.page import render
+from burnish.workflows.ligand_requests import ligand_requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +93,10 @@ def prepare(options: DepositOptions, source: Source, job: Job) -> tuple[Sequence
     sequenced = with_sequences(structure, read_sequences(options.sequence))
     for message in sequenced.messages:
         job.notify(message)
-    ligands = options.ligand or tuple(Path(p) for p in source.options.get("ligand") or ())
+    asked = ligand_requests(source.options.get("ligand") or ())  # a cycle takes codes and SMILES as well
+    ligands = options.ligand or asked.files
     monomers = options.monomers or (Path(source.options["monomers"]) if source.options.get("monomers") else None)
-    smiles = dict(item.split("=", 1) for item in source.options.get("smiles") or ())
+    smiles = asked.smiles | dict(item.split("=", 1) for item in source.options.get("smiles") or ())
     examples = {residue.name: residue for chain in structure[0] for residue in chain}
     library = read_library(sorted(examples), ligands=ligands, monomers=monomers, smiles=smiles, examples=examples)
     return sequenced, library
