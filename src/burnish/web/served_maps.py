@@ -70,10 +70,12 @@ def overview(path: Path) -> ServedMap:
     total = square = 0.0
     for z in range(kept[0]):  # a few planes at a time: the file never stands in memory as a whole
         planes = np.asarray(values[z * factor : (z + 1) * factor], dtype=np.float32)
-        total += float(planes.sum(dtype=np.float64))
-        square += float(np.square(planes, dtype=np.float64).sum())
-        cut = planes[:, : kept[1] * factor, : kept[2] * factor]
-        small[z] = cut.reshape(factor, kept[1], factor, kept[2], factor).mean(axis=(0, 2, 4))
+        flat = planes.reshape(-1)
+        square += float(flat @ flat)
+        plane = planes.sum(axis=0)
+        total += float(plane.sum(dtype=np.float64))
+        cut = plane[: kept[1] * factor, : kept[2] * factor]
+        small[z] = cut.reshape(kept[1], factor, kept[2], factor).sum(axis=(1, 3)) / factor**3
     seen = kept[0] * factor * values.shape[1] * values.shape[2]
     mean = total / seen
     centre = 0.5 * (factor - 1)  # of the first block, in the grid of the file
