@@ -27,6 +27,7 @@ from burnish.particles import refinement
 from burnish.particles.controller import Plan
 from burnish.particles.expectation import Alone, Crew, Expectation, Setup, Tally
 from burnish.particles.state import State
+from burnish.symmetry.point_groups import point_group
 from burnish.workflows.refine3d_crew import Workers
 from burnish.workflows.refine3d_inputs import plan_memory, read_inputs
 from burnish.workflows.refine3d_setup import make_setup
@@ -78,7 +79,7 @@ def run(o: argparse.Namespace, workers: int, folder: Path) -> tuple[list[dict[st
     )  # fmt: skip
     began = time.monotonic()
     inputs = read_inputs(options)
-    plan = plan_memory(inputs.frame, len(inputs.rows), 1, options.memory, ORDER)
+    plan = plan_memory(inputs.frame, len(inputs.rows), 1, options.memory, ORDER, len(point_group(o.symmetry)))
     told: list[Metrics] = []
 
     def listen(event: Event) -> None:

@@ -152,7 +152,7 @@ def fit(rows: list[dict[str, float]]) -> dict[str, np.ndarray]:
     radius = n / 2 - 1
     terms = {
         "load": [n**2 * np.log2(n)],
-        "modes": [np.ones_like(n), radius**2],
+        "modes": [radius**2, radius**3],  # the cube: sums and references leave the caches
         "search": [np.ones_like(n), radius**2],
         "reference_modes": [(2 * n) ** 3 * np.log2(2 * n)],
         "add": [radius**3],
@@ -169,32 +169,27 @@ def fit(rows: list[dict[str, float]]) -> dict[str, np.ndarray]:
 
 
 def predict(c: dict[str, np.ndarray], o: argparse.Namespace, workers: int) -> dict[str, float]:
-    """One late iteration, s, for o.particles images of o.box on so many workers of one thread."""
+    """One late iteration, s, for o.particles images of o.box on so many workers of one thread, as docs/scaling.md."""
     n, p = float(o.box), float(o.particles)
-    radius = n / 2 - 1
-    chunks = 128  # 64 of each half set
+    radius, transform = n / 2 - 1, (2 * n) ** 3 * math.log2(2 * n)
+    chunks, run = 128, 8  # 64 of each half set, added up by eight
     volume = c["sums_bytes"][0] * radius**3
-    per_image = c["modes"][0] + c["modes"][1] * radius**2
-    rounds = math.ceil(chunks / workers)
-    looked = rounds * p / chunks * per_image
-    reference = 2 * c["reference_modes"][0] * (2 * n) ** 3 * math.log2(2 * n)  # both halves, at most
-    if workers >= 2:
-        reference /= 2  # a worker's chunks are of one half set
-    sent = chunks / workers * volume * (1 - 1 / workers)
-    added = c["add"][0] * radius**3 * chunks / workers
-    network = sent / o.bandwidth + 2 * volume / o.bandwidth  # between workers, and to the client
+    per_image = o.modes * (c["modes"][0] * radius**2 + c["modes"][1] * radius**3)
+    images = math.ceil(chunks / workers) * p / chunks * per_image
     reading = p * n**2 * 4 / min(o.filesystem, workers * o.bandwidth)
-    state = 2 * n**3 * 4 + p * 1.2 * 350
-    sharing = min(workers, 2 * o.filesystem / o.bandwidth) and workers * (n**3 * 4) / o.filesystem
-    client = c["maps"][0] * (2 * n) ** 3 * math.log2(2 * n) + 2 * state / o.bandwidth
-    parallel = max(looked, reading)
+    intake = chunks / run * volume / o.bandwidth  # what the client receives
+    tail = (
+        run * volume / min(workers, run) / o.bandwidth + run * c["add"][0] * radius**3 / workers + volume / o.bandwidth
+    )
+    reference = c["reference_modes"][0] * transform * (1 if workers > 1 else 2)
+    state = (2 * n**3 * 4 + p * o.modes * 330) / o.bandwidth + workers * n**3 * 4 / o.filesystem
+    client = c["maps"][0] * transform
     return {
-        "workers": workers, "images": looked, "reading": reading, "reference": reference, "state": sharing,
-        "network": network, "adding": added, "client": client,
-        "total": parallel + reference + sharing + network + added + client,
-        "gib_worker": (volume * (rounds + 1) + 8 * (2 * n) ** 3 / 2 * 1.5) / 2**30,
-        "gib_client": (2 * volume * 2.5 + 8 * n**3 * 4) / 2**30,
-        "gib_sent": sent / 2**30,
+        "workers": workers, "images": images, "reading": reading, "intake": intake, "references": reference,
+        "state": state, "last sums": tail, "maps": client,
+        "iteration": max(images, reading, intake) + reference + state + tail + client,
+        "GiB a worker": (volume * ((2 * workers + run) / workers + 1) + 4 * (2 * n) ** 3 * 1.5) / 2**30,
+        "GiB sent a worker": 2 * chunks / workers * volume / 2**30,
     }  # fmt: skip
 
 
@@ -210,6 +205,7 @@ def main() -> None:
     two.add_argument("--particles", type=int, default=1_000_000)
     two.add_argument("--box", type=int, default=400)
     two.add_argument("--workers", type=int, nargs="+", default=[1, 8, 16, 32, 64, 128])
+    two.add_argument("--modes", type=float, default=1.3, help="modes that an image keeps")
     two.add_argument("--bandwidth", type=float, default=1.25e9, help="network of a worker, bytes a second")
     two.add_argument("--filesystem", type=float, default=5e9, help="shared file system, bytes a second")
     o = parser.parse_args()
