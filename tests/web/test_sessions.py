@@ -127,3 +127,4 @@ def test_what_sessions_refuse(client: TestClient, project: Project, monkeypatch:
     (project.folder / "bad.cif").write_text("data_x\n")
     bad = client.post("/api/sessions", content=json.dumps({**start, "model": "bad.cif"}))
     assert "no atoms" in bad.json()["error"]
+    assert not list((project.folder / "Rebuild").iterdir())

@@ -157,6 +157,10 @@ class Sessions:
         answer = session.ask(first)
         if "error" in answer:
             session.end()
+            if not (folder / "job.json").is_file():  # nothing was begun: nothing is left behind
+                with suppress(OSError):
+                    (folder / "run.err").unlink()
+                    folder.rmdir()
             raise InputError(answer["error"])
         with self._lock:
             self._open[name] = session
