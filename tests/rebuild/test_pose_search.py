@@ -21,7 +21,7 @@ from burnish.rebuild.flexible import (
     posed,
     turned_positions,
 )
-from burnish.rebuild.moves.ligands import LigandFit, LigandRules, decide_ligand, ligand_body
+from burnish.rebuild.moves.ligands import LigandFit, LigandRules, decide_ligand, is_row_of_waters, ligand_body
 from burnish.rebuild.pose_search import search_poses, varied_shapes
 
 SHAPES = ligand_shapes(component("EPE"), 12, 3)
@@ -156,3 +156,11 @@ def test_decision_about_a_ligand(correlation, z, share, accepted):
     said, reason = decide_ligand(LigandFit(correlation=correlation, mean_z=z, share=share), LigandRules())
     assert said is accepted
     assert f"{correlation:.2f}" in reason
+
+
+def test_a_row_of_waters_is_no_ligand():
+    rules = LigandRules()
+    assert not is_row_of_waters(1, 5, rules)
+    assert is_row_of_waters(2, 7, rules)
+    assert not is_row_of_waters(10, 40, rules)
+    assert is_row_of_waters(11, 40, rules)

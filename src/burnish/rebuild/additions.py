@@ -27,6 +27,7 @@ from burnish.rebuild.moves.ligands import (
     Unexplained,
     decide_ligand,
     displaced_waters,
+    is_row_of_waters,
     judge_fit,
     propose_ligand,
     unexplained,
@@ -61,8 +62,11 @@ def add_ligand(scene: Scene, name: str, rules: LigandRules | None = None, seed: 
         reason = "no unexplained density is large enough"
         return Change(structure=scene.structure, records=(_record(name, what, False, reason, None),))
     tried = [_tried(scene, free, shapes, pose) for pose in _first(poses)]
-    best = max(tried, key=lambda t: t.fit.correlation)
+    waters = [is_row_of_waters(len(t.displaced), len(shapes.atoms), rules) for t in tried]
+    best, takes_waters = max(zip(tried, waters, strict=True), key=lambda pair: (not pair[1], pair[0].fit.correlation))
     accepted, reason = decide_ligand(best.fit, rules)
+    if takes_waters:
+        accepted, reason = False, f"{reason}; but it would take the place of {len(best.displaced)} waters"
     what = f"blob of {best.pose.blob.volume:.0f} Å³, highest {best.pose.blob.weights.max():.1f} σ; {what}"
     if not accepted:
         return Change(structure=scene.structure, records=(_record(name, what, False, reason, best.judgement),))

@@ -40,6 +40,7 @@ class LigandRules:
     least_z : mean mFo − DFc at its atoms, σ.
     least_share : of its atoms above 1σ of mFo − DFc.
     least_volume : of the blob, as a share of what the ligand would fill.
+    most_waters : that give way, as a share of its atoms, one at least: a row of good waters is no ligand.
     conformers : to start from.
     blobs : searched, the largest first.
     """
@@ -48,6 +49,7 @@ class LigandRules:
     least_z: float = 2.5
     least_share: float = 0.8
     least_volume: float = 0.35
+    most_waters: float = 0.25
     conformers: int = 40
     blobs: int = 3
 
@@ -165,6 +167,11 @@ def displaced_waters(xyz: Array, free: Unexplained, atoms: Atoms, crystal: Symme
         return []
     away = np.linalg.norm(near[:, None] - xyz[None], axis=2).min(axis=1)
     return sorted({int(free.waters[s]) for s in source[away < WATER_REACH]})
+
+
+def is_row_of_waters(displaced: int, atoms: int, rules: LigandRules) -> bool:
+    """Whether more waters would give way to a ligand than a ligand can have been mistaken for."""
+    return displaced > max(1, int(rules.most_waters * atoms))
 
 
 def judge_fit(evidence: Evidence, ligand: Atoms, displaced: Sequence[int]) -> LigandFit:
