@@ -86,7 +86,7 @@ class ReflectionTable:
     columns : all numeric columns but the indices.
     wavelength : Å, or None where the file does not say.
     first_row : number of the row that a message calls the first.
-    notes : what a user may want to know about the choice of the data block.
+    notes : what a user may want to know about the choice of the data block, or about merging.
     """
 
     source: Path
@@ -172,10 +172,7 @@ def _read_mtz(path: Path, content: bytes) -> ReflectionTable:
         group, group_name = mtz.spacegroup, mtz.spacegroup_name
         batches = len(mtz.batches)
     if batches or any(label in ("M/ISYM", "M_ISYM") for label, _, _ in columns):
-        raise DataError(
-            f"{path}: unmerged reflections ({batches} batches, {len(raw)} observations); merge them first (aimless, "
-            "dials.merge, xia2)"
-        )
+        return _merged(path, mtz)
     if group is None:
         raise DataError(f"{path}: unknown space group {group_name!r}; correct the header")
     if raw.ndim != 2 or not len(raw) or raw.shape[1] < 3:
@@ -198,6 +195,35 @@ def _read_mtz(path: Path, content: bytes) -> ReflectionTable:
             if j > 2
         ),
         wavelength=wavelengths.pop() if len(wavelengths) == 1 else None,
+    )
+
+
+def _merged(path: Path, mtz: gemmi.Mtz) -> ReflectionTable:
+    """Mean intensities of unmerged observations, weighted by 1/σ²."""
+    intensities = gemmi.Intensities()
+    with _quiet_gemmi(path, "unmerged MTZ"):
+        intensities.import_mtz(mtz, gemmi.DataType.Unmerged)
+        observations = len(intensities.value_array)
+        intensities.merge_in_place(gemmi.DataType.Mean)
+        intensities.remove_systematic_absences()
+    values, sigma = np.array(intensities.value_array, float), np.array(intensities.sigma_array, float)
+    if intensities.spacegroup is None or not len(values):
+        raise DataError(f"{path}: unmerged reflections, but no intensities with sigmas in them; merge them first")
+    note = (
+        f"{observations} unmerged observations became {len(values)} mean intensities, weighted by 1/σ²; they must have "
+        "been scaled, and no outlier was left out"
+    )
+    wavelengths = {round(d.wavelength, 5) for d in mtz.datasets if 0.0 < d.wavelength < 5.0}
+    return ReflectionTable(
+        source=path,
+        crystal=checked_crystal(intensities.unit_cell, intensities.spacegroup, path),
+        hkl=np.array(intensities.miller_array, dtype=np.int64),
+        columns=(
+            Column(label="IMEAN", kind="J", dataset="merged", values=values),
+            Column(label="SIGIMEAN", kind="Q", dataset="merged", values=sigma),
+        ),
+        wavelength=wavelengths.pop() if len(wavelengths) == 1 else None,
+        notes=(note,),
     )
 
 
