@@ -150,7 +150,9 @@ def test_images_by_row(star):
     assert images.read(slice(None))[:, 0, 0].tolist() == [1, 0, 2]
     assert images.read([2, 0]).shape == (2, 8, 8)
     assert images.read([2, 0])[:, 3, 3].tolist() == [2, 1]
+    images.announce([2, 0])  # a hint, which changes nothing
     assert images.read(torch.tensor([1])).dtype == torch.float32
+    assert images.read([2, 0])[:, 3, 3].tolist() == [2, 1]
 
 
 def test_more_stacks_than_stay_open(tmp_path, monkeypatch):

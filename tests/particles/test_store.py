@@ -113,3 +113,28 @@ def test_chunks_follow_from_the_particles_alone(count: int, runs: int) -> None:
         assert all(int(half[store.blocks[b][0]]) == h for chunk in chunks for b in chunk)
         sizes = [sum(len(store.blocks[b]) for b in chunk) for chunk in chunks]
         assert max(sizes) - min(sizes) <= 64
+
+
+def test_the_next_block_is_announced_while_one_is_in_work() -> None:
+    asked: list[tuple[str, list[int]]] = []
+    images = torch.zeros(4, SIZE, SIZE)
+    whole, one = torch.zeros(4, dtype=torch.int64), torch.ones(4, dtype=torch.float64)
+
+    def read(index: torch.Tensor) -> torch.Tensor:
+        asked.append(("read", index.tolist()))
+        return images[index]
+
+    particles = ParticleSet(
+        images=read, optics=(optics_group(SIZE, PIXEL),), optics_index=whole, half_set=whole, group=whole,
+        defocus=Defocus(u=one, v=one, angle=one, phase_shift=one, b_factor=one, scale=one),
+        announce=lambda index: asked.append(("announce", index.tolist())),
+    )  # fmt: skip
+    store = BlockStore(FRAME, particles, CtfMode(correct=False), block_size=2, budget=0)
+    for block in (0, 1, 0):
+        store.load(block, torch.zeros(4, 2, dtype=torch.int64), one, one)
+    first = [("read", [0, 1]), ("announce", [2, 3])]
+    assert asked == [*first, ("read", [2, 3]), *first]  # nothing is kept, so all is asked for again
+    kept = BlockStore(FRAME, particles, CtfMode(correct=False), block_size=2, budget=2**30)
+    for block in (1, 0, 1):
+        kept.load(block, torch.zeros(4, 2, dtype=torch.int64), one, one)
+    assert asked[5:] == [("read", [2, 3]), ("read", [0, 1])]

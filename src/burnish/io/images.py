@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,6 +96,21 @@ class ImageStacks:
         for at in np.lexsort((index, stack)):
             images[at] = self._map(int(stack[at]))[index[at]]
         return torch.from_numpy(images)
+
+    def announce(self, rows: Sequence[int] | Tensor) -> None:
+        """Ask the system to fetch these images from disk, so that a later `read` finds them; waits for nothing."""
+        if not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        for row in np.asarray(rows).tolist():
+            number = int(self._particles.stack[row])
+            images = self._map(number)
+            if not isinstance(images.base, mmap.mmap):  # held in memory
+                continue
+            size = images[0].nbytes
+            first = self._headers[number].offset % mmap.ALLOCATIONGRANULARITY
+            first += int(self._particles.slice_index[row]) * size
+            page = first // mmap.PAGESIZE * mmap.PAGESIZE
+            images.base.madvise(mmap.MADV_WILLNEED, page, first + size - page)
 
 
 def _check_indices(source: Path, header: MrcHeader, rows: np.ndarray, index: np.ndarray) -> None:

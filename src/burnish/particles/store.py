@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,6 +24,10 @@ from burnish.particles.lattice import Lattice, make_lattice
 _MOST_CHUNKS = 64  # of a half set: each costs a volume to add
 
 
+def unannounced(index: Tensor) -> None:
+    """For images that are in memory."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParticleSet:
     """What the engine knows of the particles.
@@ -35,6 +40,7 @@ class ParticleSet:
     defocus : of each particle.
     half_set : 0 or 1. (n,) int64
     group : scale group (micrograph). (n,) int64
+    announce : told which images will be asked for next, so that they can be fetched while others are computed.
     """
 
     images: ImageReader
@@ -43,6 +49,7 @@ class ParticleSet:
     defocus: Defocus
     half_set: Tensor
     group: Tensor
+    announce: Callable[[Tensor], None] = unannounced
 
     def __len__(self) -> int:
         return len(self.half_set)
@@ -130,6 +137,10 @@ class BlockStore:
                 self.blocks += list(members.split(block_size)) if len(members) else []
             self._halves.append(range(sum(map(len, self._halves)), len(self.blocks)))
 
+        self._number = torch.zeros(len(particles), dtype=torch.int64)  # of each particle's block
+        for number, members in enumerate(self.blocks):
+            self._number[members] = number
+
     def of_half(self, half: int) -> range:
         """Numbers of the blocks of one half set."""
         return self._halves[half]
@@ -188,6 +199,9 @@ class BlockStore:
 
     def _transform(self, index: Tensor, group: int, centres: Tensor) -> tuple[Tensor, Tensor]:
         images = self.particles.images(index) * self._gain[group]
+        after = int(self._number[index[0]]) + 1
+        if after < len(self.blocks) and after not in self._cache:
+            self.particles.announce(self.blocks[after])
         fill = None
         if not self._zero_mask:
             outside = self._masks[group] < 0.5

@@ -32,6 +32,7 @@ def make_setup(
     group = torch.unique(particles.group[rows], return_inverse=True)[1]  # groups without particles take no part
     chosen = ParticleSet(
         images=lambda index: inputs.stacks.read(rows[index]),
+        announce=lambda index: inputs.stacks.announce(rows[index]),
         optics=particles.optics,
         optics_index=particles.optics_index[rows],
         defocus=type(d)(u=d.u[rows], v=d.v[rows], angle=d.angle[rows], phase_shift=d.phase_shift[rows],
