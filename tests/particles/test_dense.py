@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -107,3 +108,17 @@ def test_one_rotation_and_one_shift_take_all(case: tuple) -> None:  # type: igno
 def test_random_rotations_are_rotations() -> None:
     r = random_rotations(10, torch.Generator().manual_seed(1))
     assert torch.allclose(torch.linalg.det(r), torch.ones(10, dtype=torch.float64))
+
+
+def test_the_smallest_numbers_decide_nothing() -> None:
+    """A thread that flushes denormal numbers to zero and one that does not keep the same entries."""
+    weights = torch.zeros(100, 1, 1)
+    weights[:3, 0, 0] = torch.tensor([0.99, 0.0099, 0.0001])
+    with_dust = weights.clone()
+    with_dust[3:] = 1e-40
+    for a, b in zip(*(vars_of(dense.sparse_rows(w)) for w in (weights, with_dust)), strict=True):
+        assert (a == b).all()
+
+
+def vars_of(rows: dense.SparseRows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return rows.start, rows.columns, rows.values

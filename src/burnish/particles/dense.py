@@ -27,6 +27,7 @@ from burnish.particles.lattice import Lattice
 KEPT = 0.999  # share of each image's posterior that enters the map
 _SPARSE = 0.25  # below this share of non-zero weights a row-by-row sum beats the matrix product
 _SMALL = 0.01  # share of an image's posterior that its smallest entries may hold together to be left out
+_NOTHING = 1e-12  # not 0: whether the smallest numbers are flushed differs between threads
 _ROWS = 512  # of a bank at a time: products of whole banks would not fit the cache
 
 
@@ -293,7 +294,7 @@ def weighted_sums(
 def sparse_rows(weights: Tensor) -> SparseRows:
     """Entries of weights (o, b, t), as a matrix (o, b t), that are not so small that together they hold less than
     `_SMALL` of an image."""
-    number = (weights > 0).sum((0, 2)).clamp(min=1)
+    number = (weights > _NOTHING).sum((0, 2)).clamp(min=1)
     flat = torch.where(weights > (_SMALL / number)[:, None], weights, 0.0).reshape(len(weights), -1).numpy()
     rows, columns = flat.nonzero()
     start = np.searchsorted(rows, np.arange(len(flat) + 1))

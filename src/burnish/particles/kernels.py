@@ -272,7 +272,7 @@ def _mode_sums(
     return total
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
 def _solve(matrix, right, out):
     """out = matrix⁻¹ right for a small positive matrix, which is overwritten; LAPACK's takes seconds to compile."""
     n = right.shape[0]
