@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from burnish.chemistry.all_atom import AllAtomModel, all_atom_model
-from burnish.chemistry.exact_contours import Score
+from burnish.chemistry.exact_contours import Contours
 from burnish.chemistry.residues import ResidueView, residue_views
 from burnish.data.atoms import Atoms
 from burnish.data.particle_symmetry import Symmetry
@@ -98,7 +98,7 @@ def validate_model(
     library: gemmi.MonLib,
     crystal: Symmetry | None = None,
     maps: JudgedMaps | None = None,
-    contours: Score | None = None,
+    contours: Contours | None = None,
 ) -> ModelValidation:
     """Judge one model.
 

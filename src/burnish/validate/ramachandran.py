@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from burnish.chemistry.exact_contours import Score, contour_levels
+from burnish.chemistry.exact_contours import Contours, contour_levels
 from burnish.chemistry.ramachandran import (
     RamachandranClass,
     Verdict,
@@ -94,7 +94,7 @@ def phi_psi(xyz: Tensor, torsions: BackboneTorsions) -> Tensor:
 
 
 def validate_ramachandran(
-    xyz: Tensor, views: Sequence[ResidueView], contours: Score | None = None
+    xyz: Tensor, views: Sequence[ResidueView], contours: Contours | None = None
 ) -> tuple[RamachandranResidue, ...]:
     """Judge the backbone of every residue that has both neighbours.
 

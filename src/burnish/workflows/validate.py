@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from burnish.chemistry.checks import check_atoms
-from burnish.chemistry.exact_contours import cctbx_score
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import build_topology
 from burnish.core.events import Listener, Message
@@ -26,6 +25,7 @@ from burnish.validate.geometry import geometry_record
 from burnish.validate.map_validation import add_to_residues
 from burnish.validate.model_validation import JudgedMaps, validate_model
 from burnish.validate.summary import validation_record
+from burnish.workflows.cctbx_contours import cctbx_contours
 from burnish.workflows.refine_inputs import twin_target, with_amplitudes
 from burnish.workflows.validate_em import judge_in_maps
 
@@ -47,7 +47,7 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
     symmetry: Symmetry | None = crystal
     if judged is not None:
         symmetry, maps = judged.symmetry, judged.maps
-    contours = cctbx_score()
+    contours = cctbx_contours()
     found = validate_model(model.structure, model.atoms, library.monlib, symmetry, maps, contours)
     record = validation_record(found, maps.d_min if maps is not None else None)
     if contours is not None:
