@@ -81,4 +81,4 @@ class CycleOptions(_ModelAndData, frozen=True):
         ge=0.0,
         description="Weight of restraints on φ and ψ in refinement, 0 for none; by default 4 beyond 2.5 Å, else none.",
     )
-    final_cycles: int = Field(10, ge=1, le=100, description="Cycles of the last refinement.")
+    final_cycles: int = Field(6, ge=1, le=100, description="Cycles of the last refinement.")
