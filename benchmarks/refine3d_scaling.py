@@ -1,10 +1,11 @@
 """Processor time and memory of a whole refinement at several numbers of particles.
 
-    refine3d_scaling.py SET_PREFIX --symmetry D2 --diameter 200 --counts 100 200 400 [--memory 1.8]
+    refine3d_scaling.py SET_PREFIX --symmetry D2 --diameter 200 --counts 100 200 400 [--memory 1.8] [--iterations 10]
 
 The first so many particles of PREFIX_particles.star are taken each time. --memory (GiB) leaves no room to keep images
 between iterations where it is little more than what the plan needs: what is measured then is the store that reads them
-again. Times are user plus system of the whole process, memory its largest resident set.
+again. --iterations ends every run after so many, since fewer particles may need more of them. Times are user plus
+system of the whole process, memory its largest resident set.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from burnish.io.star import read_star, write_star
 
 def measured(command: list[str], folder: Path) -> tuple[float, float]:
     """Processor seconds and MiB of a command."""
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--lowpass", type=float, default=50.0)
     parser.add_argument("--counts", type=int, nargs="+", required=True)
     parser.add_argument("--memory", type=float)
+    parser.add_argument("--iterations", type=int, default=50)
     o = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
@@ -54,10 +56,14 @@ def main() -> None:
             command = [sys.executable, "-m", "burnish.cli.main", "refine3d", "--particles", str(part)]
             command += ["--reference", f"{name}_initial.mrc", "--symmetry", o.symmetry]
             command += ["--mask-diameter", f"{o.diameter:g}", "--initial-lowpass", f"{o.lowpass:g}", "--out", str(out)]
+            command += ["--max-iterations", str(o.iterations)]
             command += ["--memory", f"{o.memory:g}"] if o.memory else []
             seconds, memory = measured(command, folder)
             iterations = len(json.loads((out / "run_history.json").read_text()))
-            print(f"| {count} | {seconds:.1f} | {iterations} | {seconds / count / iterations:.4f} | {memory:.0f} |")
+            print(
+                f"| {count} | {seconds:.1f} | {iterations} | {seconds / count / iterations:.4f} | {memory:.0f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
