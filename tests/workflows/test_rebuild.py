@@ -100,6 +100,8 @@ def test_cycle_keeps_the_best_round(case, capsys):
     summary = json.loads(capsys.readouterr().out)
     rounds = json.loads((out / "rounds.json").read_text())
     assert rounds[summary["best_round"]]["best"]
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in events if e.get("series") == "round"] == list(range(len(rounds)))
     assert summary["r_free"] < rounds[0]["r_free"] - 0.03
     refined = read_model(out / "refined.cif").structure
     assert np.linalg.norm(oxygen(refined) - oxygen(truth)) < 0.4

@@ -79,6 +79,7 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
     job.begin(start.inputs.files, seed=options.seed)
     if standing is None:
         now = _refined(start, start.inputs.model.structure, term, options.cycles, 0, listener)
+        _say(now.quality, 0, listener)
         standing = Standing(qualities=[], lines=[], memory=Memory(), warnings=warnings, asked=asked)
         _write_round(start, job, now, term, standing)
     else:
@@ -95,6 +96,7 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
         standing.lines += lines
         cycles = options.final_cycles if number == options.rounds else options.cycles
         now = _refined(start, structure, term, cycles, _accepted(records), listener)
+        _say(now.quality, number, listener)
         _write_round(start, job, now, term, standing)
     job.notify(Message(f"stopped: {reason}"))
     return _finish(start, job, options, now, term, standing)
@@ -118,7 +120,7 @@ def _accepted(records: tuple[MoveRecord, ...]) -> int:
 def _refined(
     start: Start, structure: gemmi.Structure, term: CrystalTerm, cycles: int, accepted: int, listener: Listener
 ) -> _Round:
-    """Refine and judge one round, and say how it stands."""
+    """Refine and judge one round."""
     inputs, state = refine_round(start, structure, term, cycles, listener)
     refined = refined_structure(inputs, state)
     scores, statistics = validate_round(start, refined, term).scores, term.statistics()
@@ -131,9 +133,11 @@ def _refined(
         molprobity_score=scores.molprobity_score,
         accepted=accepted,
     )
-    values = {k: float(v) for k, v in asdict(quality).items()}
-    listener(Metrics("round", accepted, values))
     return _Round(before=structure, structure=refined, inputs=inputs, state=state, quality=quality)
+
+
+def _say(quality: RoundQuality, number: int, listener: Listener) -> None:
+    listener(Metrics("round", number, {k: float(v) for k, v in asdict(quality).items()}))
 
 
 def _read_round(start: Start, job: Job, number: int, standing: Standing, term: CrystalTerm) -> _Round:

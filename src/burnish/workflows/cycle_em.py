@@ -198,6 +198,7 @@ def cycle_in_maps(options: CycleOptions, job: Job) -> dict[str, Any]:
     first = start.model.structure.clone()
     first.spacegroup_hm = "P 1"
     rounds = [_refined(start, first, options.cycles, 0, listener)]
+    _say(rounds[0], 0, listener)
     allowed = as_resolution_allows(options, listener)  # type: ignore[arg-type]
     lines: list[dict[str, Any]] = []
     memory = Memory()
@@ -212,6 +213,7 @@ def cycle_in_maps(options: CycleOptions, job: Job) -> dict[str, Any]:
         lines += move_lines(records, len(rounds))
         cycles = options.final_cycles if len(rounds) == options.rounds else options.cycles
         rounds.append(_refined(start, structure, cycles, sum(r.accepted for r in records), listener))
+        _say(rounds[-1], len(rounds) - 1, listener)
     return _finish(start, job, options, rounds, lines, warnings)
 
 
@@ -239,7 +241,7 @@ def _evidence_term(start: EmStart, refinable: RefinableModel) -> MapTerm:
 
 
 def _refined(start: EmStart, structure: gemmi.Structure, cycles: int, accepted: int, listener: Listener) -> _Round:
-    """Refine and judge one round, and say how it stands."""
+    """Refine and judge one round."""
     topology, refinable = _restrained(start, structure)
     run = refine_against(start.maps, refinable, _settings(start, cycles), start.options, start.copies, listener)
     refined = with_atoms(topology.structure, run.state.atoms)
@@ -255,7 +257,6 @@ def _refined(start: EmStart, structure: gemmi.Structure, cycles: int, accepted: 
         molprobity_score=scores.molprobity_score,
         accepted=accepted,
     )
-    listener(Metrics("round", accepted, {"fsc_average": fsc, **_geometry(quality)}))
     return _Round(
         structure=refined,
         topology=topology,
@@ -265,6 +266,10 @@ def _refined(start: EmStart, structure: gemmi.Structure, cycles: int, accepted: 
         quality=quality,
         fsc_average=fsc,
     )
+
+
+def _say(done: _Round, number: int, listener: Listener) -> None:
+    listener(Metrics("round", number, {"fsc_average": done.fsc_average, **_geometry(done.quality)}))
 
 
 def _settings(start: EmStart, cycles: int) -> RefinementSettings:
