@@ -6,9 +6,12 @@ import os
 import signal
 import stat
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from pydantic import ValidationError
 
@@ -71,6 +74,19 @@ def test_a_task_survives_its_worker(on_dask: Executor) -> None:
     assert on_dask.gather(sleeping) == [None, None]
     assert len(on_dask.gather([kept])[0]) == 4
     assert on_dask.gather([on_dask.submit("math:sqrt", 16, place=0.0)]) == [4]
+
+
+@pytest.mark.slow
+def test_workers_that_die_while_they_start_are_replaced(on_dask: Executor) -> None:
+    """Both killed, and what is started in their place as well, until none would be left."""
+    process, deadline = psutil.Process(), time.monotonic() + 8
+    while time.monotonic() < deadline:
+        for child in process.children(recursive=True):
+            with suppress(psutil.Error):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+        time.sleep(0.2)
+    assert on_dask.gather([on_dask.submit("math:sqrt", 25)]) == [5]
 
 
 def test_nobody_at_the_address() -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import subprocess
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from burnish.options.executor import ExecutorOptions
 _PATIENCE = 60.0  # s for a scheduler to answer, or for workers of this machine to start
 _DEATHS = 20  # of workers in the middle of one task after which the task is blamed
 _STARTS = 4  # attempts to start the workers of this machine
+_PULSE = 2.0  # s between looks for workers that are gone
 _OF_SCHEDULER = {"dashboard_address", "host", "scheduler_options", "security", "shared_temp_directory"}
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -60,9 +62,7 @@ def _open(options: ExecutorOptions, listener: Listener, threads: int) -> DaskExe
     from distributed import Client
 
     # a scheduler of somebody else's has settings of its own; that of ours lives in this process
-    dask.config.set(
-        {"distributed.scheduler.allowed-failures": _DEATHS, "distributed.scheduler.locks.lease-timeout": "30s"}
-    )
+    dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS})
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told below
     cluster: Any = None
     if options.executor in ("local", "dask"):
@@ -77,7 +77,7 @@ def _open(options: ExecutorOptions, listener: Listener, threads: int) -> DaskExe
         raise InputError(
             f"--executor {options.executor}: no scheduler answers there ({' '.join(str(error).split())})"
         ) from None
-    executor = DaskExecutor(client, cluster, listener)
+    executor = DaskExecutor(client, cluster, listener, revives=options.executor in ("local", "dask"))
     if options.executor in ("local", "dask"):
         client.wait_for_workers(count, timeout=_PATIENCE)
     elif not executor.workers:
@@ -187,8 +187,11 @@ def _cores() -> int:
 class DaskExecutor(Executor):
     """Tasks on the workers of a client; a task whose worker dies is done again by another one."""
 
-    def __init__(self, client: Any, cluster: Any, listener: Listener) -> None:
+    def __init__(self, client: Any, cluster: Any, listener: Listener, *, revives: bool = False) -> None:
         self._client, self._cluster, self._listener = client, cluster, listener
+        self._closing = threading.Event()
+        if revives:
+            threading.Thread(target=self._revive, name="revive-workers", daemon=True).start()
         self._known: set[str] = set()
         self._number = 0
         with warnings.catch_warnings():
@@ -226,10 +229,24 @@ class DaskExecutor(Executor):
             yield Outcome(number[future.key], error=failure)
 
     def close(self) -> None:
+        self._closing.set()
         for part in (self._client, self._cluster):
             if part is not None:
                 with suppress(TimeoutError, OSError):
                     part.close()
+
+    def _revive(self) -> None:
+        """Start workers anew that have died for good: Dask starts one again that dies at work, but gives up on one that
+        dies while it starts, and a job without workers would wait for ever."""
+        while not self._closing.wait(_PULSE):
+            with suppress(Exception):  # whatever fails is tried again
+                self._cluster.sync(self._replace_dead)
+
+    async def _replace_dead(self) -> None:
+        for name, worker in list(self._cluster.workers.items()):
+            if worker.status.name in ("closed", "failed"):
+                del self._cluster.workers[name]
+        await self._cluster._correct_state()
 
     def _addresses(self) -> list[str]:
         """Workers in an order that a restart of one changes little."""
