@@ -161,11 +161,25 @@ def test_an_image_s_own_noise_in_the_reference_does_not_hold_it(case: tuple) -> 
         block=replace(block, masked=block.masked + noise, whole=block.whole + noise),
         precision=precision,
     )
-    refused, taken = local.climb(start, noisy, RADIUS, 1), local.step_carried(start, noisy, RADIUS, 1)
-    held = rotation_angle(refused.rotation, start.rotation) == 0
-    moved = rotation_angle(taken.rotation, start.rotation)
+    strict, taken = local.climb(start, noisy, RADIUS, 1), local.step_carried(start, noisy, RADIUS, 1)
     score = local.climb(start, noisy, RADIUS, 0).log_weight
+    moved = rotation_angle(taken.rotation, start.rotation)
+    held = moved > rotation_angle(strict.rotation, start.rotation)
     short = moved < 4.0 * local.same_angle(RADIUS)
-    assert bool((held & (moved > 0)).any())  # these left the spike
-    assert bool((taken.log_weight < score)[held & (moved > 0)].all())
+    assert bool((strict.log_weight >= score).all())
+    assert bool((taken.log_weight < score)[held].any())  # these left the spike
     assert bool((taken.log_weight >= score)[~short].all())  # longer steps must still gain
+
+
+def test_a_refused_step_is_tried_again_shorter(case: tuple) -> None:  # type: ignore[type-arg]
+    """A reference of a third of its strength: the whole step lowers the score, a shorter one raises it."""
+    volume, _, _, rotation, shift = case
+    generator = torch.Generator().manual_seed(10)
+    turn = torch.randn(COUNT, 3, generator=generator, dtype=torch.float64)
+    turn = 0.01 * turn / turn.norm(dim=1, keepdim=True)
+    start = local.new_modes(torch.arange(COUNT), rotation_from_vector(turn) @ rotation, shift)
+    weak = replace(volume, values=volume.values / 3.0)
+    climber = replace(climber_of(case), volumes={RADIUS: weak})
+    found = local.climb(start, climber, RADIUS, 1)
+    assert bool((rotation_angle(found.rotation, start.rotation) > 0).all())
+    assert bool((found.log_weight > local.climb(start, climber, RADIUS, 0).log_weight).all())

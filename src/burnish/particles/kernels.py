@@ -310,6 +310,9 @@ def _turn(matrix, vector):
     return out
 
 
+_RETRIES = 2  # of a last step that was refused, with ten times the damping each
+
+
 @njit(nogil=True, cache=True, fastmath=True)
 def climb(
     volume, half, padding, coordinates, pixels, reach, size, images, transfer, precision, first, count, owner,
@@ -321,7 +324,9 @@ def climb(
     rotations (m, 3, 3) and shifts (m, 2) px are float64; prior_precision is 1/σ_t² of the shift prior (px⁻²) about
     prior_centre (m, 2).
     A step that lowers the posterior is taken back and tried again with more damping; one that turns by less than `near`
-    (rad) only if it lowers it by more than the mode's allowance (m,) times what the step promised.
+    (rad) only if it lowers it by more than the mode's allowance (m,) times what the step promised. A mode whose last
+    step was refused has a few tries more: with one step an iteration it would be refused the same step each time, and
+    stay where it is.
     """
     table_x = np.empty(2 * reach + 1, np.complex64)
     table_y = np.empty(2 * reach + 1, np.complex64)
@@ -332,7 +337,7 @@ def climb(
         rotation, shift = rotations[m].copy(), shifts[m].copy()
         kept_rotation, kept_shift = rotation, shift
         kept, damping, promised = -np.inf, 0.02, 0.0
-        for step in range(steps + 1):
+        for step in range(steps + _RETRIES + 1):
             _phase_tables(shift[0], shift[1], reach, size, table_x, table_y)
             score = _mode_sums(
                 volume, half, padding, rotation, coordinates, pixels, reach, size, images[i], transfer[i], precision,
@@ -349,9 +354,11 @@ def climb(
                 kept_gradient[:] = gradient
                 kept_hessian[:] = hessian
                 damping = max(damping * 0.3, 1e-3)
+                refused = False
             else:
                 damping = max(damping * 10.0, 0.5)
-            if step == steps:
+                refused = True
+            if (step >= steps and not refused) or steps == 0:
                 break
             damped = kept_hessian.copy()
             for r in range(5):
