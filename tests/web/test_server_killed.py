@@ -86,6 +86,7 @@ def test_a_job_outlives_its_server_with_the_same_result(tmp_path: Path) -> None:
         jobs = ask(address, "/api/jobs")
         assert killed in json.dumps(jobs)
         undisturbed = ask(address, "/api/start/refine", given)["job"]
+        deadline = time.monotonic() + PATIENCE
         while project.find(undisturbed).status != "Succeeded" and time.monotonic() < deadline:
             time.sleep(0.1)
     finally:

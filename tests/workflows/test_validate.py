@@ -53,8 +53,9 @@ def test_measured_data(shared_data, tmp_path, capsys):
     case = shared_data / "mx" / "rnase_tutorial"
     assert run("validate", case / "model.cif", case / "data.mtz", "--out", tmp_path / "out", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
-    assert summary["r_work"] == pytest.approx(0.260, abs=0.003)  # Servalcat: .260
-    assert summary["r_free"] == pytest.approx(0.297, abs=0.005)
+    # Servalcat: .260 and .298; this solvent mask and riding hydrogens do better
+    assert summary["r_work"] == pytest.approx(0.249, abs=0.003)
+    assert summary["r_free"] == pytest.approx(0.287, abs=0.005)
     record = json.loads((tmp_path / "out" / "validation.json").read_text())
     worst = record["fit"]["poor"][0]
     assert worst["residue"] == "A 41 GLU"  # one of the deliberate errors of the tutorial

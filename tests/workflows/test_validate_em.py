@@ -36,8 +36,8 @@ def test_the_true_model_is_better_by_every_score(judged: dict[str, Path]) -> Non
 
 def test_cross_validation_sees_no_overfitting_of_a_true_model(judged: dict[str, Path]) -> None:
     both = _record(judged["truth"])["cross_validation"]
-    assert both["fsc_work"] >= both["fsc_free"] > 0.8
-    assert both["fsc_work"] - both["fsc_free"] < 0.03
+    assert both["fsc_free"] > 0.8
+    assert abs(both["fsc_work"] - both["fsc_free"]) < 0.03  # of a true model either may be the higher one
 
 
 def test_residues_have_their_scores(judged: dict[str, Path]) -> None:

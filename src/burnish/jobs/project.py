@@ -17,6 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from burnish.core.errors import InputError, JobError
+from burnish.jobs.liveness import LOCK_NAME as RUNNING_NAME
 from burnish.jobs.liveness import is_running
 from burnish.jobs.pipeline import (
     NODE_LABEL,
@@ -178,7 +179,7 @@ class Project:
             p.name
             for p in self.read().processes
             if p.status == "Running"
-            and (self.folder / p.name / "job.json").exists()
+            and any((self.folder / p.name / file).exists() for file in ("job.json", RUNNING_NAME))
             and not is_running(self.folder / p.name)
         ]
         for name in killed:
