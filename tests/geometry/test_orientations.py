@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from burnish.geometry.rotations import euler_to_matrix, random_rotations, rotation_angle, rotation_from_vector
-from burnish.geometry.sampling import healpix_directions, in_asymmetric_unit, rotation_grid, shift_disc
+from burnish.geometry.sampling import (
+    healpix_directions,
+    in_asymmetric_unit,
+    nested_directions,
+    rotation_grid,
+    shift_disc,
+)
 from burnish.io.euler import matrices_from_euler
 from burnish.symmetry.point_groups import point_group
 
@@ -35,6 +41,16 @@ def test_healpix_is_that_of_astropy(order: int) -> None:
     lon, lat = healpix.healpix_to_lonlat(index, 2**order, order="ring")
     expected = torch.from_numpy(math.pi / 2 - lat.value)
     assert torch.allclose(colatitude, expected, atol=1e-12)
+    turn = (longitude - torch.from_numpy(lon.value)) / (2 * math.pi)
+    assert torch.allclose(turn, turn.round(), atol=1e-12)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_nested_order_is_that_of_astropy(order: int) -> None:
+    healpix = pytest.importorskip("astropy_healpix")
+    longitude, colatitude = nested_directions(order)
+    lon, lat = healpix.healpix_to_lonlat(torch.arange(len(longitude)).numpy(), 2**order, order="nested")
+    assert torch.allclose(colatitude, torch.from_numpy(math.pi / 2 - lat.value), atol=1e-12)
     turn = (longitude - torch.from_numpy(lon.value)) / (2 * math.pi)
     assert torch.allclose(turn, turn.round(), atol=1e-12)
 

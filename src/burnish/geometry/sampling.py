@@ -36,6 +36,31 @@ def healpix_directions(order: int) -> tuple[Tensor, Tensor]:
     return torch.tensor(longitude, dtype=torch.float64), torch.acos(torch.tensor(cosine, dtype=torch.float64))
 
 
+def nested_directions(order: int) -> tuple[Tensor, Tensor]:
+    """The same directions in nested order: pixels of one of the twelve faces after each other. (12·4^order,) each
+
+    Notes
+    -----
+    Górski et al. 2005, section 4: within a face the bits of a pixel's number are those of its two coordinates in turn.
+    """
+    side = 2**order
+    number = torch.arange(12 * side * side)
+    face, within = number // (side * side), number % (side * side)
+    x, y = torch.zeros_like(within), torch.zeros_like(within)
+    for bit in range(order):
+        x |= ((within >> (2 * bit)) & 1) << bit
+        y |= ((within >> (2 * bit + 1)) & 1) << bit
+    ring = (2 + face // 4) * side - x - y - 1  # from the north, 1 … 4 side − 1
+    column = torch.tensor([1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7])[face]  # of the face's middle, in eighths of a turn
+    polar = torch.minimum(ring, 4 * side - ring).double()
+    z = torch.where(
+        polar < side, 1.0 - polar**2 * (1.0 / (3.0 * side**2)), (2 * side - ring).double() * (2.0 / (3.0 * side))
+    )
+    z = torch.where((polar < side) & (ring > 2 * side), -z, z)
+    eighths = column + (x - y) / polar.clamp(max=side)
+    return (eighths % 8.0) * (math.pi / 4.0), torch.acos(z)
+
+
 def angular_step(order: int) -> float:
     """Mean spacing of a sampling of that HEALPix order, rad: 360° / (6·2^order), as RELION counts it."""
     return 2.0 * math.pi / (6 * 2**order)

@@ -16,10 +16,11 @@ from torch import Tensor
 from burnish.core.errors import DataError
 from burnish.data.density import DensityMap
 from burnish.data.particles import Poses
-from burnish.geometry.sampling import angular_step, healpix_directions, in_asymmetric_unit
+from burnish.geometry.sampling import angular_step
 from burnish.io.atomic import write_aside, write_text
 from burnish.io.mrc import write_map
 from burnish.io.particles import write_particles
+from burnish.io.relion_sampling import relion_directions
 from burnish.io.star import StarTable, make_table, write_star
 from burnish.jobs.folder import Job
 from burnish.options.refine3d import Refine3DOptions
@@ -225,16 +226,9 @@ class Outputs:
             tables.append(make_table(f"model_group_{number + 1}", {**columns, "rlnSigma2Noise": scaled.tolist()}))
         return tables
 
-    def _directions(self, order: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Directions of the asymmetric unit as unit vectors, and their longitude and colatitude, rad."""
-        rot, tilt = healpix_directions(order)
-        towards = torch.stack([rot.cos() * tilt.sin(), rot.sin() * tilt.sin(), tilt.cos()], 1)
-        keep = in_asymmetric_unit(towards, self.setup.operators)
-        return towards[keep], rot[keep], tilt[keep]
-
     def _view_shares(self, iteration: Iteration, mine: Tensor) -> list[float]:
         """Share of the particles that look along each direction of the sampling file."""
-        towards, _, _ = self._directions(iteration.plan.order)
+        towards, _, _ = relion_directions(_sampled_order(iteration), self.symmetry)
         nearest = []
         for views in iteration.state.rotation[mine, 2, :].split(1024):
             mates = torch.einsum("ni,mij->nmj", views, self.setup.operators)
@@ -244,7 +238,7 @@ class Outputs:
 
     def _sampling(self, name: str, iteration: Iteration) -> None:
         pixel = self.setup.store.frame.pixel_size
-        order = iteration.plan.order
+        order = _sampled_order(iteration)
         step = math.degrees(angular_step(order))
         offset_range, offset_step = self.setup.offset_range * pixel, self.setup.offset_step * pixel
         general = {
@@ -264,8 +258,8 @@ class Outputs:
             "rlnOffsetRangeOriginal": offset_range,
             "rlnOffsetStepOriginal": offset_step,
         }
-        _, rot, tilt = self._directions(order)
-        columns = {"rlnAngleRot": torch.rad2deg(rot).tolist(), "rlnAngleTilt": torch.rad2deg(tilt).tolist()}
+        _, rot, tilt = relion_directions(order, self.symmetry)
+        columns = {"rlnAngleRot": rot.tolist(), "rlnAngleTilt": tilt.tolist()}
         write_star(
             self.job.path(name), [_pairs("sampling_general", general), make_table("sampling_directions", columns)]
         )
@@ -329,6 +323,11 @@ class Outputs:
             "rlnMaxNumberOfPooledParticles": 3,
         }
         write_star(path(name), [_pairs("optimiser_general", general)])
+
+
+def _sampled_order(iteration: Iteration) -> int:
+    """HEALPix order that the files name: at order 1 RELION's icosahedral cones hold no direction at all."""
+    return max(2, iteration.plan.order)
 
 
 def _pairs(name: str, values: dict[str, Any]) -> StarTable:
