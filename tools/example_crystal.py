@@ -82,9 +82,8 @@ def amplitudes(
     return hkl, 10.0 * noisy, 10.0 * sigma
 
 
-def write_case(folder: Path) -> tuple[Path, Path]:
-    """Write a disturbed model and data with free flags; returns their paths."""
-    truth = helix()
+def write_data(folder: Path, truth: gemmi.Structure) -> Path:
+    """Write `data.mtz`, noisy amplitudes of the structure with free flags; returns its path."""
     hkl, f, sigma = amplitudes(truth)
     mtz = gemmi.Mtz(with_base=True)
     mtz.spacegroup = gemmi.SpaceGroup(GROUP)
@@ -95,8 +94,14 @@ def write_case(folder: Path) -> tuple[Path, Path]:
     flags = np.random.default_rng(4).integers(0, 10, len(f))
     mtz.set_data(np.column_stack([hkl, f, sigma, flags]).astype(np.float32))
     mtz.write_to_file(str(folder / "data.mtz"))
+    return folder / "data.mtz"
+
+
+def write_case(folder: Path) -> tuple[Path, Path]:
+    """Write a disturbed model and data with free flags; returns their paths."""
+    truth = helix()
     disturbed(truth).make_mmcif_document().write_file(str(folder / "model.cif"))
-    return folder / "model.cif", folder / "data.mtz"
+    return folder / "model.cif", write_data(folder, truth)
 
 
 def main() -> None:

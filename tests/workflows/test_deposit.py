@@ -5,32 +5,25 @@ import json
 import gemmi
 import numpy as np
 import pytest
+from tests.workflows.command_line import burnish
 from tests.workflows.small_crystal import write_case
 
-from burnish.cli.main import main
 from burnish.io.deposition.dictionary import find_dictionary
 from burnish.io.reflections import DataRequest, read_reflections
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
 
 
 @pytest.fixture(scope="module")
 def refined(tmp_path_factory):
     folder = tmp_path_factory.mktemp("deposit")
     model, data = write_case(folder)
-    assert run("refine", model, data, "--cycles", 3, "--out", folder / "refined") == 0
+    assert burnish("refine", model, data, "--cycles", 3, "--out", folder / "refined") == 0
     return folder / "refined"
 
 
 @pytest.fixture(scope="module")
 def deposited(refined):
     out = refined.parent / "deposited"
-    assert run("deposit", refined, "--out", out, "--entry", "TEST") == 0
+    assert burnish("deposit", refined, "--out", out, "--entry", "TEST") == 0
     return out
 
 
@@ -74,7 +67,7 @@ def test_the_list_of_what_is_missing_goes_back_in(refined, deposited, tmp_path):
     assert "title:" in first and "pdbx_wavelength_list:" in first
     filled = tmp_path / "filled.yaml"
     filled.write_text("struct:\n  title: A helix\ndiffrn_source:\n  pdbx_wavelength_list: 0.9795\n")
-    assert run("deposit", refined, "--out", tmp_path / "out", "--metadata", filled, "--no-validate-files") == 0
+    assert burnish("deposit", refined, "--out", tmp_path / "out", "--metadata", filled, "--no-validate-files") == 0
     block = gemmi.cif.read(str(tmp_path / "out" / "model.cif")).sole_block()
     assert gemmi.cif.as_string(block.find_value("_struct.title")) == "A helix"
     assert block.find_value("_diffrn_source.pdbx_wavelength_list") == "0.9795"
@@ -85,7 +78,7 @@ def test_the_list_of_what_is_missing_goes_back_in(refined, deposited, tmp_path):
 def test_the_sequence_that_is_given(refined, tmp_path):
     fasta = tmp_path / "helix.fasta"
     fasta.write_text(">helix with a tag\nMHAAAAAAAAK\n")
-    assert run("deposit", refined, "--out", tmp_path / "out", "--sequence", fasta, "--no-validate-files") == 0
+    assert burnish("deposit", refined, "--out", tmp_path / "out", "--sequence", fasta, "--no-validate-files") == 0
     block = gemmi.cif.read(str(tmp_path / "out" / "model.cif")).sole_block()
     assert len(block.find_loop("_entity_poly_seq.num")) == 11
     assert block.find_loop("_atom_site.label_seq_id")[0] == "3"
@@ -102,8 +95,8 @@ def test_the_dictionary_finds_no_error(deposited):
 
 def test_a_folder_that_is_no_refinement(tmp_path, capsys):
     (tmp_path / "some").mkdir()
-    assert run("deposit", tmp_path / "some", "--out", tmp_path / "out") == 2
+    assert burnish("deposit", tmp_path / "some", "--out", tmp_path / "out") == 2
     assert "no refined.cif in it; expected the folder of a finished refinement" in capsys.readouterr().err
-    assert run("deposit", tmp_path / "none", "--out", tmp_path / "out") == 2
+    assert burnish("deposit", tmp_path / "none", "--out", tmp_path / "out") == 2
     assert "no such folder" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

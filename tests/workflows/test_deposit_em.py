@@ -7,22 +7,15 @@ import gemmi
 import numpy as np
 import pytest
 import torch
+from tests.workflows.command_line import burnish
 from tests.workflows.small_crystal import helix
 
-from burnish.cli.main import main
 from burnish.data.density import DensityMap
 from burnish.io.deposition.dictionary import find_dictionary
 from burnish.io.mrc import read_map, write_map
 from burnish.io.postprocess_star import read_fsc_xml
 
 VOXEL, SIZE = 0.9, 40
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
 
 
 def _half_maps(folder: Path) -> None:
@@ -53,7 +46,9 @@ def refined(tmp_path_factory) -> Path:
     _half_maps(folder)
     halves = ("--half1", folder / "half1.mrc", "--half2", folder / "half2.mrc")
     assert (
-        run("refine", folder / "helix.cif", *halves, "--resolution", 2.5, "--cycles", 1, "--out", folder / "refined")
+        burnish(
+            "refine", folder / "helix.cif", *halves, "--resolution", 2.5, "--cycles", 1, "--out", folder / "refined"
+        )
         == 0
     )
     return folder / "refined"
@@ -84,7 +79,7 @@ def test_everything_lies_in_one_folder(refined, tmp_path, capsys):
     particles.write_text(PARTICLES)
     out = tmp_path / "out"
     extra = ("--particles", particles, "--symmetry", "C1", "--contour", 0.1)
-    assert run("deposit", refined, *extra, "--out", out, "--json") == 0
+    assert burnish("deposit", refined, *extra, "--out", out, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["findings"] == 0
     halves = [read_map(refined.parent / f"half{i}.mrc").values for i in (1, 2)]
@@ -111,7 +106,7 @@ def test_curves_for_the_emdb(refined, tmp_path):
     mask = read_map(refined.parent / "half1.mrc")
     write_map(tmp_path / "mask.mrc", DensityMap(values=torch.ones_like(mask.values), voxel_size=mask.voxel_size))
     out = tmp_path / "out"
-    assert run("deposit", refined, "--mask", tmp_path / "mask.mrc", "--out", out, "--no-validate-files") == 0
+    assert burnish("deposit", refined, "--mask", tmp_path / "mask.mrc", "--out", out, "--no-validate-files") == 0
     s, fsc = read_fsc_xml(out / "fsc.xml")
     assert len(s) == SIZE // 2 + 1 and float(s[1]) == pytest.approx(1 / (SIZE * VOXEL), abs=1e-6)
     assert float(fsc[0]) == pytest.approx(1.0) and float(fsc[3]) > 0.9
@@ -124,19 +119,21 @@ def test_maps_of_different_grids_are_told(refined, tmp_path, capsys):
     other = DensityMap(values=torch.rand(SIZE, SIZE, SIZE + 2), voxel_size=(VOXEL,) * 3)
     write_map(tmp_path / "other.mrc", other)
     out = tmp_path / "out"
-    assert run("deposit", refined, "--primary-map", tmp_path / "other.mrc", "--out", out, "--no-validate-files") == 0
+    assert (
+        burnish("deposit", refined, "--primary-map", tmp_path / "other.mrc", "--out", out, "--no-validate-files") == 0
+    )
     assert "half_map_1.mrc and primary_map.mrc differ in size" in capsys.readouterr().err
 
 
 def test_the_dictionary_finds_no_error(refined, tmp_path):
     if find_dictionary(None) is None:
         pytest.skip("no PDBx/mmCIF dictionary: pip install burnish[cctbx]")
-    assert run("deposit", refined, "--out", tmp_path / "out", "--no-validate-files") == 0
+    assert burnish("deposit", refined, "--out", tmp_path / "out", "--no-validate-files") == 0
     record = json.loads((tmp_path / "out" / "deposit.json").read_text())
     assert record["dictionary"]["model.cif"]["errors"] == []
 
 
 def test_no_post_processing_in_the_folder(refined, tmp_path, capsys):
-    assert run("deposit", refined, "--postprocess", tmp_path, "--out", tmp_path / "out") == 2
+    assert burnish("deposit", refined, "--postprocess", tmp_path, "--out", tmp_path / "out") == 2
     assert "no postprocess.star in it" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

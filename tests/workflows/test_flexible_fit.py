@@ -6,8 +6,9 @@ import gemmi
 import numpy as np
 import pytest
 import torch
+from tests.workflows.command_line import burnish
 from tests.workflows.small_crystal import helix
-from tests.workflows.test_refine_em import SIZE, VOXEL, _moved, _potential, _rms, burnish
+from tests.workflows.small_map import SIZE, VOXEL, in_the_middle, potential_of, rms_distance
 
 from burnish.data.density import DensityMap
 from burnish.io.mrc import write_map
@@ -23,9 +24,8 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     truth = helix(18)
     for site in truth[0].all():
         site.atom.b_iso = 40.0
-    centre = np.mean([site.atom.pos.tolist() for site in truth[0].all()], axis=0)
-    truth = _moved(truth, SIZE * VOXEL / 2 - centre)
-    potential, generator = _potential(truth), np.random.default_rng(4)
+    truth = in_the_middle(truth)
+    potential, generator = potential_of(truth), np.random.default_rng(4)
     for half in (1, 2):
         noise = 0.3 * potential.std() * generator.standard_normal(potential.shape).astype(np.float32)
         density = DensityMap(values=torch.from_numpy(potential + noise), voxel_size=(VOXEL,) * 3)
@@ -49,8 +49,8 @@ def test_a_domain_that_has_turned_comes_back(case: Path, tmp_path: Path) -> None
     halves = ("--half1", case / "half1.mrc", "--half2", case / "half2.mrc", "--resolution", "3.0")
     given = ("--flexible", "8", "--cycles", "6", "--reference", case / "truth.cif")
     assert burnish("refine", case / "model.cif", *halves, *given, "--out", tmp_path / "job") == 0
-    before = _rms(case / "model.cif", case / "truth.cif")
-    after = _rms(tmp_path / "job/refined.cif", case / "truth.cif")
+    before = rms_distance(case / "model.cif", case / "truth.cif")
+    after = rms_distance(tmp_path / "job/refined.cif", case / "truth.cif")
     assert before > 2.0
     assert after < 0.3 * before
 

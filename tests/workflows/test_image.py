@@ -7,18 +7,12 @@ import subprocess
 import numpy as np
 import pytest
 import torch
+from tests.workflows.command_line import burnish
 
-from burnish.cli.main import main
 from burnish.data.density import DensityMap
 from burnish.fourier.filters import low_pass
 from burnish.io.mrc import map_stack, new_stack, read_header, read_map, write_map
 from burnish.maps.image import mirror, origin_after, pooled, statistics, symmetrise
-
-
-def burnish(*arguments):
-    with pytest.raises(SystemExit) as end:
-        main([str(a) for a in arguments])
-    return end.value.code
 
 
 @pytest.fixture

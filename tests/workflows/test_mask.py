@@ -6,8 +6,8 @@ import sys
 
 import pytest
 import torch
+from tests.workflows.command_line import burnish
 
-from burnish.cli.main import main
 from burnish.data.density import DensityMap
 from burnish.io.mrc import read_map, write_map
 
@@ -20,12 +20,6 @@ def map_file(tmp_path, monkeypatch):
     values = torch.exp(-(x**2 + y**2 + z**2) / 30) + 0.02 * torch.randn(32, 32, 32, generator=g)
     write_map(tmp_path / "map.mrc", DensityMap(values=values, voxel_size=(3.0,) * 3, origin=(5.0, 6.0, 7.0)))
     return tmp_path / "map.mrc"
-
-
-def burnish(*arguments):
-    with pytest.raises(SystemExit) as end:
-        main([str(a) for a in arguments])
-    return end.value.code
 
 
 def test_a_mask_is_made_without_pytorch(map_file):

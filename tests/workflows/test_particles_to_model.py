@@ -6,8 +6,8 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
+from tests.workflows.command_line import burnish
 from tests.workflows.small_crystal import helix
-from tests.workflows.test_refine_em import burnish
 
 from burnish.io.mrc import read_map
 

@@ -5,17 +5,11 @@ import json
 import pytest
 import torch
 from tests.maps.half_maps import simulated_halves
+from tests.workflows.command_line import burnish
 
-from burnish.cli.main import main
 from burnish.data.density import DensityMap
 from burnish.io.mrc import read_map, write_map
 from burnish.io.postprocess_star import read_postprocess
-
-
-def burnish(*arguments):
-    with pytest.raises(SystemExit) as end:
-        main([str(a) for a in arguments])
-    return end.value.code
 
 
 @pytest.fixture

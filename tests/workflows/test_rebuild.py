@@ -7,24 +7,17 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
-from tests.workflows.small_crystal import CELL, GROUP, amplitudes, helix
+from tests.workflows.command_line import burnish
+from tests.workflows.small_crystal import CELL, GROUP, helix, write_data
 
 from burnish.chemistry.edit_model import with_positions, with_waters
 from burnish.chemistry.residues import residue_views
-from burnish.cli.main import main
 from burnish.data.reflections import Crystal
 from burnish.io.models import atoms_of, read_model
 from burnish.rebuild.conformations import with_peptide_turned
 from burnish.symmetry.images import images_near
 
 TURNED = 3  # index of the residue whose peptide is turned over
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
 
 
 def water_places(structure: gemmi.Structure) -> list[tuple[float, float, float]]:
@@ -48,16 +41,7 @@ def case(tmp_path_factory):
     bare = helix()
     truth, _ = with_waters(bare, water_places(bare), [18.0] * len(water_places(bare)))
     truth.setup_cell_images()
-    hkl, f, sigma = amplitudes(truth)
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = gemmi.SpaceGroup(GROUP)
-    mtz.set_cell_for_all(truth.cell)
-    mtz.add_dataset("native")
-    for label, kind in (("FP", "F"), ("SIGFP", "Q"), ("FREE", "I")):
-        mtz.add_column(label, kind)
-    flags = np.random.default_rng(4).integers(0, 10, len(f))
-    mtz.set_data(np.column_stack([hkl, f, sigma, flags]).astype(np.float32))
-    mtz.write_to_file(str(folder / "data.mtz"))
+    write_data(folder, truth)
     turned = with_peptide_turned(atoms_of(bare).xyz.numpy(), residue_views(bare[0]), TURNED, math.pi)
     assert turned is not None
     with_positions(bare, turned).make_mmcif_document().write_file(str(folder / "model.cif"))
@@ -70,7 +54,7 @@ def oxygen(structure: gemmi.Structure) -> np.ndarray:
 
 def test_rebuild_turns_the_peptide_back_and_finds_the_waters(case, capsys):
     folder, truth = case
-    assert run("rebuild", folder / "model.cif", folder / "data.mtz", "--out", folder / "out", "--json") == 0
+    assert burnish("rebuild", folder / "model.cif", folder / "data.mtz", "--out", folder / "out", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     moves = [json.loads(line) for line in (folder / "out" / "moves.jsonl").read_text().splitlines()]
     assert len(moves) == summary["moves"]
@@ -90,7 +74,7 @@ def test_rebuild_turns_the_peptide_back_and_finds_the_waters(case, capsys):
 
 def cycle(folder: Path, out: Path, rounds: int, *more: object) -> int:
     arguments = ["--out", out, "--rounds", rounds, "--cycles", 4, "--final-cycles", 4, "--json", *more]
-    return run("cycle", folder / "model.cif", folder / "data.mtz", *arguments)
+    return burnish("cycle", folder / "model.cif", folder / "data.mtz", *arguments)
 
 
 def test_cycle_keeps_the_best_round(case, capsys):
@@ -141,8 +125,8 @@ def test_a_damaged_checkpoint_is_refused(case, tmp_path, capsys):
 
 def test_bad_input_leaves_nothing_behind(case, tmp_path, capsys):
     folder, _ = case
-    assert run("cycle", tmp_path / "none.pdb", folder / "data.mtz", "--out", tmp_path / "out") == 2
+    assert burnish("cycle", tmp_path / "none.pdb", folder / "data.mtz", "--out", tmp_path / "out") == 2
     assert "none.pdb" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    assert run("rebuild", folder / "model.cif", tmp_path / "none.mtz", "--out", tmp_path / "out") == 2
+    assert burnish("rebuild", folder / "model.cif", tmp_path / "none.mtz", "--out", tmp_path / "out") == 2
     assert not (tmp_path / "out").exists()

@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 from tests.chemistry_models import component, peptide
-from tests.workflows.small_crystal import CELL, GROUP, amplitudes, helix
+from tests.workflows.command_line import burnish
+from tests.workflows.small_crystal import CELL, GROUP, helix, write_data
 
 from burnish.chemistry.add_residues import make_residue, with_residue
 from burnish.chemistry.library import read_library
 from burnish.chemistry.residues import residue_views
-from burnish.cli.main import main
 from burnish.core.errors import InputError
 from burnish.data.reflections import Crystal
 from burnish.io.models import atoms_of, read_model
@@ -23,13 +23,6 @@ from burnish.symmetry.images import images_near
 from burnish.workflows.ligand_requests import ligand_requests
 
 CRYSTAL = Crystal(cell=CELL, space_group=GROUP)
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
 
 
 def room_for(xyz: np.ndarray, atoms: np.ndarray) -> np.ndarray:
@@ -45,19 +38,6 @@ def room_for(xyz: np.ndarray, atoms: np.ndarray) -> np.ndarray:
             best, place = away, moved
     assert best > 2.8
     return place
-
-
-def write_data(folder, truth: gemmi.Structure) -> None:
-    hkl, f, sigma = amplitudes(truth)
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.spacegroup = gemmi.SpaceGroup(GROUP)
-    mtz.set_cell_for_all(truth.cell)
-    mtz.add_dataset("native")
-    for label, kind in (("FP", "F"), ("SIGFP", "Q"), ("FREE", "I")):
-        mtz.add_column(label, kind)
-    flags = np.random.default_rng(4).integers(0, 10, len(f))
-    mtz.set_data(np.column_stack([hkl, f, sigma, flags]).astype(np.float32))
-    mtz.write_to_file(str(folder / "data.mtz"))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +71,7 @@ def deviation(found: np.ndarray, truth: np.ndarray, elements: tuple[str, ...]) -
 def test_a_ligand_is_placed_by_its_code(case, tmp_path, capsys):
     folder, truth, elements = case
     arguments = ["--ligand", "BEN", "--no-peptides", "--no-rotamers", "--out", tmp_path / "out", "--json"]
-    assert run("rebuild", folder / "model.cif", folder / "data.mtz", *arguments) == 0
+    assert burnish("rebuild", folder / "model.cif", folder / "data.mtz", *arguments) == 0
     json.loads(capsys.readouterr().out)
     moves = [json.loads(line) for line in (tmp_path / "out" / "moves.jsonl").read_text().splitlines()]
     (placed,) = [m for m in moves if m["kind"] == "ligand"]
@@ -113,19 +93,19 @@ def test_a_placed_ligand_is_taken_back(case, tmp_path, capsys):
     folder, _, _ = case
     out = tmp_path / "out"
     arguments = ["--ligand", "BEN", "--no-peptides", "--no-rotamers", "--no-waters", "--out", out]
-    assert run("rebuild", folder / "model.cif", folder / "data.mtz", *arguments) == 0
+    assert burnish("rebuild", folder / "model.cif", folder / "data.mtz", *arguments) == 0
     moves = [json.loads(line) for line in (out / "moves.jsonl").read_text().splitlines()]
     name = next(f"{m['round']}.{m['move']}" for m in moves if m["kind"] == "ligand")
     capsys.readouterr()
-    assert run("undo", out, name, "--json") == 0
+    assert burnish("undo", out, name, "--json") == 0
     assert json.loads(capsys.readouterr().out)["taken_back"] == [name]
     undone = read_model(out / "undone.cif").structure
     before = read_model(folder / "model.cif").structure
     np.testing.assert_allclose(atoms_of(undone).xyz, atoms_of(before).xyz, atol=2e-3)
     # errors name the move, and nothing is written
-    assert run("undo", out, "7.1", "--out", out / "other.cif") == 2
+    assert burnish("undo", out, "7.1", "--out", out / "other.cif") == 2
     assert "7.1" in capsys.readouterr().err
-    assert run("undo", folder, name) == 2
+    assert burnish("undo", folder, name) == 2
     assert not (out / "other.cif").exists()
 
 
@@ -141,7 +121,7 @@ def test_what_is_not_there_is_not_placed(case, tmp_path, capsys):
         tmp_path / "out",
         "--json",
     ]
-    assert run("rebuild", folder / "model.cif", folder / "data.mtz", *arguments) == 0
+    assert burnish("rebuild", folder / "model.cif", folder / "data.mtz", *arguments) == 0
     capsys.readouterr()
     moves = [json.loads(line) for line in (tmp_path / "out" / "moves.jsonl").read_text().splitlines()]
     (tried,) = [m for m in moves if m["kind"] == "ligand"]
@@ -179,7 +159,7 @@ def test_a_sugar_is_built_with_its_bond(tmp_path, capsys):
     write_data(tmp_path, truth)
     bare.make_mmcif_document().write_file(str(tmp_path / "model.cif"))
     arguments = ["--no-peptides", "--no-rotamers", "--no-waters", "--no-flips", "--out", tmp_path / "out", "--json"]
-    assert run("rebuild", tmp_path / "model.cif", tmp_path / "data.mtz", *arguments) == 0
+    assert burnish("rebuild", tmp_path / "model.cif", tmp_path / "data.mtz", *arguments) == 0
     capsys.readouterr()
     moves = [json.loads(line) for line in (tmp_path / "out" / "moves.jsonl").read_text().splitlines()]
     sugars = [m for m in moves if m["kind"] == "sugar" and m["accepted"]]

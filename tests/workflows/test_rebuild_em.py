@@ -8,8 +8,9 @@ import gemmi
 import numpy as np
 import pytest
 import torch
+from tests.workflows.command_line import burnish
 from tests.workflows.small_crystal import helix
-from tests.workflows.test_refine_em import SIZE, VOXEL, _moved, _potential, burnish
+from tests.workflows.small_map import VOXEL, in_the_middle, potential_of
 
 from burnish.chemistry.edit_model import with_positions, with_waters
 from burnish.chemistry.residues import residue_views
@@ -28,12 +29,11 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bare = helix(10)
     for site in bare[0].all():
         site.atom.b_iso = 25.0
-    centre = np.mean([site.atom.pos.tolist() for site in bare[0].all()], axis=0)
-    bare = _moved(bare, SIZE * VOXEL / 2 - centre)
+    bare = in_the_middle(bare)
     c, o = (np.array(bare[0]["A"][9][name][0].pos.tolist()) for name in ("C", "O"))
     spot = o + 2.8 * (o - c) / np.linalg.norm(o - c)
     truth, _ = with_waters(bare, [(float(spot[0]), float(spot[1]), float(spot[2]))], [25.0])
-    potential, generator = _potential(truth), np.random.default_rng(4)
+    potential, generator = potential_of(truth), np.random.default_rng(4)
     for half in (1, 2):
         noise = 0.1 * potential.std() * generator.standard_normal(potential.shape).astype(np.float32)
         density = DensityMap(values=torch.from_numpy(potential + noise), voxel_size=(VOXEL,) * 3)

@@ -8,32 +8,15 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import map_coordinates
+from tests.workflows.command_line import burnish
 from tests.workflows.small_crystal import disturbed, helix
+from tests.workflows.small_map import VOXEL, in_the_middle, moved, potential_of, rms_distance
 
-from burnish.cli.main import main
 from burnish.data.density import DensityMap
 from burnish.io.mrc import read_map, write_map
 
-VOXEL, SIZE, NOISE = 0.8, 48, 0.02
+NOISE = 0.02
 SHIFT = (-12.0, 30.0, 5.0)  # of the whole frame, so that nothing works by chance at the origin
-
-
-def _potential(structure: gemmi.Structure) -> np.ndarray:
-    """Electron potential of a model, [z, y, x], by gemmi."""
-    density = gemmi.DensityCalculatorE()
-    density.grid.set_unit_cell(gemmi.UnitCell(SIZE * VOXEL, SIZE * VOXEL, SIZE * VOXEL, 90, 90, 90))
-    density.d_min, density.rate = 2.0, 0.999 / VOXEL  # gemmi's spacing is d_min / (2 rate)
-    density.put_model_density_on_grid(structure[0])
-    assert density.grid.shape == (SIZE, SIZE, SIZE)
-    return np.array(density.grid.array).transpose(2, 1, 0).astype(np.float32)
-
-
-def _moved(structure: gemmi.Structure, shift: np.ndarray) -> gemmi.Structure:
-    moved = structure.clone()
-    for site in moved[0].all():
-        site.atom.pos = gemmi.Position(*(np.array(site.atom.pos.tolist()) + shift))
-    moved.spacegroup_hm, moved.cell = "P 1", gemmi.UnitCell(1, 1, 1, 90, 90, 90)
-    return moved
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +26,8 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     truth = helix(12)
     for site in truth[0].all():
         site.atom.b_iso = 30.0
-    centre = np.mean([site.atom.pos.tolist() for site in truth[0].all()], axis=0)
-    truth = _moved(truth, SIZE * VOXEL / 2 - centre)
-    potential, generator = _potential(truth), np.random.default_rng(4)
+    truth = in_the_middle(truth)
+    potential, generator = potential_of(truth), np.random.default_rng(4)
     sigma = NOISE * float(potential.std()) * 10
     for half in (1, 2):
         noisy = potential + sigma * generator.standard_normal(potential.shape).astype(np.float32)
@@ -53,30 +35,10 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder / f"half{half}.mrc",
             DensityMap(values=torch.from_numpy(noisy), voxel_size=(VOXEL,) * 3, origin=SHIFT),
         )
-    framed = _moved(truth, np.array(SHIFT))
+    framed = moved(truth, np.array(SHIFT))
     framed.make_mmcif_document().write_file(str(folder / "truth.cif"))
-    _moved(disturbed(framed), np.zeros(3)).make_mmcif_document().write_file(str(folder / "model.cif"))
+    moved(disturbed(framed), np.zeros(3)).make_mmcif_document().write_file(str(folder / "model.cif"))
     return folder
-
-
-def burnish(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
-
-
-def _rms(one: Path, other: Path) -> float:
-    a, b = (
-        {
-            (str(s.residue.seqid), s.atom.name): np.array(s.atom.pos.tolist())
-            for s in structure[0].all()
-            if not s.atom.is_hydrogen()
-        }
-        for structure in (gemmi.read_structure(str(one)), gemmi.read_structure(str(other)))
-    )
-    assert a.keys() == b.keys()
-    return float(np.sqrt(np.mean([np.sum((a[key] - b[key]) ** 2) for key in a])))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +51,10 @@ def refined(case: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_disturbed_model_comes_back(case: Path, refined: Path) -> None:
-    before, after = _rms(case / "model.cif", case / "truth.cif"), _rms(refined / "refined.cif", case / "truth.cif")
+    before, after = (
+        rms_distance(case / "model.cif", case / "truth.cif"),
+        rms_distance(refined / "refined.cif", case / "truth.cif"),
+    )
     assert before > 0.2
     assert after < 0.35 * before
 

@@ -8,8 +8,9 @@ import gemmi
 import numpy as np
 import pytest
 import torch
+from tests.workflows.command_line import burnish
 from tests.workflows.small_crystal import disturbed, helix
-from tests.workflows.test_refine_em import _rms, burnish
+from tests.workflows.small_map import rms_distance
 
 from burnish.data.density import DensityMap
 from burnish.data.particle_symmetry import ParticleSymmetry
@@ -80,8 +81,8 @@ def _arguments(case: Path) -> tuple[str | Path, ...]:
 
 def test_one_unit_comes_back(case: Path, tmp_path: Path) -> None:
     assert burnish("refine", case / "model.cif", *_arguments(case), "--cycles", "8", "--out", tmp_path / "job") == 0
-    before = _rms(case / "model.cif", case / "truth.cif")
-    after = _rms(tmp_path / "job/refined.cif", case / "truth.cif")
+    before = rms_distance(case / "model.cif", case / "truth.cif")
+    after = rms_distance(tmp_path / "job/refined.cif", case / "truth.cif")
     assert after < 0.4 * before
     final = json.loads((tmp_path / "job/refined.json").read_text())["final"]
     assert final["copies"] == len(_symmetry((case / "kind").read_text()))

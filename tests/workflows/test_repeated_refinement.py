@@ -4,21 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from tests.workflows.command_line import burnish
 from tests.workflows.small_crystal import write_case
 
-from burnish.cli.main import main
 from burnish.io.free_flags import lattice_orbits
 from burnish.io.reflections import read_reflections
 from burnish.options.cross_validation import RCompleteOptions
 from burnish.workflows.rcomplete import folds_of
 from burnish.workflows.repeated_refinement import read_repeated
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +21,7 @@ def case(tmp_path_factory):
 
 def test_every_reflection_is_held_out_once(case, tmp_path, capsys):
     model, data = case
-    assert run("rcomplete", model, data, "--folds", 3, "--cycles", 3, "--out", tmp_path / "out", "--json") == 0
+    assert burnish("rcomplete", model, data, "--folds", 3, "--cycles", 3, "--out", tmp_path / "out", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     measured = int(read_reflections(data).reflections.f_obs.isfinite().sum())
     assert measured - 5 <= summary["reflections"] <= measured  # what a fold finds improbable is left out
@@ -52,7 +45,7 @@ def test_mates_in_the_lattice_share_a_fold(case, tmp_path):
 def test_paired_refinement_compares_on_common_data(case, tmp_path, capsys):
     model, data = case
     out = tmp_path / "out"
-    assert run("paired", model, data, "--limits", "2.4,2.0", "--cycles", 4, "--out", out, "--json") == 0
+    assert burnish("paired", model, data, "--limits", "2.4,2.0", "--cycles", 4, "--out", out, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     record = json.loads((out / "paired.json").read_text())
     assert len(record["pairs"]) == 1
@@ -63,7 +56,7 @@ def test_paired_refinement_compares_on_common_data(case, tmp_path, capsys):
 def test_one_b_is_not_enough_where_b_varies(case, tmp_path, capsys):
     model, data = case
     out = tmp_path / "out"
-    assert run("bmodel", model, data, "--include", "one,iso", "--cycles", 5, "--out", out, "--json") == 0
+    assert burnish("bmodel", model, data, "--include", "one,iso", "--cycles", 5, "--out", out, "--json") == 0
     record = json.loads((out / "bmodel.json").read_text())
     assert record["steps"][0]["hamilton"] == "justified"
     assert record["models"][1]["parameters"] > record["models"][0]["parameters"]
@@ -80,6 +73,6 @@ def test_one_b_is_not_enough_where_b_varies(case, tmp_path, capsys):
     ],
 )
 def test_bad_input(case, tmp_path, capsys, command, extra, message):
-    assert run(command, *case, *extra, "--out", tmp_path / "out") == 2
+    assert burnish(command, *case, *extra, "--out", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

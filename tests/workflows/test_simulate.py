@@ -4,19 +4,13 @@ import json
 
 import pytest
 import torch
+from tests.workflows.command_line import burnish
 
-from burnish.cli.main import main
 from burnish.io.images import ImageStacks
 from burnish.io.mrc import map_stack, read_map
 from burnish.io.particles import read_particles
 
 ATOM = "ATOM  {:5d}  CA  ALA A{:4d}    {:8.3f}{:8.3f}{:8.3f}  1.00 20.00           C  \n"
-
-
-def burnish(*arguments):
-    with pytest.raises(SystemExit) as end:
-        main([str(a) for a in arguments])
-    return end.value.code
 
 
 @pytest.fixture

@@ -4,16 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.workflows.command_line import burnish
 
-from burnish.cli.main import main
 from peptide_model import make_peptide
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
 
 
 @pytest.fixture
@@ -24,7 +17,7 @@ def peptide(tmp_path: Path) -> Path:
 
 
 def test_geometry_alone(peptide, tmp_path, capsys):
-    assert run("validate", peptide, "--out", tmp_path / "out", "--json") == 0
+    assert burnish("validate", peptide, "--out", tmp_path / "out", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["ramachandran"]["favoured_percent"] == 100.0
     record = json.loads((tmp_path / "out" / "validation.json").read_text())
@@ -38,20 +31,20 @@ def test_geometry_alone(peptide, tmp_path, capsys):
 def test_misnamed_atom(peptide, tmp_path, capsys):
     wrong = tmp_path / "wrong.pdb"
     wrong.write_text(peptide.read_text().replace(" CB  ALA A   3", " CX  ALA A   3"))
-    assert run("validate", wrong, "--out", tmp_path / "out") == 2
+    assert burnish("validate", wrong, "--out", tmp_path / "out") == 2
     assert "1 atom misnamed: A/ALA 3/CX" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_bad_input_leaves_nothing_behind(tmp_path, capsys):
-    assert run("validate", tmp_path / "missing.pdb", "--out", tmp_path / "out") == 2
+    assert burnish("validate", tmp_path / "missing.pdb", "--out", tmp_path / "out") == 2
     assert "missing.pdb" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_measured_data(shared_data, tmp_path, capsys):
     case = shared_data / "mx" / "rnase_tutorial"
-    assert run("validate", case / "model.cif", case / "data.mtz", "--out", tmp_path / "out", "--json") == 0
+    assert burnish("validate", case / "model.cif", case / "data.mtz", "--out", tmp_path / "out", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     # Servalcat: .260 and .298; this solvent mask and riding hydrogens do better
     assert summary["r_work"] == pytest.approx(0.249, abs=0.003)

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.workflows.test_refine_em import burnish, case  # noqa: F401
+from tests.workflows.command_line import burnish
+from tests.workflows.test_refine_em import case  # noqa: F401
 
 
 @pytest.fixture(scope="module")

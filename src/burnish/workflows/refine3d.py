@@ -24,6 +24,7 @@ from burnish.symmetry.point_groups import canonical_name, point_group
 from burnish.workflows.refine3d_crew import Workers
 from burnish.workflows.refine3d_inputs import plan_memory, read_inputs
 from burnish.workflows.refine3d_outputs import Outputs, checkpoint_of
+from burnish.workflows.refine3d_report import write_report
 from burnish.workflows.refine3d_setup import make_setup
 
 _REPORT_EVERY = 30.0  # s: drawing costs about one of processor time
@@ -97,7 +98,9 @@ def _iterate(
                 )
             )
         due = time.monotonic() - reported > _REPORT_EVERY
-        outputs.write_iteration(iteration, history, report=due)
+        outputs.write_iteration(iteration, history)
+        if due:
+            write_report(outputs, iteration, history, [], finished=False)
         reported = time.monotonic() if due else reported
         last = iteration
     if last is None:
@@ -105,7 +108,8 @@ def _iterate(
     said = findings(last, setup)
     for text in said:
         job.notify(Message(text, "warning"))
-    outputs.write_final(last, history, said)
+    outputs.write_final(last)
+    write_report(outputs, last, history, said, finished=True)
     return _summary(last, history, said, setup)
 
 

@@ -28,7 +28,6 @@ from burnish.particles.expectation import Setup
 from burnish.particles.refinement import Iteration, crossing
 from burnish.particles.state import State, save_state
 from burnish.workflows.refine3d_inputs import Inputs
-from burnish.workflows.refine3d_report import write_report
 
 _HISTORY = "run_history.json"
 
@@ -62,7 +61,7 @@ class Outputs:
             return []
         return list(json.loads(path.read_text(encoding="utf-8")))[: iteration - 1]
 
-    def write_iteration(self, iteration: Iteration, history: list[dict[str, float]], *, report: bool) -> None:
+    def write_iteration(self, iteration: Iteration, history: list[dict[str, float]]) -> None:
         """Everything of one iteration; its optimiser file comes last, so that it names only what is there."""
         number = iteration.state.iteration - 1
         stem = f"run_it{number:03d}"
@@ -78,10 +77,8 @@ class Outputs:
             save_state(iteration.state, aside)
         write_text(self.job.path(_HISTORY), json.dumps(history, indent=1) + "\n")
         self._optimiser(f"{stem}_optimiser.star", stem, iteration, number)
-        if report:
-            write_report(self, iteration, history, [], finished=False)
 
-    def write_final(self, iteration: Iteration, history: list[dict[str, float]], said: list[str]) -> None:
+    def write_final(self, iteration: Iteration) -> None:
         """Results under their final names."""
         voxel = (self.setup.store.frame.pixel_size,) * 3
         for half in (0, 1):
@@ -93,7 +90,6 @@ class Outputs:
         self._data("run_data.star", iteration)
         self._model("run_model.star", iteration, None, "run_class001.mrc")
         self._sampling("run_sampling.star", iteration)
-        write_report(self, iteration, history, said, finished=True)
 
     def _data(self, name: str, iteration: Iteration) -> None:
         state, tally, particles = iteration.state, iteration.tally, self.inputs.file.particles

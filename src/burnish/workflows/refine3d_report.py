@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from burnish.io.atomic import write_aside, write_text
 from burnish.io.euler import euler_from_matrices
 from burnish.maps.surface import shade_surface
+from burnish.particles.refinement import Iteration
 from burnish.reports.figures import as_pdf, as_png, house_style
 from burnish.reports.page import render
 from burnish.reports.refine3d import Refine3DReport, refine3d_figures, refine3d_page
-
-if TYPE_CHECKING:
-    from burnish.particles.refinement import Iteration
-    from burnish.workflows.refine3d_outputs import Outputs
+from burnish.workflows.refine3d_outputs import Outputs
 
 
 def write_report(
