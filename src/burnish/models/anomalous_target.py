@@ -47,14 +47,6 @@ class AnomalousTarget(Target):
     def model_hkl(self) -> Tensor:
         return torch.cat([self.reflections.hkl, -self.reflections.hkl])
 
-    @property
-    def measured(self) -> Tensor:
-        return self._measured
-
-    @property
-    def twin_fractions(self) -> tuple[float, ...]:
-        return (1.0,)
-
     def _mean(self, f_model: Tensor) -> Tensor:
         """Structure factor without the part of f″: (F(h) + F*(−h)) / 2. (n,) complex"""
         n = len(self.reflections)

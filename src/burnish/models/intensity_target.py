@@ -36,18 +36,6 @@ class IntensityTarget(Target):
         self.sigma_a: SigmaA | None = None
         self._measured = self.intensity.isfinite() & self.sigma.isfinite() & (self.sigma > 0)
 
-    @property
-    def model_hkl(self) -> Tensor:
-        return self.reflections.hkl
-
-    @property
-    def measured(self) -> Tensor:
-        return self._measured
-
-    @property
-    def twin_fractions(self) -> tuple[float, ...]:
-        return (1.0,)
-
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
         use = free if int(free.sum()) >= LEAST_FREE else work | free
         r = self.reflections

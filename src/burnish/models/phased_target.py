@@ -20,7 +20,7 @@ from torch import Tensor
 from burnish.core.errors import InputError
 from burnish.data.reflections import Reflections
 from burnish.models.likelihood import amplitude_information
-from burnish.models.targets import AmplitudeTarget, Comparison, MapFactors, Target, TargetEvaluation, direction
+from burnish.models.targets import AmplitudeTarget, MapFactors, Target, TargetEvaluation, direction
 from burnish.symmetry.space_groups import restricted_phases
 
 ANGLES = 36
@@ -42,6 +42,7 @@ class PhasedTarget(Target):
             raise InputError("the data hold no Hendrickson-Lattman coefficients; choose the amplitude target")
         self.reflections = reflections
         self.amplitudes = AmplitudeTarget(reflections)
+        self._measured = self.amplitudes.measured
         hl = torch.where(reflections.hl.isfinite(), reflections.hl, 0.0)
         n = len(reflections)
         phi = torch.arange(ANGLES).double() * (2.0 * math.pi / ANGLES)
@@ -58,18 +59,6 @@ class PhasedTarget(Target):
             )
         self._log_prior -= torch.logsumexp(self._log_prior, dim=0)
         self._angle, self._allowed = phi, allowed
-
-    @property
-    def model_hkl(self) -> Tensor:
-        return self.reflections.hkl
-
-    @property
-    def measured(self) -> Tensor:
-        return self.amplitudes.measured
-
-    @property
-    def twin_fractions(self) -> tuple[float, ...]:
-        return (1.0,)
 
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
         self.amplitudes.fit(f_model, work, free)
@@ -124,9 +113,6 @@ class PhasedTarget(Target):
             coefficient=torch.where(work, gradient, torch.zeros_like(gradient)),
             curvature=torch.where(work, d.square() * (radial + tangential), 0.0),
         )
-
-    def compare(self, f_model: Tensor) -> Comparison:
-        return self.amplitudes.compare(f_model)
 
     def map_factors(self, f_model: Tensor) -> MapFactors:
         d, _ = self.amplitudes.error_model()

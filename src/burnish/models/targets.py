@@ -75,23 +75,27 @@ class Target(ABC):
     """A function of F_model, which is on the scale of the measured amplitudes.
 
     F_model is wanted at `model_hkl`: the n reflections of the data, then what else the target needs (twin mates). The
-    masks `work` and `free` are measured reflections in use. (n,) bool
+    masks `work` and `free` are measured reflections in use. (n,) bool. Unless a target says otherwise, a measurement is
+    that of one reflection.
     """
 
+    reflections: Reflections
+    _measured: Tensor
+
     @property
-    @abstractmethod
     def model_hkl(self) -> Tensor:
         """Miller indices of F_model. (m, 3) int64"""
+        return self.reflections.hkl
 
     @property
-    @abstractmethod
     def measured(self) -> Tensor:
         """Reflections with a usable measurement. (n,) bool"""
+        return self._measured
 
     @property
-    @abstractmethod
     def twin_fractions(self) -> tuple[float, ...]:
         """Fractions of the identity and of each twin law."""
+        return (1.0,)
 
     @abstractmethod
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
@@ -101,9 +105,10 @@ class Target(ABC):
     def evaluate(self, f_model: Tensor, work: Tensor, free: Tensor) -> TargetEvaluation:
         """Value and derivatives at fixed error model."""
 
-    @abstractmethod
     def compare(self, f_model: Tensor) -> Comparison:
         """Amplitudes for R factors and scales."""
+        f_obs = self.reflections.f_obs
+        return Comparison(observed=f_obs, model=f_model.abs(), single=f_obs)
 
     @abstractmethod
     def map_factors(self, f_model: Tensor) -> MapFactors:
@@ -132,18 +137,6 @@ class AmplitudeTarget(Target):
         self.reflections = reflections
         self.sigma_a: SigmaA | None = None
         self._measured = measured_amplitudes(reflections)
-
-    @property
-    def model_hkl(self) -> Tensor:
-        return self.reflections.hkl
-
-    @property
-    def measured(self) -> Tensor:
-        return self._measured
-
-    @property
-    def twin_fractions(self) -> tuple[float, ...]:
-        return (1.0,)
 
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
         use = free if int(free.sum()) >= LEAST_FREE else work | free
@@ -175,10 +168,6 @@ class AmplitudeTarget(Target):
             coefficient=slope * direction(f_model),
             curvature=torch.where(work, information, 0.0),
         )
-
-    def compare(self, f_model: Tensor) -> Comparison:
-        f_obs = self.reflections.f_obs
-        return Comparison(observed=f_obs, model=f_model.abs(), single=f_obs)
 
     def map_factors(self, f_model: Tensor) -> MapFactors:
         d, variance = self.error_model()
@@ -213,18 +202,6 @@ class LeastSquaresTarget(Target):
         self.extra = 0.0
         self._measured = measured_amplitudes(reflections)
 
-    @property
-    def model_hkl(self) -> Tensor:
-        return self.reflections.hkl
-
-    @property
-    def measured(self) -> Tensor:
-        return self._measured
-
-    @property
-    def twin_fractions(self) -> tuple[float, ...]:
-        return (1.0,)
-
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
         residual = self.reflections.f_obs[work] - f_model.abs()[work]
         self.extra = float(residual.square().mean())
@@ -242,10 +219,6 @@ class LeastSquaresTarget(Target):
             coefficient=torch.where(work, weight * residual, 0.0) * direction(f_model),
             curvature=torch.where(work, weight, 0.0),
         )
-
-    def compare(self, f_model: Tensor) -> Comparison:
-        f_obs = self.reflections.f_obs
-        return Comparison(observed=f_obs, model=f_model.abs(), single=f_obs)
 
     def map_factors(self, f_model: Tensor) -> MapFactors:
         one = torch.ones_like(self.reflections.s2)

@@ -75,10 +75,6 @@ class TwinTarget(Target):
         return self.mates.hkl
 
     @property
-    def measured(self) -> Tensor:
-        return self._measured
-
-    @property
     def twin_fractions(self) -> tuple[float, ...]:
         return tuple(float(x) for x in self.fractions)
 
