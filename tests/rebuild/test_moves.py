@@ -191,8 +191,9 @@ def test_peptides_are_flat_and_rarely_cis():
     assert peptide_nll(math.radians(90.0)) == 12.0
 
 
-def quality(r_free: float, score: float = 1.5, accepted: int = 3) -> RoundQuality:
+def quality(r_free: float, score: float = 1.5, accepted: int = 3, error: float = 0.0) -> RoundQuality:
     return RoundQuality(
+        r_free_error=error,
         r_work=r_free - 0.03,
         r_free=r_free,
         favoured_percent=98.0,
@@ -203,9 +204,12 @@ def quality(r_free: float, score: float = 1.5, accepted: int = 3) -> RoundQualit
     )
 
 
-def test_the_best_round_is_kept_and_geometry_has_its_price():
+def test_the_best_round_is_that_of_the_best_geometry_where_r_free_cannot_tell():
     assert best_round([quality(0.26), quality(0.24), quality(0.241)]) == 1
-    assert best_round([quality(0.250, 1.2), quality(0.248, 2.2)]) == 0
+    assert best_round([quality(0.250, 1.2), quality(0.248, 2.2)]) == 1
+    assert best_round([quality(0.250, 1.2, error=0.004), quality(0.248, 2.2, error=0.004)]) == 0
+    assert best_round([quality(0.253, 1.2, error=0.004), quality(0.248, 2.2, error=0.004)]) == 1
+    assert best_round([quality(0.250, 1.501, error=0.004), quality(0.248, 1.503, error=0.004)]) == 1
     assert best_round([quality(0.25), quality(0.25)]) == 0
 
 
@@ -215,3 +219,7 @@ def test_when_to_stop():
     assert should_stop([quality(0.26), quality(0.25, accepted=0)], 5) == "no move was accepted"
     assert should_stop([quality(0.25), quality(0.2501), quality(0.2502)], 5) == "two rounds without gain"
     assert should_stop([quality(0.26), quality(0.25), quality(0.24)], 5) is None
+    assert should_stop([quality(0.25, 1.5), quality(0.25, 1.4), quality(0.25, 1.3)], 5) is None
+    assert should_stop([quality(0.25, 1.5), quality(0.25, 1.49), quality(0.25, 1.5)], 5) == "two rounds without gain"
+    bought = [quality(0.25, 1.2, error=0.01), quality(0.245, 1.6, error=0.01), quality(0.244, 1.7, error=0.01)]
+    assert should_stop(bought, 5) == "two rounds without gain"

@@ -24,6 +24,7 @@ class RefinementSettings:
         there are copies).
     jelly_body : σ of the restraints that hold present distances, Å; None for automatic (.05 Å beyond 2.8 Å).
     ramachandran_weight : factor on the −log density of φ and ψ (`restraints.ramachandran`); 0 for none.
+    rotamer_weight : the same of χ (`restraints.side_chains`).
     tls : refine TLS groups beside residual B: none, one for each chain, or as given in `tls_groups`.
     tls_groups : atoms of each group when `tls` is "given".
     rigid_cycles : cycles that move rigid bodies before the others.
@@ -44,6 +45,7 @@ class RefinementSettings:
     ncs: bool | None = None
     jelly_body: float | None = None
     ramachandran_weight: float = 0.0
+    rotamer_weight: float = 0.0
     tls: Literal["none", "chain", "given"] = "none"
     tls_groups: tuple[tuple[int, ...], ...] = ()
     rigid_cycles: int = 0

@@ -42,6 +42,7 @@ from burnish.models.restraints.neighbours import (
 )
 from burnish.models.restraints.nonbonded import Contacts, find_mates, find_pairs
 from burnish.models.restraints.ramachandran import Backbone, find_backbone, ramachandran_energy, ramachandran_term
+from burnish.models.restraints.side_chains import SideChains, find_side_chains, side_chain_energy, side_chain_term
 from burnish.models.restraints.stereochemistry import Stereochemistry, geometry_energy, geometry_terms, stereochemistry
 from burnish.models.restraints.term import Index, Mask, Term
 from burnish.models.restraints.weights import GeometryWeights
@@ -98,6 +99,7 @@ class RefinementSystem:
     rigid_groups : atoms of each body of the rigid cycles.
     jelly_sigma : σ of the restraints that hold present distances, Å; None without.
     backbone : residues whose φ and ψ are restrained; None without.
+    side_chains : residues whose χ are restrained; None without.
     d_min : resolution of the data, Å.
     limits : where the weight should bring geometry.
     """
@@ -114,6 +116,7 @@ class RefinementSystem:
     rigid_groups: tuple[Index, ...]
     jelly_sigma: float | None
     backbone: Backbone | None
+    side_chains: SideChains | None
     d_min: float
     limits: BalanceLimits
 
@@ -170,6 +173,7 @@ def make_system(
         rigid_groups=_rigid_groups(model, settings),
         jelly_sigma=_jelly_sigma(settings, d_min),
         backbone=_backbone(model, settings),
+        side_chains=_side_chains(model, settings),
         d_min=d_min,
         limits=BalanceLimits(),
     )
@@ -219,6 +223,13 @@ def _backbone(model: RefinableModel, settings: RefinementSettings) -> Backbone |
     if settings.ramachandran_weight <= 0.0 or model.labels is None:
         return None
     found = find_backbone(model.labels, model.restraints, model.atoms.xyz.numpy())
+    return found if len(found) else None
+
+
+def _side_chains(model: RefinableModel, settings: RefinementSettings) -> SideChains | None:
+    if settings.rotamer_weight <= 0.0 or model.labels is None:
+        return None
+    found = find_side_chains(model.labels, model.restraints)
     return found if len(found) else None
 
 
@@ -292,6 +303,8 @@ def position_terms(
         yield reference_term(xyz, system.model.reference)
     if system.backbone is not None:
         yield ramachandran_term(xyz, system.backbone, system.settings.ramachandran_weight)
+    if system.side_chains is not None:
+        yield side_chain_term(xyz, system.side_chains, system.settings.rotamer_weight)
     if system.jelly_sigma is not None:
         yield jelly_term(xyz, system.stereochemistry.source.contacts, system.jelly_sigma)
 
@@ -324,6 +337,8 @@ def prior_energy(
         energy += reference_term(xyz, system.model.reference).energy
     if system.backbone is not None:
         energy += ramachandran_energy(xyz, system.backbone, system.settings.ramachandran_weight)
+    if system.side_chains is not None:
+        energy += side_chain_energy(xyz, system.side_chains, system.settings.rotamer_weight)
     if system.settings.adp == "fixed":
         return energy
     b, u, aniso = atoms.b_iso.numpy(), atoms.u_aniso.numpy(), atoms.is_aniso.numpy()

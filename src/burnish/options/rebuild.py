@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -80,5 +81,13 @@ class CycleOptions(_ModelAndData, frozen=True):
         None,
         ge=0.0,
         description="Weight of restraints on φ and ψ in refinement, 0 for none; by default 4 beyond 2.5 Å, else none.",
+    )
+    displacement: Literal["auto", "keep"] = Field(
+        "auto",
+        description="Choose the displacement model (one B, isotropic, TLS, anisotropic) that the data pay for after "
+        "the first round, or keep the kind that the model has.",
+    )
+    chi: float | None = Field(
+        None, ge=0.0, description="The same on the torsions of side chains; by default as --ramachandran."
     )
     final_cycles: int = Field(6, ge=1, le=100, description="Cycles of the last refinement.")

@@ -98,6 +98,9 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
         description="Weight of restraints on φ and ψ; 0 for none, so that the Ramachandran plot stays a check of its "
         "own; 2 to 5 where data at 3 Å and worse leave the backbone open.",
     )
+    chi: float = Field(
+        0.0, ge=0.0, description="Weight of restraints on the torsions of side chains, as --ramachandran on φ and ψ."
+    )
     tls: str = Field(
         "none",
         description="TLS groups: none, auto (by chain), or a file: REFMAC's TLS and RANGE, or phenix' selections.",

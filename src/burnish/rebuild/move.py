@@ -183,7 +183,9 @@ def judge_site(
         tried = [
             (name, refine_zone(later, zone_after, xyz, start, target, steps=FIRST_STEPS)) for name, start in finalists
         ]
-        energy = [done.energy.total + float(torsion_energy(done.xyz[None])[0]) for _, done in tried]
+        energy = [
+            done.energy.total - done.energy.torsions + float(torsion_energy(done.xyz[None])[0]) for _, done in tried
+        ]
         finalists = [(tried[k][0], tried[k][1].xyz) for k in np.argsort(energy, kind="stable")[:FINALISTS]]
     refined = [judged(name, start, later, zone_after) for name, start in finalists]
     if not refined:

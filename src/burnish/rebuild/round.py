@@ -25,6 +25,7 @@ from burnish.data.restraints import Restraints
 from burnish.data.sampled_map import SampledMap
 from burnish.models.data_term import DataTerm
 from burnish.models.restraints.ramachandran import find_backbone
+from burnish.models.restraints.side_chains import find_side_chains
 from burnish.models.restraints.stereochemistry import stereochemistry
 from burnish.rebuild.conformations import bond_graph
 from burnish.rebuild.evidence import Evidence, local_target, make_evidence, separate_zones, zone_density
@@ -135,6 +136,7 @@ class _Bench:
             occ=self.model.atoms.occ.numpy(),
             crystal=self.model.crystal,
             backbone=find_backbone(self.labels, restraints, self.xyz) if self.guide else None,
+            side_chains=find_side_chains(self.labels, restraints) if self.guide else None,
         )
 
     def system_with(self, site: Site) -> ZoneSystem | None:

@@ -13,6 +13,8 @@ class RoundQuality:
     Attributes
     ----------
     r_work, r_free : fractions.
+    r_free_error : standard deviation of R-free for its number of reflections, R / √(2n) (Brünger 1997, Methods
+        Enzymol. 277, 366; Tickle et al. 2000, Acta Cryst. D56, 442).
     favoured_percent, rotamer_outlier_percent, clashscore : geometry.
     molprobity_score : geometry in one number.
     accepted : moves that led to this round.
@@ -20,6 +22,7 @@ class RoundQuality:
 
     r_work: float
     r_free: float
+    r_free_error: float
     favoured_percent: float
     rotamer_outlier_percent: float
     clashscore: float
@@ -27,18 +30,19 @@ class RoundQuality:
     accepted: int
 
 
-GEOMETRY_WEIGHT = 0.01  # one unit of the MolProbity score (Å of resolution) is worth a point of R-free
-LEAST_GAIN = 0.0005
-
-
-def merit(quality: RoundQuality) -> float:
-    """Lower is better: R-free with a price on geometry, so that a gain of R-free bought with bad geometry is none."""
-    return quality.r_free + GEOMETRY_WEIGHT * quality.molprobity_score
+LEAST_GAIN = 0.0005  # of R-free
+LEAST_SCORE = 0.02  # of the MolProbity score
 
 
 def best_round(history: Sequence[RoundQuality]) -> int:
-    """Index of the round to keep; the earliest of equals."""
-    return min(range(len(history)), key=lambda k: (merit(history[k]), k))
+    """Index of the round to keep: of those whose R-free cannot be told from the best, that of the best geometry.
+
+    R-free of a few hundred reflections is uncertain by half a point or more; a round whose R-free lies within that of
+    the lowest is as good a model by the data, and the MolProbity score decides, then R-free, then the earlier.
+    """
+    lowest = min(history, key=lambda q: q.r_free)
+    alike = [k for k, q in enumerate(history) if q.r_free <= lowest.r_free + lowest.r_free_error]
+    return min(alike, key=lambda k: (round(history[k].molprobity_score, 2), history[k].r_free, k))
 
 
 def should_stop(history: Sequence[RoundQuality], most: int) -> str | None:
@@ -48,7 +52,10 @@ def should_stop(history: Sequence[RoundQuality], most: int) -> str | None:
     if len(history) > 1 and history[-1].accepted == 0:
         return "no move was accepted"
     if len(history) > 2:
-        earlier = min(merit(q) for q in history[:-2])
-        if min(merit(q) for q in history[-2:]) > earlier - LEAST_GAIN:
+        before = history[best_round(history[:-2])]
+        now = history[best_round(history)]
+        fitter = now.r_free < before.r_free - LEAST_GAIN
+        sounder = now.molprobity_score < before.molprobity_score - LEAST_SCORE
+        if not fitter and not sounder:
             return "two rounds without gain"
     return None

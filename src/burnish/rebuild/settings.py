@@ -14,7 +14,7 @@ class RebuildSettings:
     Attributes
     ----------
     backbones, rotamers, peptides, waters : kinds of moves.
-    torsion_guide : draw φ and ψ to where they usually are while zones are refined.
+    torsion_guide : draw φ, ψ and χ to where they usually are while zones are refined.
     search_allowed : build the backbone anew also where φ and ψ are allowed but not favoured, for maps that do not
         show the peptides.
     poor_fit : correlation with the density below which a residue is looked at.

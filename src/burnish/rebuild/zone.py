@@ -23,6 +23,7 @@ from burnish.models.restraints.nonbonded import SIGMA as CONTACT_SIGMA
 from burnish.models.restraints.nonbonded import contact_distances
 from burnish.models.restraints.planes import PlaneBatch, plane_term
 from burnish.models.restraints.ramachandran import Backbone, ramachandran_term
+from burnish.models.restraints.side_chains import SideChains, side_chain_term
 from burnish.models.restraints.stereochemistry import Stereochemistry, covalent_residuals
 from burnish.models.restraints.term import Residuals
 from burnish.symmetry.images import images_near
@@ -67,6 +68,7 @@ class ZoneSystem:
     occ : (n,)
     crystal : for symmetry mates; None without.
     backbone : residues whose φ and ψ are drawn to where they usually are; None without.
+    side_chains : the same of their χ; None without.
     """
 
     stereochemistry: Stereochemistry
@@ -75,23 +77,24 @@ class ZoneSystem:
     occ: Array
     crystal: Symmetry | None
     backbone: Backbone | None = None
+    side_chains: SideChains | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneEnergy:
     """Energy of a zone by kind, −log probability; `density` is minus the weighted sum of density.
 
-    `backbone` is that of φ and ψ, which helps refinement find its way; moves are judged by their own torsion term.
+    `torsions` is that of φ, ψ and χ, which helps refinement find its way; moves are judged by their own torsion term.
     """
 
     geometry: float
     contact: float
     density: float
-    backbone: float = 0.0
+    torsions: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.geometry + self.contact + self.density + self.backbone
+        return self.geometry + self.contact + self.density + self.torsions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +131,7 @@ class Zone:
     atoms : indices of the atoms that move. (m,)
     local : the atoms that move, then those that restraints tie them to. (l,)
     restraints : those that touch moving atoms, their atoms as indices into `local`.
-    backbone : residues with a moving atom in their φ or ψ, likewise.
+    backbone, side_chains : residues with a moving atom in their φ or ψ, or in a χ, likewise.
     pair_moving : index into `atoms` of the first of each pair in contact. (p,)
     pair_other : the second, an index into `atoms`, or −1 where it is held. (p,)
     held : position of the second where it is held. (p, 3)
@@ -139,6 +142,7 @@ class Zone:
     local: Index
     restraints: Stereochemistry
     backbone: Backbone
+    side_chains: SideChains
     pair_moving: Index
     pair_other: Index
     held: Array
@@ -173,12 +177,13 @@ def make_zone(system: ZoneSystem, around: Surroundings, atoms: Index, candidates
     keep = ((a == b) | (a == 0) | (b == 0)) & ((near_bonds < 0) | (near_bonds == 3))
     keep &= own | (source != atoms[k])  # an atom's own image: special positions
     k, source, other, j, near_bonds = k[keep], source[keep], other[keep], j[keep], near_bonds[keep]
-    local, restraints, backbone = _localised(system, atoms, place >= 0)
+    local, restraints, backbone, side_chains = _localised(system, atoms, place >= 0)
     return Zone(
         atoms=atoms,
         local=local,
         restraints=restraints,
         backbone=backbone,
+        side_chains=side_chains,
         pair_moving=k,
         pair_other=other,
         held=around.xyz[j],
@@ -231,22 +236,28 @@ def _touching(s: Stereochemistry, moving: NDArray[np.bool_]) -> Stereochemistry:
     )
 
 
-def _localised(system: ZoneSystem, atoms: Index, moving: NDArray[np.bool_]) -> tuple[Index, Stereochemistry, Backbone]:
+def _localised(
+    system: ZoneSystem, atoms: Index, moving: NDArray[np.bool_]
+) -> tuple[Index, Stereochemistry, Backbone, SideChains]:
     """The atoms that restraints touch, the moving ones first, and the restraints in terms of them."""
-    s, backbone = _touching(system.stereochemistry, moving), system.backbone
+    s, backbone, chi = _touching(system.stereochemistry, moving), system.backbone, system.side_chains or SideChains()
     if backbone is None:
         backbone = Backbone(atoms=np.zeros((0, 5), dtype=np.int64), kind=np.zeros(0, dtype=np.int64))
     near = moving[backbone.atoms].any(axis=1)
     backbone = Backbone(atoms=backbone.atoms[near], kind=backbone.kind[near])
+    turned = [(n, a[moving[a].any(axis=1)]) for n, a in zip(chi.names, chi.atoms, strict=True)]
+    turned = [(name, chains) for name, chains in turned if len(chains)]
     kinds = ("bond_atoms", "angle_atoms", "torsion_atoms", "chiral_atoms")
     touched = [getattr(s, kind).reshape(-1) for kind in kinds] + [batch.atoms.reshape(-1) for batch in s.planes]
-    held = np.setdiff1d(np.concatenate([*touched, backbone.atoms.reshape(-1)]), atoms)
+    touched += [backbone.atoms.reshape(-1), *(chains.reshape(-1) for _, chains in turned)]
+    held = np.setdiff1d(np.concatenate(touched), atoms)
     local = np.concatenate([atoms, held]).astype(np.int64)
     place = np.full(len(moving), -1, dtype=np.int64)
     place[local] = np.arange(len(local))
     planes = tuple(PlaneBatch(atoms=place[batch.atoms], sigma=batch.sigma) for batch in s.planes)
     here = replace(s, **{kind: place[getattr(s, kind)] for kind in kinds}, planes=planes)
-    return local, here, Backbone(atoms=place[backbone.atoms], kind=backbone.kind)
+    side_chains = SideChains(names=tuple(n for n, _ in turned), atoms=tuple(place[chains] for _, chains in turned))
+    return local, here, Backbone(atoms=place[backbone.atoms], kind=backbone.kind), side_chains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,9 +357,10 @@ def _evaluate(
     gradient += planes.gradient[: 3 * m]
     normal += factor.T @ factor
     torsions = 0.0
-    if len(zone.backbone):
-        term = ramachandran_term(local, zone.backbone, 1.0)
-        torsions = term.energy
+    usual = [ramachandran_term(local, zone.backbone, 1.0)] if len(zone.backbone) else []
+    usual += [side_chain_term(local, zone.side_chains, 1.0)] if len(zone.side_chains) else []
+    for term in usual:
+        torsions += term.energy
         factor = term.factor.toarray()[:, : 3 * m]
         gradient += term.gradient[: 3 * m]
         normal += factor.T @ factor
@@ -358,7 +370,7 @@ def _evaluate(
     share = target.weight * system.electrons[zone.atoms] / 6.0 * system.occ[zone.atoms]
     gradient -= (share[:, None] * slope.numpy() / target.sigma).reshape(-1)
     normal[np.diag_indices(3 * m)] += np.repeat(share * np.maximum(density, 0.5) / PEAK_WIDTH2, 3)
-    total = ZoneEnergy(geometry=geometry, contact=contact, density=-float(share @ density), backbone=torsions)
+    total = ZoneEnergy(geometry=geometry, contact=contact, density=-float(share @ density), torsions=torsions)
     return total, density, gradient, normal
 
 

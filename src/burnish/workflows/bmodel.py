@@ -71,7 +71,8 @@ def run(options: BModelOptions, job: Job) -> dict[str, Any]:
         job.notify(Metrics("model", number, {"r_work": statistics.r_work, "r_free": statistics.r_free}))
         job.notify(Progress("displacement models", number + 1, len(names)))
     chosen, steps = choose(done)
-    record = without_nan(_record(options, done, steps, chosen))
+    files = {"model": str(options.model), "data": str(options.data)}
+    record = without_nan({**files, **comparison_record(done, steps, chosen)})
     write_text(job.path("bmodel.json"), json.dumps(record, indent=1, allow_nan=False) + "\n")
     write_text(job.path("bmodel.html"), render(bmodel_page(record)))
     kept = done[chosen]
@@ -151,7 +152,8 @@ def degrees(done: Refined) -> Degrees:
     return Degrees(parameters=parametrise(atoms, system).n_parameters, restraints=count)
 
 
-def _record(options: BModelOptions, done: dict[str, Refined], steps: list[Step], chosen: str) -> dict[str, Any]:
+def comparison_record(done: dict[str, Refined], steps: list[Step], chosen: str) -> dict[str, Any]:
+    """The models and how they were compared, as plain values."""
     models = []
     for name, refined in done.items():
         statistics, size = refined.statistics, degrees(refined)
@@ -180,8 +182,6 @@ def _record(options: BModelOptions, done: dict[str, Refined], steps: list[Step],
         for s in steps
     ]
     return {
-        "model": str(options.model),
-        "data": str(options.data),
         "models": models,
         "steps": compared,
         "chosen": chosen,

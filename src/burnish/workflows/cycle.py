@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from burnish.io.atomic import write_text
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.refinement import RefinementState, state_from_arrays
+from burnish.models.refinement_system import RefinementSystem
 from burnish.options.rebuild import CycleOptions
 from burnish.rebuild.memory import Memory
 from burnish.rebuild.move import MoveRecord
@@ -31,6 +33,7 @@ from burnish.workflows.cycle_checkpoint import (
     write_round_checkpoint,
     write_standing,
 )
+from burnish.workflows.cycle_displacement import Choice, choose_displacement, with_displacement
 from burnish.workflows.cycle_em import cycle_in_maps
 from burnish.workflows.model_rounds import (
     Start,
@@ -56,6 +59,7 @@ class _Round:
     before: gemmi.Structure
     structure: gemmi.Structure
     inputs: RefineInputs
+    system: RefinementSystem
     state: RefinementState
     quality: RoundQuality
 
@@ -85,6 +89,7 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
     else:
         listener(Message(f"going on after round {len(standing.qualities) - 1}"))
         standing.warnings = warnings = [*standing.warnings, *warnings]
+        start = with_displacement(start, standing.displacement)
         now = _read_round(start, job, len(standing.qualities) - 1, standing, term)
     while (reason := should_stop(standing.qualities, options.rounds)) is None:
         number = len(standing.qualities)
@@ -95,7 +100,12 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
             draw_moves(job.folder, lines, now.structure, structure, make_term(start, ignore))
         standing.lines += lines
         cycles = options.final_cycles if number == options.rounds else options.cycles
-        now = _refined(start, structure, term, cycles, _accepted(records), listener)
+        if number == 1 and options.displacement == "auto":
+            choice = choose_displacement(start, job, structure, cycles, listener)
+            standing.displacement, start = choice.options, with_displacement(start, choice.options)
+            now, term = _as_round(start, structure, choice, _accepted(records)), choice.refined.term
+        else:
+            now = _refined(start, structure, term, cycles, _accepted(records), listener)
         _say(now.quality, number, listener)
         _write_round(start, job, now, term, standing)
     job.notify(Message(f"stopped: {reason}"))
@@ -121,19 +131,40 @@ def _refined(
     start: Start, structure: gemmi.Structure, term: CrystalTerm, cycles: int, accepted: int, listener: Listener
 ) -> _Round:
     """Refine and judge one round."""
-    inputs, state = refine_round(start, structure, term, cycles, listener)
+    inputs, system, state = refine_round(start, structure, term, cycles, listener)
     refined = refined_structure(inputs, state)
+    quality = _quality(start, refined, term, accepted)
+    return _Round(before=structure, structure=refined, inputs=inputs, system=system, state=state, quality=quality)
+
+
+def _as_round(start: Start, structure: gemmi.Structure, choice: Choice, accepted: int) -> _Round:
+    """The refinement with the displacement model that was chosen, as a round."""
+    done, refined = choice.refined, refined_structure(choice.inputs, choice.refined.state)
+    done.term.prepare(done.state.atoms)
+    quality = _quality(start, refined, done.term, accepted)
+    return _Round(
+        before=structure,
+        structure=refined,
+        inputs=choice.inputs,
+        system=done.system,
+        state=done.state,
+        quality=quality,
+    )
+
+
+def _quality(start: Start, refined: gemmi.Structure, term: CrystalTerm, accepted: int) -> RoundQuality:
+    """Judge a round; the term has seen its model last."""
     scores, statistics = validate_round(start, refined, term).scores, term.statistics()
-    quality = RoundQuality(
+    return RoundQuality(
         r_work=statistics.r_work,
         r_free=statistics.r_free,
+        r_free_error=statistics.r_free / math.sqrt(2.0 * max(1, int(term.free.sum()))),
         favoured_percent=scores.favoured_percent,
         rotamer_outlier_percent=scores.rotamer_outlier_percent,
         clashscore=scores.clashscore,
         molprobity_score=scores.molprobity_score,
         accepted=accepted,
     )
-    return _Round(before=structure, structure=refined, inputs=inputs, state=state, quality=quality)
 
 
 def _say(quality: RoundQuality, number: int, listener: Listener) -> None:
@@ -146,7 +177,8 @@ def _read_round(start: Start, job: Job, number: int, standing: Standing, term: C
     inputs, system = round_system(start, before, term, start.options.cycles)
     state = state_from_arrays(arrays, system)
     refined = refined_structure(inputs, state)
-    return _Round(before=before, structure=refined, inputs=inputs, state=state, quality=standing.qualities[number])
+    quality = standing.qualities[number]
+    return _Round(before=before, structure=refined, inputs=inputs, system=system, state=state, quality=quality)
 
 
 def _write_round(start: Start, job: Job, done: _Round, term: CrystalTerm, standing: Standing) -> None:
@@ -154,12 +186,23 @@ def _write_round(start: Start, job: Job, done: _Round, term: CrystalTerm, standi
     folder = round_folder(job.folder, len(standing.qualities))
     folder.mkdir(parents=True, exist_ok=True)
     inner = Job("cycle", folder, {}, job.listener, keeps_record=False)
-    finished = Finished(inputs=done.inputs, term=term, state=done.state, interrupted=False, warnings=standing.warnings)
+    finished = _finished(done, term, standing)
     write_outputs(start.options, inner, finished)
     write_round_checkpoint(folder, done.before, done.state)
     standing.qualities.append(done.quality)
     write_moves(job.path("moves.jsonl"), standing.lines)
     write_standing(job.path(STANDING), standing)
+
+
+def _finished(done: _Round, term: CrystalTerm, standing: Standing) -> Finished:
+    return Finished(
+        inputs=done.inputs,
+        term=term,
+        state=done.state,
+        interrupted=False,
+        warnings=standing.warnings,
+        system=done.system,
+    )
 
 
 def _finish(
@@ -175,7 +218,7 @@ def _finish(
     best = best_round(qualities)
     kept = last if best == len(qualities) - 1 else _read_round(start, job, best, standing, term)
     term.prepare(kept.state.atoms)
-    finished = Finished(inputs=kept.inputs, term=term, state=kept.state, interrupted=False, warnings=standing.warnings)
+    finished = _finished(kept, term, standing)
     summary = write_outputs(start.options, job, finished)
     found = validate_round(start, kept.structure, term)
     record = validation_record(found, start.inputs.data.reflections.d_min)

@@ -4,7 +4,7 @@ refinement in full precision, at the top where the cycle stands."""
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Standing:
     memory : what rounds have tried.
     warnings : that were given.
     asked : what the cycle was asked to do and with which inputs; another request starts anew.
+    displacement : options of refinement that the choice of a displacement model has set; empty before it.
     """
 
     qualities: list[RoundQuality]
@@ -43,6 +44,7 @@ class Standing:
     memory: Memory
     warnings: list[str]
     asked: dict[str, Any]
+    displacement: dict[str, str] = field(default_factory=dict)
 
 
 def request(options: CycleOptions) -> dict[str, Any]:
@@ -95,6 +97,7 @@ def write_standing(path: Path, standing: Standing) -> None:
         "memory": standing.memory.as_record(),
         "warnings": standing.warnings,
         "asked": standing.asked,
+        "displacement": standing.displacement,
     }
     write_text(path, json.dumps(record, ensure_ascii=False) + "\n")
 
@@ -109,6 +112,7 @@ def read_standing(path: Path) -> Standing:
             memory=memory_from_record(record["memory"]),
             warnings=record["warnings"],
             asked=record["asked"],
+            displacement=record["displacement"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: does not tell where the cycle stood ({error}); start it anew") from None

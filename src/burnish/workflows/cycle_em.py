@@ -36,10 +36,9 @@ from burnish.workflows.addition_moves import needed_components
 from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
 from burnish.workflows.model_rounds import (
-    RAMACHANDRAN_WEIGHT,
-    SEARCH_D_MIN,
     move_lines,
     rebuild_structure,
+    torsion_weights,
     validate_round,
     write_moves,
 )
@@ -57,6 +56,7 @@ from burnish.workflows.refine_inputs import refinement_settings
 
 EVIDENCE_RADIUS = 6.0  # Å about the model: waters and other conformations lie beyond the mask of the refinement
 WATERS_D_MIN = 3.0  # Å; coarser maps do not show single waters
+FSC_ERROR = 0.005  # differences of the FSC average below this do not outweigh geometry
 POOR_FIT = 0.7  # correlation below which a residue is looked at; sharp single maps rarely give .9 anywhere
 ALTERNATES_D_MIN = 2.0  # Å; coarser maps do not show second conformers
 
@@ -115,9 +115,7 @@ def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cy
     shared = ("model", "out", "half1", "half2", "map", "resolution", "pixel_size", "symmetry", "monomers", "seed")
     given = {name: getattr(options, name) for name in shared}
     given |= {"ligand": asked.files, "smiles": tuple(f"{n}={text}" for n, text in asked.smiles.items())}
-    wanted = options.ramachandran if isinstance(options, CycleOptions) else None
-    automatic = RAMACHANDRAN_WEIGHT if (options.resolution or 0.0) > SEARCH_D_MIN else 0.0
-    given["ramachandran"] = automatic if wanted is None else wanted
+    given |= torsion_weights(options, options.resolution or 0.0)
     refine_options = RefineOptions.model_validate({**given, "cycles": cycles})
     model = read_model(options.model)
     for message in model.messages:
@@ -251,6 +249,7 @@ def _refined(start: EmStart, structure: gemmi.Structure, cycles: int, accepted: 
     quality = RoundQuality(
         r_work=1.0 - fsc,
         r_free=1.0 - fsc,
+        r_free_error=FSC_ERROR,
         favoured_percent=scores.favoured_percent,
         rotamer_outlier_percent=scores.rotamer_outlier_percent,
         clashscore=scores.clashscore,

@@ -50,7 +50,7 @@ from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.refine_inputs import RefineInputs, data_term, read_inputs, refinement_settings
 
 SEARCH_D_MIN = 2.5  # Å; beyond it maps do not show the oxygens of peptides well
-RAMACHANDRAN_WEIGHT = 4.0  # of the restraints on φ and ψ there
+TORSION_WEIGHT = 4.0  # of the restraints on φ and ψ, and on χ, there
 # Of the polymer, before its conformations are judged
 BUILDING_MOVES: tuple[StructureMove, ...] = (
     mutate_to_sequence,
@@ -118,15 +118,22 @@ def read_start(options: RebuildOptions | CycleOptions, listener: Listener, cycle
         {**{k: getattr(options, k) for k in shared}, **given, "cycles": cycles}
     )
     inputs = read_inputs(refine_options, listener)
-    wanted = options.ramachandran if isinstance(options, CycleOptions) else None
-    automatic = RAMACHANDRAN_WEIGHT if inputs.data.reflections.d_min > SEARCH_D_MIN else 0.0
-    refine_options = refine_options.model_copy(update={"ramachandran": automatic if wanted is None else wanted})
+    refine_options = refine_options.model_copy(update=torsion_weights(options, inputs.data.reflections.d_min))
     structure = inputs.model.structure
     sequences = read_sequences(options.sequence) if options.sequence is not None else ()
     own = [gemmi.Entity.first_mon(n) for e in structure.entities for n in e.full_sequence if e.polymer_type in PEPTIDES]
     components = sorted({*needed_components(options, structure), *own, *(n for s in sequences for n in s)})
     library = read_library(components, ligands=asked.files, monomers=options.monomers, smiles=asked.smiles)
     return Start(options=refine_options, inputs=inputs, library=library, sequences=sequences)
+
+
+def torsion_weights(options: RebuildOptions | CycleOptions, d_min: float) -> dict[str, float]:
+    """Weights of the restraints on φ and ψ, and on χ, in the refinements of a cycle at a resolution, Å."""
+    backbone = options.ramachandran if isinstance(options, CycleOptions) else None
+    side_chains = options.chi if isinstance(options, CycleOptions) else None
+    if backbone is None:
+        backbone = TORSION_WEIGHT if d_min > SEARCH_D_MIN else 0.0
+    return {"ramachandran": backbone, "chi": backbone if side_chains is None else side_chains}
 
 
 def make_term(start: Start, listener: Listener) -> CrystalTerm:
@@ -162,12 +169,12 @@ def round_system(
 
 def refine_round(
     start: Start, structure: gemmi.Structure, term: CrystalTerm, cycles: int, listener: Listener
-) -> tuple[RefineInputs, RefinementState]:
+) -> tuple[RefineInputs, RefinementSystem, RefinementState]:
     """Refine a model; the term has seen the result last."""
     inputs, system = round_system(start, structure, term, cycles)
     state = refine(system, term, listener)
     term.prepare(state.atoms)
-    return inputs, state
+    return inputs, system, state
 
 
 def refined_structure(inputs: RefineInputs, state: RefinementState) -> gemmi.Structure:

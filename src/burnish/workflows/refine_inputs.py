@@ -194,6 +194,7 @@ def refinement_settings(options: RefineOptions, labels: AtomLabels | None = None
         ncs={"auto": None, "on": True, "off": False}[options.ncs],
         jelly_body=options.jelly_body,
         ramachandran_weight=options.ramachandran,
+        rotamer_weight=options.chi,
         tls="given" if groups else "chain" if options.tls == "auto" else "none",
         tls_groups=groups,
         rigid_cycles=options.rigid_body,

@@ -18,6 +18,7 @@ from burnish.data.labels import AtomLabels
 from burnish.data.restraints import Origin, Restraints
 from burnish.models.restraints.covalent import torsion_residuals
 from burnish.models.restraints.term import Array, Index, Term, sparse_rows
+from burnish.models.restraints.torsion_chains import Mixture, as_mixture, chain_angles, chain_energy, mixture_energy
 
 CIS_LIMIT = np.pi / 6.0  # rad; |ω| below it is cis
 
@@ -95,58 +96,14 @@ def _is_cis(xyz: Array, atoms: tuple[int, int, int, int]) -> bool:
     return bool(abs(omega[0]) < CIS_LIMIT)
 
 
-@dataclass(frozen=True, slots=True)
-class _Mixture:
-    """Components of one class: centres and κ (k, 2), coupling and log weight (k,)."""
-
-    mean: Array
-    kappa: Array
-    coupling: Array
-    log_weight: Array
-
-
 @cache
-def _mixture(kind: int) -> _Mixture:
-    d = ramachandran_density(CLASSES[kind])
-    return _Mixture(d.mean.numpy(), d.kappa.numpy(), d.coupling.numpy()[:, 0], d.log_weight.numpy())
+def _mixture(kind: int) -> Mixture:
+    return as_mixture(ramachandran_density(CLASSES[kind]))
 
 
 def negative_log_density(kind: int, angles: Array) -> tuple[Array, Array, Array]:
-    """−log density of (φ, ψ) in one class, its gradient, and a curvature that is never negative.
-
-    Parameters
-    ----------
-    kind : index into `CLASSES`.
-    angles : φ and ψ, rad. (n, 2)
-
-    Returns
-    -------
-    (n,), (n, 2) rad⁻¹, (n, 2, 2) rad⁻²
-
-    Notes
-    -----
-    The gradient is that of `chemistry.angle_density.log_density`. The curvature is that of the components, weighted by
-    their share of the density at this place, each by κ sin δ/δ, the parabola above κ(1 − cos δ) that touches it here
-    (as in expectation and maximisation: the spread between components, which only lowers it, is left out).
-    """
-    m = _mixture(kind)
-    delta = angles[:, None, :] - m.mean
-    delta = delta - 2.0 * np.pi * np.round(delta / (2.0 * np.pi))
-    sine, cosine = np.sin(delta), np.cos(delta)
-    exponent = m.log_weight + ((cosine - 1.0) * m.kappa).sum(axis=2) + m.coupling * sine[..., 0] * sine[..., 1]
-    highest = exponent.max(axis=1, keepdims=True)
-    share = np.exp(exponent - highest)
-    total = share.sum(axis=1, keepdims=True)
-    share = share / total
-    by_angle = sine * m.kappa - m.coupling[:, None] * cosine * sine[..., ::-1]
-    gradient = np.einsum("nk,nka->na", share, by_angle)
-    curvature = np.empty((len(angles), 2, 2))
-    diagonal = np.einsum("nk,nka->na", share, m.kappa * np.sinc(delta / np.pi))
-    curvature[:, 0, 0], curvature[:, 1, 1] = diagonal.T
-    curvature[:, 0, 1] = curvature[:, 1, 0] = -(share * m.coupling * cosine[..., 0] * cosine[..., 1]).sum(axis=1)
-    values, vectors = np.linalg.eigh(curvature)
-    curvature = np.einsum("nia,na,nja->nij", vectors, np.maximum(values, 0.0), vectors)
-    return -(highest + np.log(total))[:, 0], gradient, curvature
+    """−log density of φ and ψ (n, 2), rad, in one class, its gradient and curvature; see `mixture_energy`."""
+    return mixture_energy(_mixture(kind), angles)
 
 
 def ramachandran_term(xyz: Array, backbone: Backbone, weight: float) -> Term:
@@ -158,40 +115,23 @@ def ramachandran_term(xyz: Array, backbone: Backbone, weight: float) -> Term:
     weight : 1 is what the reference says of one residue; data that are given a weight of several ask for as much here.
     """
     n, count = len(xyz), len(backbone)
-    angles, jacobian = _angles(xyz, backbone)
-    energy, slope, curvature = np.zeros(count), np.zeros((count, 2)), np.zeros((count, 2, 2))
+    energy, gradient, rows = 0.0, np.zeros((n, 3)), np.zeros((count, 2, 5, 3))
     for kind in np.unique(backbone.kind):
         here = backbone.kind == kind
-        energy[here], slope[here], curvature[here] = negative_log_density(int(kind), angles[here])
-    values, vectors = np.linalg.eigh(curvature)
-    root = np.sqrt(weight * np.maximum(values, 0.0))[:, :, None] * vectors.transpose(0, 2, 1)  # rootᵀ root = curvature
-    blocks = np.einsum("nra,nakx->nrkx", root, jacobian).reshape(2 * count, 5, 3)
-    force = weight * np.einsum("na,nakx->nkx", slope, jacobian)
-    gradient = np.zeros((n, 3))
-    np.add.at(gradient, backbone.atoms, force)
+        value, slope, found = chain_energy(xyz, backbone.atoms[here], _mixture(int(kind)))
+        energy += float(value.sum())
+        np.add.at(gradient, backbone.atoms[here], slope)
+        rows[here] = found.reshape(-1, 2, 5, 3)
     return Term(
         name="Ramachandran",
-        energy=weight * float(energy.sum()),
-        gradient=gradient.reshape(-1),
-        factor=sparse_rows(np.repeat(backbone.atoms, 2, axis=0), blocks, n),
+        energy=weight * energy,
+        gradient=weight * gradient.reshape(-1),
+        factor=sparse_rows(np.repeat(backbone.atoms, 2, axis=0), np.sqrt(weight) * rows.reshape(-1, 5, 3), n),
     )
 
 
 def ramachandran_energy(xyz: Array, backbone: Backbone, weight: float) -> float:
     """The energy of `ramachandran_term` alone."""
-    angles, _ = _angles(xyz, backbone)
+    angles, _ = chain_angles(xyz, backbone.atoms)
     kinds = [int(k) for k in np.unique(backbone.kind)]
     return weight * sum(float(negative_log_density(k, angles[backbone.kind == k])[0].sum()) for k in kinds)
-
-
-def _angles(xyz: Array, backbone: Backbone) -> tuple[Array, Array]:
-    """φ and ψ (n, 2) and their derivatives by the five atoms (n, 2, 5, 3)."""
-    count = len(backbone)
-    zero, one, period = np.zeros(count), np.ones(count), np.ones(count, dtype=np.int64)
-    jacobian = np.zeros((count, 2, 5, 3))
-    angles = np.empty((count, 2))
-    for k in range(2):
-        torsion = torsion_residuals(xyz, backbone.atoms[:, k : k + 4], zero, one, period)
-        angles[:, k] = torsion.value
-        jacobian[:, k, k : k + 4] = torsion.jacobian
-    return angles, jacobian
