@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -33,19 +34,15 @@ def find_peaks(grid: SampledMap, threshold: float) -> Peaks:
     For holes, give the map with its sign changed.
     """
     values = grid.values
-    greatest = values.clone()
-    candidates = values > threshold
-    for axis in range(3):  # the largest value in a cube is found one axis after the other
-        before, after = torch.roll(greatest, 1, axis), torch.roll(greatest, -1, axis)
-        greatest = torch.maximum(greatest, torch.maximum(before, after))
-    candidates &= values >= greatest
-    if not grid.periodic:
-        inner = torch.zeros_like(candidates)
-        inner[1:-1, 1:-1, 1:-1] = True
-        candidates &= inner
-    index = torch.nonzero(candidates)
-    shift, gain = [], torch.zeros(len(index), dtype=torch.float64)
+    index = torch.nonzero(values > threshold)  # few points are: only these are compared with their neighbours
     size = torch.tensor(values.shape, device=index.device)
+    if not grid.periodic:
+        index = index[((index > 0) & (index < size - 1)).all(dim=1)]
+    for offset in product((-1, 0, 1), repeat=3):
+        if any(offset):
+            near = (index + torch.tensor(offset, device=index.device)) % size
+            index = index[values[tuple(index.T)] >= values[tuple(near.T)]]
+    shift, gain = [], torch.zeros(len(index), dtype=torch.float64)
     middle = values[tuple(index.T)].double()
     for axis in range(3):
         step = torch.zeros(3, dtype=torch.int64, device=index.device)

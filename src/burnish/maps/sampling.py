@@ -40,7 +40,7 @@ def spline_map(grid: SampledMap) -> SplineMap:
     for axis, n in enumerate(grid.values.shape):
         k = torch.arange(transform.shape[axis], device=transform.device, dtype=torch.float32)
         response = (2.0 + torch.cos(2.0 * math.pi * k / n)) / 3.0
-        transform = transform / response.reshape([-1 if a == axis else 1 for a in range(3)])
+        transform /= response.reshape([-1 if a == axis else 1 for a in range(3)])
     return SplineMap(coefficients=torch.fft.irfftn(transform, s=grid.values.shape), grid=grid)
 
 
@@ -187,4 +187,9 @@ def rms(grid: SampledMap) -> float:
     """Root mean square deviation of the map from its mean: its σ, unless the map says another."""
     if grid.sigma is not None:
         return grid.sigma
-    return float(np.asarray(grid.values.double().std(correction=0)))
+    values = grid.values.reshape(-1)
+    mean = float(values.mean(dtype=torch.float64))
+    square = float(torch.linalg.vector_norm(values, dtype=torch.float64)) ** 2 / max(len(values), 1)
+    if mean**2 > 1e-4 * square:  # the difference of large numbers loses digits
+        return float(np.asarray(grid.values.double().std(correction=0)))
+    return math.sqrt(square - mean**2)

@@ -94,27 +94,26 @@ def residue_fits(
     d_min : resolution of the maps, Å.
     """
     owner, point, _ = points_near(density, xyz, mask_radius(d_min))
-    order = torch.argsort(owner, stable=True)
-    point = point[order]
-    start = torch.searchsorted(owner[order], torch.arange(len(xyz) + 1))
-    observed, modelled = density.values.reshape(-1).double(), calculated.values.reshape(-1).double()
+    heavy = [[a for a in view.atoms.values() if float(electrons[a]) > 1.5] for view in views]
+    near = _near_residues(owner, point, heavy, len(xyz), density.values.numel())
+    observed, modelled = (m.values.reshape(-1)[near[1]].double() for m in (density, calculated))
+    correlation = _correlations(near[0], observed, modelled, len(views))
+    apart = _sums(near[0], (observed - modelled).abs(), len(views))
+    r_value = apart / _sums(near[0], (observed + modelled).abs(), len(views)).clamp(min=1e-12)
     z = atom_difference_z(difference, xyz)
     at_atoms = sample(spline_map(density), xyz) / max(rms(density), 1e-12)
     found = []
-    for i, view in enumerate(views):
-        atoms = [a for a in view.atoms.values() if float(electrons[a]) > 1.5]
+    for i, atoms in enumerate(heavy):
         if not atoms:
             continue
-        points = torch.unique(torch.cat([point[start[a] : start[a + 1]] for a in atoms]))
-        o, c = observed[points], modelled[points]
         chosen = torch.tensor(atoms)
         weight = electrons[chosen].double()
         worst = chosen[int(z[chosen].abs().argmax())]
         found.append(
             ResidueFit(
                 view=i,
-                correlation=_correlation(o, c),
-                r_value=float((o - c).abs().sum() / (o + c).abs().sum().clamp(min=1e-12)),
+                correlation=float(correlation[i]),
+                r_value=float(r_value[i]),
                 density=float((at_atoms[chosen] * weight).sum() / weight.sum()),
                 worst_z=float(z[worst]),
                 mean_b=float(b_iso[chosen].mean()),
@@ -124,13 +123,39 @@ def residue_fits(
     return tuple(found)
 
 
-def _correlation(a: Tensor, b: Tensor) -> float:
-    """Linear correlation; 0 where either is flat or empty."""
-    if len(a) < 2:
-        return 0.0
-    a, b = a - a.mean(), b - b.mean()
-    size = a.norm() * b.norm()
-    return float((a * b).sum() / size) if float(size) > 0 else 0.0
+def _near_residues(
+    owner: Tensor, point: Tensor, atoms: Sequence[Sequence[int]], n_atoms: int, n_points: int
+) -> tuple[Tensor, Tensor]:
+    """Every grid point near each residue once: the residue, and the point. (m,), (m,)
+
+    Parameters
+    ----------
+    owner, point : atom, and grid point near it. (k,), (k,)
+    atoms : of each residue.
+    """
+    order = torch.argsort(owner, stable=True)
+    point = point[order]
+    start = torch.searchsorted(owner[order], torch.arange(n_atoms + 1))
+    atom = torch.tensor([a for group in atoms for a in group], dtype=torch.int64)
+    residue = torch.tensor([i for i, group in enumerate(atoms) for _ in group], dtype=torch.int64)
+    count = start[atom + 1] - start[atom]
+    first = torch.repeat_interleave(start[atom] - (count.cumsum(0) - count), count)
+    place = first + torch.arange(int(count.sum()))
+    key = torch.unique(torch.repeat_interleave(residue, count) * n_points + point[place])
+    return key // n_points, key % n_points
+
+
+def _sums(group: Tensor, values: Tensor, size: int) -> Tensor:
+    """Sum of each group. (size,)"""
+    return torch.zeros(size, dtype=values.dtype).index_add_(0, group, values)
+
+
+def _correlations(group: Tensor, a: Tensor, b: Tensor, size: int) -> Tensor:
+    """Linear correlation in each group; 0 where either is flat or empty. (size,)"""
+    count = torch.bincount(group, minlength=size).clamp(min=1)
+    a, b = (x - (_sums(group, x, size) / count)[group] for x in (a, b))
+    norm = (_sums(group, a * a, size) * _sums(group, b * b, size)).sqrt()
+    return torch.where(norm > 0, _sums(group, a * b, size) / norm.clamp(min=1e-300), 0.0)
 
 
 def difference_peaks(
