@@ -38,7 +38,7 @@ docs: install
 # The page's libraries (Mol*, D3, Observable Plot) from npm.
 web: $(VENDOR)/molstar/molstar.js
 
-VIEWER := src/burnish/web/viewer/molstar_entry.js
+VIEWER := src/burnish/web/viewer/molstar_entry.js src/burnish/web/viewer/build.mjs
 
 $(VENDOR)/molstar/molstar.js: package-lock.json $(VIEWER) $(VENV)/npm-found | $(VENV)/installed
 	PATH="$(abspath $(BIN)):$$PATH" $(NPM) ci --silent --ignore-scripts --no-audit --no-fund
@@ -46,7 +46,7 @@ $(VENDOR)/molstar/molstar.js: package-lock.json $(VIEWER) $(VENV)/npm-found | $(
 	cp node_modules/d3/dist/d3.min.js $(VENDOR)/d3/
 	cp node_modules/@observablehq/plot/dist/plot.umd.min.js $(VENDOR)/plot/
 	cp node_modules/molstar/build/viewer/molstar.css $(VENDOR)/molstar/
-	node_modules/.bin/esbuild $(VIEWER) --bundle --minify --format=iife --global-name=molstar --log-level=error --outfile=$@
+	PATH="$(abspath $(BIN)):$$PATH" node src/burnish/web/viewer/build.mjs $@
 
 test: install lint types imports
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"

@@ -2,9 +2,10 @@
 
     cluster.py PREFIX --symmetry D2 --diameter 200 [--workers 1 2] [--chunk 64] [--iterations N] [--json FILE]
 
-PREFIX names PREFIX_particles.star and PREFIX_initial.mrc. Every run goes through the same iterations. On a machine
-with other work, wall times mean little: the processor time of the busiest worker is what the expectation would take on
-as many free cores. With --json the numbers of each iteration are kept for `scaling.py`.
+PREFIX names PREFIX_particles.star and PREFIX_initial.mrc. Every run goes through the same iterations, after four that
+are not counted: they compile. The start of the workers is not counted either; it is told apart. On a machine with other
+work, wall times mean little: the processor time of the busiest worker is what the expectation would take on as many
+free cores. With --json the numbers of each iteration are kept for `scaling.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +72,18 @@ class Timed(Crew):
         self.crew.end()
 
 
-def run(o: argparse.Namespace, workers: int, folder: Path) -> tuple[list[dict[str, float]], torch.Tensor, float]:
-    """All iterations with so many workers (0: this process); their numbers, the last maps, and all wall time."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A refinement: the numbers of its iterations, its last maps, wall time of the start and of all, s."""
+
+    rows: list[dict[str, float]]
+    maps: torch.Tensor
+    start: float
+    wall: float
+
+
+def run(o: argparse.Namespace, workers: int, folder: Path, iterations: int) -> Run:
+    """All iterations with so many workers (0: this process)."""
     options = Refine3DOptions(
         particles=Path(f"{o.prefix}_particles.star"), reference=Path(f"{o.prefix}_initial.mrc"), symmetry=o.symmetry,
         mask_diameter=o.diameter, initial_lowpass=o.lowpass, out=folder, memory=o.memory, chunk=o.chunk,
@@ -88,8 +100,9 @@ def run(o: argparse.Namespace, workers: int, folder: Path) -> tuple[list[dict[st
 
     setup = make_setup(options, inputs, o.symmetry, plan.block_size, int(plan.images), listen)
     corrections = refinement.Corrections()
-    limits = refinement.make_limits(setup, initial_lowpass=o.lowpass, fine_order=ORDER, max_iterations=o.iterations)
+    limits = refinement.make_limits(setup, initial_lowpass=o.lowpass, fine_order=ORDER, max_iterations=iterations)
     with open_executor(ExecutorOptions(executor=options.executor, workers=options.workers), listen) as executor:
+        started = time.monotonic() - began
         crew: Crew = Alone()
         if workers:
             crew = Workers(executor, options, inputs, folder, listen, symmetry=o.symmetry, order=ORDER)
@@ -103,7 +116,7 @@ def run(o: argparse.Namespace, workers: int, folder: Path) -> tuple[list[dict[st
     rows: list[dict[str, float]] = timed.rows
     for row, event in zip(rows, told, strict=False):
         row.update({f"workers_{k}": v for k, v in event.values.items()})
-    return rows, state.maps, time.monotonic() - began
+    return Run(rows=rows, maps=state.maps, start=started, wall=time.monotonic() - began)
 
 
 def main() -> None:
@@ -126,22 +139,29 @@ def main() -> None:
     os.chdir(o.prefix.parent)
     kept: dict[str, Any] = {}
     print(
-        "| run | expectation: CPU s | of the busiest process | speed | client's other CPU s | all wall s | same bits |"
+        "| run | expectation: wall s | speed | CPU s | of the busiest process | client's other CPU s | start s "
+        "| all wall s | same bits |"
     )
-    print("|---|---|---|---|---|---|---|")
-    one, reference = 0.0, None
+    print("|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        run(o, 0, Path(scratch), min(4, o.iterations))
+    alone: tuple[float, torch.Tensor] | None = None
     for workers in (0, *o.workers):
         with tempfile.TemporaryDirectory() as scratch:
-            rows, maps, wall = run(o, workers, Path(scratch))
+            found = run(o, workers, Path(scratch), o.iterations)
+        rows = found.rows
+        took = sum(r["wall"] for r in rows)
         total = sum(r.get("workers_cpu", r["own_cpu"]) for r in rows)
         # the client writes the state, collects reports and sums while workers wait
         busiest = sum(r["workers_cpu_busiest"] + r["own_cpu"] for r in rows) if workers else total
         other = sum(r["before_cpu"] for r in rows)
-        if not workers:
-            one, reference = total, maps
-        same = "yes" if torch.equal(maps, reference) else "NO"  # type: ignore[arg-type]
+        alone = alone or (took, found.maps)
+        same = "yes" if torch.equal(found.maps, alone[1]) else "NO"
         name = f"{workers} workers" if workers else "one process"
-        print(f"| {name} | {total:.1f} | {busiest:.1f} | {one / busiest:.2f} | {other:.1f} | {wall:.0f} | {same} |")
+        print(
+            f"| {name} | {took:.1f} | {alone[0] / took:.2f} | {total:.1f} | {busiest:.1f} | {other:.1f} "
+            f"| {found.start:.1f} | {found.wall:.0f} | {same} |", flush=True
+        )  # fmt: skip
         kept[name] = rows
     if o.json:
         o.json.write_text(json.dumps({"prefix": o.prefix.name, "runs": kept}, indent=1))

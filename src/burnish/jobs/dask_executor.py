@@ -28,6 +28,13 @@ _DEATHS = 20  # of workers in the middle of one task after which the task is bla
 _STARTS = 4  # attempts to start the workers of this machine
 _PULSE = 2.0  # s between looks for workers that are gone
 _OF_SCHEDULER = {"dashboard_address", "host", "scheduler_options", "security", "shared_temp_directory"}
+# What Dask does beside the tasks: it would look at every worker's stack a hundred times a second.
+_QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "2s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -62,7 +69,7 @@ def _open(options: ExecutorOptions, listener: Listener, threads: int) -> DaskExe
     from distributed import Client
 
     # a scheduler of somebody else's has settings of its own; that of ours lives in this process
-    dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS})
+    dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS, **_QUIET})
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told below
     cluster: Any = None
     if options.executor in ("local", "dask"):

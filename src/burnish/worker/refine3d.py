@@ -17,6 +17,7 @@ import torch
 
 from burnish.core.events import ignore
 from burnish.core.memory import return_freed_memory
+from burnish.jobs.shared_array import fill
 from burnish.options.refine3d import Refine3DOptions
 from burnish.particles.controller import Plan
 from burnish.particles.expectation import (
@@ -139,3 +140,8 @@ def add_planes(*parts: np.ndarray) -> np.ndarray:
     for part in parts[2:]:
         total += part
     return total
+
+
+def add_planes_to(name: str, first: int, *parts: np.ndarray) -> None:
+    """Write that sum into memory shared with the client; `first` is the index of its first number there."""
+    fill(name, first, add_planes(*parts))

@@ -3,12 +3,14 @@
 What travels is small: workers read images and states from files that client and workers both see. Each chunk's sums
 stay with the worker that made them until those of a run of chunks are there; then every part of the planes of the
 volume is added up by one worker, which takes it of each chunk in the order of the chunks. So a worker sends what it
-made and receives as much, whatever their number, and the sums are those of one machine to the last bit.
+made and receives as much, whatever their number, and the sums are those of one machine to the last bit. Workers of the
+client's own machine write their totals into its memory.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 import uuid
 from collections import deque
@@ -24,6 +26,7 @@ from torch import Tensor
 from burnish.core.events import Listener, Metrics, Progress
 from burnish.io.atomic import write_aside
 from burnish.jobs.executors import Executor
+from burnish.jobs.shared_array import can_share, shared_array
 from burnish.options.refine3d import Refine3DOptions
 from burnish.particles.controller import Plan
 from burnish.particles.expectation import (
@@ -68,6 +71,7 @@ class Workers(Crew):
         order: int,
     ) -> None:
         self._executor, self._listener = executor, listener
+        self._shares_memory = can_share() and options.executor in ("local", "dask")
         self._folder = folder.resolve() / SHARED_FOLDER
         self._folder.mkdir(exist_ok=True)
         self._token, self._written = uuid.uuid4().hex[:8], 0  # workers that outlive a job meet no name twice
@@ -157,17 +161,24 @@ class Workers(Crew):
         """The sums of a run of chunks: each part of the planes is added up by one worker."""
         half = half_width(plan.map_radius)
         shape = (2 * half + 2, 2 * half + 2, half + 2, 3)
-        parts = max(1, min(self._executor.workers, 4 * int(np.prod(shape, dtype=float)) // _SMALLEST_PART))
-        edges = [round(shape[0] * p / parts) for p in range(parts + 1)]
-        handles = []
-        for low, high in pairwise(edges):
-            planes = [self._executor.submit(f"{_TASKS}:planes_of", f, low, high) for f in found]
-            handles.append(self._executor.submit(f"{_TASKS}:add_planes", *planes))
-        values = torch.empty(shape)
-        for outcome in self._executor.completed(handles):
-            low, high = edges[outcome.number], edges[outcome.number + 1]
-            values[low:high] = torch.from_numpy(np.array(outcome.unwrap()))
-        return FourierSums(values=values, half=half, radius=plan.map_radius)
+        parts = max(1, min(self._executor.workers, 4 * math.prod(shape) // _SMALLEST_PART))
+        edges = list(pairwise(round(shape[0] * p / parts) for p in range(parts + 1)))
+        planes = [[self._executor.submit(f"{_TASKS}:planes_of", f, *edge) for f in found] for edge in edges]
+        if self._shares_memory:
+            with shared_array(shape) as (name, values):
+                places = [low * math.prod(shape[1:]) for low, _ in edges]
+                handles = [
+                    self._executor.submit(f"{_TASKS}:add_planes_to", name, at, *part)
+                    for at, part in zip(places, planes, strict=True)
+                ]
+                for outcome in self._executor.completed(handles):
+                    outcome.unwrap()
+        else:
+            values = np.empty(shape, dtype=np.float32)
+            handles = [self._executor.submit(f"{_TASKS}:add_planes", *part) for part in planes]
+            for outcome in self._executor.completed(handles):
+                values[slice(*edges[outcome.number])] = outcome.unwrap()
+        return FourierSums(values=torch.from_numpy(values), half=half, radius=plan.map_radius)
 
     def _write(self, state: State) -> str:
         """Write the state for the workers; return its name."""

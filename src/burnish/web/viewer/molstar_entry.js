@@ -18,6 +18,7 @@ const MOST_STICKS = 20000; // atoms; larger models are drawn as ribbons with sti
 
 export async function create(target, { background = 0xffffff } = {}) {
   const spec = DefaultPluginUISpec();
+  const software = drawsInSoftware();
   const plugin = await createPluginUI({
     target,
     render: renderReact18,
@@ -25,30 +26,40 @@ export async function create(target, { background = 0xffffff } = {}) {
       ...spec,
       layout: { initial: { isExpanded: false, showControls: false } },
       components: { ...spec.components, remoteState: "none" },
-      config: [[PluginConfig.VolumeStreaming.Enabled, false], [PluginConfig.Viewport.ShowAnimation, false]],
+      canvas3d: { renderer: { backgroundColor: Color(background) }, ...(software ? PLAIN : {}) },
+      config: [
+        [PluginConfig.VolumeStreaming.Enabled, false], [PluginConfig.Viewport.ShowAnimation, false],
+        ...(software ? [[PluginConfig.General.Transparency, "blended"], [PluginConfig.General.DisableAntialiasing, true]] : []),
+      ],
     },
   });
-  const software = drawsInSoftware(plugin);
-  plugin.canvas3d?.setProps({ renderer: { backgroundColor: Color(background) }, ...(software ? PLAIN : {}) });
   return new Scene(plugin, !software);
 }
 
-// Without a graphics card every picture costs a second of CPU: no smoothing over many pictures, no shades.
+// Without a graphics card every picture costs a good part of a second of CPU: no smoothing over many pictures, no shades, no
+// flight of the camera to where it is reset.
+const OFF = { name: "off", params: {} };
 const PLAIN = {
   multiSample: { mode: "off" },
-  postprocessing: { enabled: false, occlusion: { name: "off", params: {} }, shadow: { name: "off", params: {} }, outline: { name: "off", params: {} }, antialiasing: { name: "off", params: {} } },
+  postprocessing: { enabled: false, occlusion: OFF, shadow: OFF, outline: OFF, antialiasing: OFF },
+  camera: { helper: { axes: OFF } },
+  cameraResetDurationMs: 0,
 };
 
-function drawsInSoftware(plugin) {
-  const { gl } = plugin.canvas3d?.webgl ?? {};
+// Asked of a canvas of its own, before there is anything to draw: an answer waits until all that was asked for is drawn.
+function drawsInSoftware() {
+  const gl = document.createElement("canvas").getContext("webgl2");
   const names = gl?.getExtension("WEBGL_debug_renderer_info");
-  return Boolean(names) && /swiftshader|llvmpipe|software/i.test(gl.getParameter(names.UNMASKED_RENDERER_WEBGL));
+  const found = Boolean(names) && /swiftshader|llvmpipe|software/i.test(gl.getParameter(names.UNMASKED_RENDERER_WEBGL));
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return found;
 }
 
 class Scene {
   constructor(plugin, useGpu = true) {
     this.plugin = plugin;
     this.useGpu = useGpu; // for finding surfaces; in software that takes many times as long as on the CPU
+    this.flight = useGpu ? 250 : 0; // ms of the camera's way
     this.model = null; // { data, structure, format }
     this.preview = null;
     this.maps = new Map();
@@ -139,10 +150,10 @@ class Scene {
   statistics(key) { return this.maps.get(key)?.volume.cell?.obj?.data.grid.stats ?? null; }
 
   lookAt(position, radius = 8) {
-    this.plugin.managers.camera.focusSphere({ center: Vec3.create(...position), radius }, { durationMs: 250, minRadius: 4, extraRadius: 0 });
+    this.plugin.managers.camera.focusSphere({ center: Vec3.create(...position), radius }, { durationMs: this.flight, minRadius: 4, extraRadius: 0 });
   }
 
-  reset() { this.plugin.managers.camera.reset(); }
+  reset() { this.plugin.managers.camera.reset(undefined, this.flight); }
 
   // Every residue of the model: { chain, number, name, xyz, atoms: { name: xyz } }, in file order.
   residues() {
