@@ -7,6 +7,7 @@ import shutil
 import struct
 from pathlib import Path
 
+import gemmi
 import numpy as np
 
 from burnish.core.events import Message, Metrics, Shells
@@ -19,6 +20,9 @@ from burnish.validate.summary import validation_record
 from hand_peptide import density_of, library, true_model, write_inputs
 
 ATTACK = '<img src=x onerror="window.attacked=1"><script>window.attacked=1</script>'
+
+
+MICROGRAPHS = ("mic0.mrc", "mic1.mrc", gemmi.cif.quote(f"{ATTACK}.mrc"))
 
 
 def make_project(folder: Path, jobs: int = 0) -> Project:
@@ -39,12 +43,16 @@ def _model_job(project: Project) -> None:
     job = Job("refine", project.folder / project.next_name("Refine"), {"model": "start.pdb"}, project=project)
     job.begin()
     model, density = write_inputs(job.folder, structure, density_of(structure))
-    shutil.move(model, job.path("refined.cif"))
+    document = gemmi.cif.read(str(model))
+    for tag in ("_entry.id", "_struct.title"):
+        document.sole_block().set_pair(tag, gemmi.cif.quote(ATTACK))
+    document.write_file(str(job.path("refined.cif")))
+    model.unlink()
     shutil.move(density, job.path("refined_fo.mrc"))
     found = validate_model(structure, atoms_of(structure), monlib)
     record = validation_record(found)
     peak = {"xyz": [4.0, 3.0, -2.0], "sigma": 5.2, "near": "A 5 PHE CZ", "distance": 1.1}
-    record["difference_peaks"] = [peak, {**peak, "sigma": -4.4, "near": "A 2 SER OG"}]
+    record["difference_peaks"] = [peak, {**peak, "sigma": -4.4, "near": f"A 2 SER {ATTACK}"}]
     job.path("validation.json").write_text(json.dumps(record))
     for cycle in range(4):
         job.notify(Metrics("cycle", cycle, {"r_work": 0.3 - 0.03 * cycle, "r_free": 0.32 - 0.02 * cycle}))
@@ -79,7 +87,7 @@ def _ctf_job(project: Project) -> None:
     rng = np.random.default_rng(0)
     names = ("MicrographName", "CoordinateX", "CoordinateY", "DefocusU", "DefocusV", "AngleRot", "AngleTilt")
     rows = [
-        f"mic{k % 2}.mrc {rng.uniform(0, 400):.1f} {rng.uniform(0, 400):.1f} {12000 + 300 * rng.normal():.1f} "
+        f"{MICROGRAPHS[k % 3]} {rng.uniform(0, 400):.1f} {rng.uniform(0, 400):.1f} {12000 + 300 * rng.normal():.1f} "
         f"{12000 + 300 * rng.normal():.1f} {rng.uniform(-180, 180):.1f} {rng.uniform(0, 180):.1f}"
         for k in range(60)
     ]

@@ -6,6 +6,7 @@ BURNISH_SCREENSHOTS names a folder that gets a picture of every page that a test
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -141,7 +142,48 @@ def test_text_of_files_is_never_markup(visit: Open) -> None:
     page = visit("#/job/Refine/job001")
     page.wait_for_selector("pre:has-text('onerror')")
     page.wait_for_selector("dd:has-text('onerror')")
+    page.wait_for_selector("ol.walk li:has-text('onerror')")
     assert page.evaluate("window.attacked") is None
+
+
+def test_names_in_star_files_are_never_markup(visit: Open) -> None:
+    page = visit("#/job/CtfRefine/job003")
+    page.wait_for_selector("svg.micrograph circle")
+    name = page.locator("select[aria-label=micrograph] option:has-text('onerror')").get_attribute("value")
+    page.select_option("select[aria-label=micrograph]", name)
+    until(page, "document.querySelectorAll('svg.micrograph circle').length === 20")
+    assert page.evaluate("window.attacked") is None
+
+
+@needs_viewer
+def test_names_in_models_are_never_markup(visit: Open) -> None:
+    page = visit("#/job/Refine/job001")
+    page.wait_for_selector("#viewer[data-shown=file]")
+    box = page.locator("#viewer canvas").bounding_box()
+    assert box is not None
+    label = page.locator(".msp-highlight-info")
+    for step in range(200):  # until the pointer is over an atom
+        angle, radius = 0.7 * step, 1.5 * step
+        page.mouse.move(
+            box["x"] + box["width"] / 2 + radius * math.cos(angle),
+            box["y"] + box["height"] / 2 + radius * math.sin(angle),
+        )
+        page.wait_for_timeout(60)
+        if label.count():
+            break
+    assert re.fullmatch(r"A \d [A-Z]{3} [A-Z0-9]+", label.inner_text().strip())
+    assert page.locator("img[src=x]").count() == 0
+    assert page.evaluate("window.attacked") is None
+
+
+def test_a_job_leads_to_the_next(visit: Open) -> None:
+    page = visit("#/job/Refine/job001")
+    page.click("a:has-text('validate')")
+    page.wait_for_selector("h2:has-text('New job: validate')")
+    assert page.locator("[name=model]").input_value() == "Refine/job001/refined.cif"
+    offered = page.locator("#project-files option").evaluate_all("all => all.map(o => o.value)")
+    assert "mic0.mrc" in offered
+    assert "Refine/job001/refined.cif" in offered
 
 
 def test_a_form_says_what_does_not_fit(visit: Open, project: Project) -> None:
@@ -240,7 +282,7 @@ def test_views_and_defocus(visit: Open) -> None:
     page = visit("#/job/CtfRefine/job003")
     page.wait_for_selector("figure:has-text('Where the particles look from') rect", state="attached")
     page.wait_for_selector("figure:has-text('Defocus') circle", state="attached")
-    assert page.locator("svg.micrograph circle").count() == 30
+    assert page.locator("svg.micrograph circle").count() == 20
     assert page.locator("svg.micrograph image").get_attribute("href") == "/sections/mic0.mrc?axis=2&most=700"
     page.select_option("select[aria-label=micrograph]", "mic1.mrc")
     until(page, "!document.querySelector('svg.micrograph image')?.getAttribute('href')")

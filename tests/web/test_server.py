@@ -177,3 +177,39 @@ def test_maps_that_are_none_are_refused_in_one_line(client: TestClient) -> None:
     assert client.get("/maps/x.mtz?kind=density&centre=a,b").status_code == 404
     bad = client.get("/maps/Refine3D/job001/run_data.star?kind=file&centre=1,2")
     assert (bad.status_code, "expected x,y,z" in bad.json()["error"]) == (400, True)
+
+
+def test_what_a_form_can_be_filled_in_with(project: Project, client: TestClient) -> None:
+    (project.folder / "data").mkdir()
+    (project.folder / "data" / "native.mtz").write_text("x")
+    refine = Job("refine", project.folder / project.next_name("Refine"), {"data": "data/native.mtz"}, project=project)
+    refine.begin()
+    refine.path("refined.cif").write_text("x")
+    assert client.get("/api/jobs/Refine/job002").json()["starts"] == []  # not yet
+    refine.finish({})
+    edit = Job(
+        "edit", project.folder / project.next_name("Rebuild"), {"model": "Refine/job002/refined.cif"}, project=project
+    )
+    edit.begin()
+    edit.path("rebuilt.cif").write_text("x")
+    edit.finish({})
+    files = client.get("/api/files").json()
+    assert files[0] == "data/native.mtz"  # before what jobs made
+    assert {"Refine/job002/refined.cif", "Rebuild/job003/rebuilt.cif"} < set(files)
+    starts = {n["command"]: n["options"] for n in client.get("/api/jobs/Rebuild/job003").json()["starts"]}
+    assert set(starts) == {"refine", "rebuild", "cycle", "validate"}
+    assert starts["refine"] == {"model": "Rebuild/job003/rebuilt.cif", "data": "data/native.mtz"}
+
+
+def test_maps_lead_to_the_next_step(project: Project, client: TestClient) -> None:
+    half = project.folder / "Refine3D/job001/run_half1_class001_unfil.mrc"
+    half.write_text("x")
+    starts = {n["command"]: n["options"] for n in client.get("/api/jobs/Refine3D/job001").json()["starts"]}
+    assert starts["postprocess"] == {"half1": "Refine3D/job001/run_half1_class001_unfil.mrc", "mask": "auto"}
+    after = Job("postprocess", project.folder / project.next_name("PostProcess"), {"half1": str(half)}, project=project)
+    after.begin()
+    after.path("postprocess.star").write_text("x")
+    after.finish({})
+    (start,) = client.get("/api/jobs/PostProcess/job002").json()["starts"]
+    assert start["command"] == "ctfrefine"
+    assert start["options"]["postprocess"] == "PostProcess/job002/postprocess.star"

@@ -75,3 +75,21 @@ def test_files_without_what_is_asked(tmp_path: Path) -> None:
     path.write_text("no star {{{")
     with pytest.raises(DataError, match=r"other\.star"):
         fsc_curves(path)
+
+
+def test_of_a_large_file_a_sample_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "particles.star"
+    head, rows = PARTICLES.rsplit("#8\n", 1)[0] + "#8\n", []
+    for k in range(1000):
+        rows.append(f"m{k % 4}.mrc {k} {k} {10000 + k % 4} 10000 {k % 180} 90 .5\n")
+    optics = "data_optics\nloop_\n_rlnOpticsGroup #1\n_rlnVoltage #2\n1 300\n2 200\n\n"
+    path.write_text(optics + head + "".join(rows) + "\n")
+    whole = particle_views(path), micrograph_particles(path, "m3.mrc")
+    monkeypatch.setattr("burnish.web.star_tables.MOST_READ", path.stat().st_size // 5 + 1)
+    sampled = particle_views(path)
+    assert (whole[0]["particles"], whole[0]["every"]) == (1000, 1)
+    assert (sampled["particles"], sampled["every"]) == (200, 5)
+    assert sum(map(sum, sampled["counts"])) == 200
+    assert {m["name"]: m["particles"] for m in micrographs(path)} == {f"m{k}.mrc": 250 for k in range(4)}
+    assert micrograph_particles(path, "m3.mrc") == whole[1]
+    assert len(whole[1]) == 250

@@ -54,6 +54,6 @@ def fill(name: str, first: int, values: NDArray[np.float32]) -> None:
         if token not in str(Path(f"/proc/self/fd/{file.fileno()}").readlink()):
             raise FileNotFoundError(f"{name}: gone")
         file.seek(4 * first)
-        left = memoryview(np.ascontiguousarray(values, dtype=np.float32)).cast("B")
+        left = np.ascontiguousarray(values, dtype=np.float32).data.cast("B")
         while left:  # the system writes at most 2 GiB at a time
             left = left[file.write(left) :]

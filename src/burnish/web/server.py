@@ -23,6 +23,7 @@ from burnish.web.launch import form, launch, startable
 from burnish.web.security import HEADER, REPORT_POLICY, Gate, resolve_inside
 from burnish.web.session_routes import session_routes
 from burnish.web.sessions import Sessions
+from burnish.web.suggestions import list_inputs
 from burnish.web.views import view_routes
 
 POLL = 0.5  # s between looks at a job's event file
@@ -81,6 +82,10 @@ def create_app(project: Project, token: str, hosts: frozenset[str]) -> FastAPI:
     @app.get("/api/forms")
     def forms() -> list[dict[str, Any]]:
         return [form(command) for command in startable().values()]
+
+    @app.get("/api/files")
+    def suggested() -> list[str]:
+        return list_inputs(project)
 
     @app.post("/api/start/{command}")
     async def start(command: str, request: Request) -> JSONResponse:

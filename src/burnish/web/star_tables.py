@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 
 from burnish.core.errors import DataError
 
+MOST_READ = 8 << 20  # bytes of a particle file that are read; of a larger one a sample is drawn
 MOST_MICROGRAPHS = 400
 MOST_PARTICLES = 4000  # of one micrograph
 VIEW_ROT, VIEW_TILT = 36, 18  # cells of the picture of views
@@ -30,6 +33,44 @@ GUINIER_COLUMNS = {
     "rlnLogAmplitudesIntercept": "intercept",
 }
 EMPTY = -50.0  # RELION writes −99 for the logarithm of nothing
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A STAR file, or a sample of it: every `every`-th row of its tables."""
+
+    blocks: gemmi.cif.Document
+    every: int
+
+
+def _read(path: Path, only: str = "") -> _Table:
+    """A file whole, or thinned where reading all of it would take the server's memory.
+
+    Parameters
+    ----------
+    only : of a large file, rows that hold this word instead of a sample.
+    """
+    every = math.ceil(path.stat().st_size / MOST_READ)
+    if every == 1:
+        return _Table(_blocks(path), 1)
+    word = only.encode()
+    kept: list[bytes] = []
+    rows = 0
+    with path.open("rb") as file:
+        for line in file:
+            if word and len(kept) > 2 * MOST_PARTICLES:  # more than are drawn
+                break
+            first = line.lstrip()[:1]
+            is_row = first not in (b"", b"#", b"_") and not line.startswith((b"data_", b"loop_"))
+            rows = rows + 1 if is_row else 0 if line.startswith(b"data_") else rows
+            is_wanted = word in line if word else (rows - 1) % every == 0
+            if not is_row or rows == 1 or is_wanted:  # a table needs a row to be one
+                kept.append(line)
+    try:
+        text = b"".join(kept).decode("utf-8", "replace")
+        return _Table(gemmi.cif.read_string(text), every)
+    except (ValueError, RuntimeError) as error:
+        raise DataError(f"{path.name}: not a STAR file that can be read ({' '.join(str(error).split())})") from None
 
 
 def _blocks(path: Path) -> gemmi.cif.Document:
@@ -84,8 +125,12 @@ def guinier_points(path: Path) -> dict[str, Any]:
 
 
 def particle_views(path: Path) -> dict[str, Any]:
-    """How many particles look from where (rot × tilt), and Pmax; an empty record where angles are missing."""
-    for block in _blocks(path):
+    """How many particles look from where (rot × tilt), and Pmax; an empty record where angles are missing.
+
+    `every` says how many rows of the file one of these particles stands for.
+    """
+    table = _read(path)
+    for block in table.blocks:
         rot, tilt = (_numbers(block.find_loop(f"_rlnAngle{a}")) for a in ("Rot", "Tilt"))
         if len(rot) == 0 or len(rot) != len(tilt):
             continue
@@ -96,6 +141,7 @@ def particle_views(path: Path) -> dict[str, Any]:
         p_max = _numbers(block.find_loop("_rlnMaxValueProbDistribution"))
         return {
             "particles": len(rot),
+            "every": table.every,
             "counts": counts.astype(int).tolist(),
             "relative": np.round(counts / even[:, None], 3).tolist(),
             "p_max": np.histogram(p_max, bins=20, range=(0, 1))[0].tolist() if len(p_max) else [],
@@ -104,8 +150,9 @@ def particle_views(path: Path) -> dict[str, Any]:
 
 
 def micrographs(path: Path) -> list[dict[str, Any]]:
-    """Micrographs of a particle file with the number of their particles and their mean defocus, Å."""
-    for block in _blocks(path):
+    """Micrographs of a particle file, the number of their particles (of a large file about) and mean defocus, Å."""
+    table = _read(path)
+    for block in table.blocks:
         names, defocus = block.find_loop("_rlnMicrographName"), _mean_defocus(block)
         if len(names) == 0 or len(defocus) != len(names):
             continue
@@ -115,7 +162,7 @@ def micrographs(path: Path) -> list[dict[str, Any]]:
             total[name] += d
         counts = Counter(listed)
         return [
-            {"name": gemmi.cif.as_string(n), "particles": c, "defocus": total[n] / c}
+            {"name": gemmi.cif.as_string(n), "particles": c * table.every, "defocus": total[n] / c}
             for n, c in counts.most_common(MOST_MICROGRAPHS)
         ]
     return []
@@ -123,7 +170,7 @@ def micrographs(path: Path) -> list[dict[str, Any]]:
 
 def micrograph_particles(path: Path, micrograph: str) -> list[dict[str, float]]:
     """Position, px, and defocus, Å, of the particles of one micrograph."""
-    for block in _blocks(path):
+    for block in _read(path, micrograph).blocks:
         names, defocus = block.find_loop("_rlnMicrographName"), _mean_defocus(block)
         x, y = (_numbers(block.find_loop(f"_rlnCoordinate{a}")) for a in "XY")
         if not len(names) or not len(x) == len(y) == len(defocus) == len(names):

@@ -20,7 +20,6 @@ from burnish.web.star_tables import fsc_curves, guinier_points, micrograph_parti
 MOST_RADIUS = 40.0  # Å
 PARTICLE_FILES = ("particles_ctf_refine.star", "run_data.star", "particles.star")
 MODEL_FILES = ("run_model.star", "run_half1_model.star")
-LARGEST_STAR = 64 << 20  # bytes; larger particle files are not drawn: reading one would take the server's memory
 
 
 def view_routes(project: Project) -> APIRouter:
@@ -109,7 +108,7 @@ def _is_inside(root: Path, name: str) -> bool:
 def _particle_file(folder: Path) -> Path | None:
     """The particles of a job, as it left them or as they stand after its last iteration."""
     names = [*(folder / n for n in PARTICLE_FILES), *_last(folder, "run_it*_data.star")]
-    return next((p for p in names if p.is_file() and p.stat().st_size <= LARGEST_STAR), None)
+    return next((p for p in names if p.is_file()), None)
 
 
 def _last(folder: Path, pattern: str) -> list[Path]:

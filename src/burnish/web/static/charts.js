@@ -11,7 +11,7 @@ export async function ready() {
 export function lines(points, { title, x, y, anyStep = false, dots = true, rules = [] }) {
   const { Plot } = window;
   const chart = Plot.plot({
-    width: 520, height: 260, marginLeft: 56,
+    width: Math.min(520, document.documentElement.clientWidth - 24), height: 260, marginLeft: 56,
     style: { background: "transparent", color: "currentColor" },
     x: { label: x, ...(anyStep ? {} : { tickFormat: (d) => (Number.isInteger(d) ? String(d) : "") }) },
     y: { label: y, grid: true, nice: true },

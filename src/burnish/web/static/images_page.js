@@ -43,7 +43,7 @@ function guinierChart({ points, numbers }) {
 }
 
 // Views over the sphere, flattened: how many times as many particles as if views were even.
-function viewsPicture({ relative, particles }) {
+function viewsPicture({ relative, particles, every }) {
   const cell = [12, 12], [rows, columns] = [relative.length, relative[0].length];
   const most = Math.max(...relative.flat(), 1);
   const shade = (v) => SHADES[v === 0 ? 0 : Math.min(SHADES.length - 1, 1 + Math.floor((v / most) * (SHADES.length - 1.001)))];
@@ -55,7 +55,7 @@ function viewsPicture({ relative, particles }) {
   return h("figure", {}, h("h3", {}, "Where the particles look from"),
     svg("svg", { class: "plot", viewBox: `0 0 ${columns * cell[0] + 60} ${rows * cell[1] + 40}`, role: "img", "aria-label": "angular distribution" }, marks, labels, tilts,
       svg("text", { x: 36 + columns * 6, y: rows * cell[1] + 36, "text-anchor": "middle" }, "rot (°), tilt upwards to 0°")),
-    h("figcaption", {}, `${particles} particles; the darkest cell holds ${most.toFixed(1)} times its even share`));
+    h("figcaption", {}, `${particles} particles${every > 1 ? `, one in ${every} of the file` : ""}; the darkest cell holds ${most.toFixed(1)} times its even share`));
 }
 
 function pMaxPicture(counts) {
@@ -88,7 +88,7 @@ function defocusPart(job, micrographs) {
   const choice = h("select", { "aria-label": "micrograph", onchange: (e) => draw(e.target.value) },
     micrographs.map((m) => h("option", { value: m.name }, `${m.name} (${m.particles})`)));
   draw(micrographs[0].name);
-  return h("figure", {}, h("h3", {}, "Defocus"), choice, holder, caption);
+  return h("figure", {}, h("h3", {}, "Defocus ", choice), holder, caption);
 }
 
 function sectionsPart(maps) {

@@ -50,9 +50,9 @@ export async function modelPart(job, { withCharts, residue }) {
   const tools = handTools(job, { viewer: () => viewer, said, look });
   const levels = sliders((level, difference) => viewer?.setLevel(level, difference), view.maps.length > 1);
   const walkPart = h("section", { class: "walk-part" },
-    h("h3", {}, `To look at (${walk.length}) `,
+    h("h3", {}, walk.length ? `To look at (${walk.length}) ` : "To look at", present(walk.length ? [
       h("button", { class: "plain", onclick: () => step(at - 1), title: "key p" }, "previous"), " ",
-      h("button", { class: "plain", onclick: () => step(at + 1), title: "key n" }, "next")),
+      h("button", { class: "plain", onclick: () => step(at + 1), title: "key n" }, "next")] : [])),
     walk.length ? list : h("p", {}, validation ? "Nothing stands out." : "Not validated yet."));
   const element = h("section", { class: "model-part" },
     h("div", { class: "bench" },

@@ -18,15 +18,23 @@ function time(text) {
   return text ? new Date(text).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) : "";
 }
 
+function took({ started, ended }) {
+  if (!started || !ended) return "";
+  const seconds = (new Date(ended) - new Date(started)) / 1000;
+  if (seconds < 100) return `${Math.max(1, Math.round(seconds))} s`;
+  return seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
 const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 const link = (name) => h("a", { href: `#/job/${name}` }, name);
 const state = (status) => h("span", { class: `state-${status}` }, status);
 
 async function jobsPage() {
   const jobs = await read("/api/jobs");
-  const rows = jobs.toReversed().map((j) => [link(j.name), j.alias, state(j.status), time(j.started), time(j.ended)]);
+  const rows = jobs.toReversed().map((j) => [
+    h("span", {}, link(j.name), j.alias ? h("small", {}, ` ${j.alias}`) : null), state(j.status), time(j.started), took(j)]);
   fill(h("h2", {}, "Jobs"),
-    rows.length ? table(["Job", "Alias", "State", "Started", "Ended"], rows)
+    rows.length ? table(["Job", "State", "Started", "Took"], rows)
       : h("p", {}, "No jobs yet. ", h("a", { href: "#/new" }, "Start one"), ", or run a command in this folder."));
 }
 
@@ -51,7 +59,7 @@ async function graphPage() {
     const { x, y } = place.get(j.name);
     const text = svg("text", { x: x + 8, y: y + 17 }, j.name);
     const under = svg("text", { x: x + 8, y: y + 33 }, j.alias ? `${j.alias} · ${j.status}` : j.status);
-    return svg("a", { href: `#/job/${j.name}` }, svg("rect", { x, y, width: 160, height: 40, rx: 5 }), text, under);
+    return svg("a", { href: `#/job/${j.name}` }, svg("rect", { x, y, width: 160, height: 40, rx: 5, class: `box-${j.status}` }), text, under);
   });
   fill(h("h2", {}, "How the jobs follow from each other"),
     h("div", { class: "scroll" }, svg("svg", { class: "graph", width, height, role: "img", "aria-label": "job graph" }, edges, boxes)));
@@ -108,6 +116,7 @@ async function jobPage(name, residue) {
       h("section", {}, h("h3", {}, "Before and after"),
         h("p", {}, "from ", job.previous.length ? job.previous.flatMap((n) => [link(n), " "]) : "files outside the project"),
         h("p", {}, "used by ", job.next.length ? job.next.flatMap((n) => [link(n), " "]) : "no job yet"),
+        job.starts.length ? h("p", {}, "go on with ", job.starts.map((n) => [h("a", { href: `#/new/${n.command}?${new URLSearchParams(n.options)}` }, n.command), " "])) : null,
         h("h3", {}, "Files"),
         table(["File", "Size"], job.files.map((f) => [h("a", { href: `/files/${f.path}`, target: "_blank", rel: "noopener" }, f.name), size(f.size)]))),
       record ? h("section", {}, h("h3", {}, "Options"),
@@ -121,27 +130,31 @@ function rowsOf(columns) {
   return (columns[names[0]] ?? []).map((_, k) => Object.fromEntries(names.map((n) => [n, columns[n][k]])));
 }
 
-function field(f) {
+// `given`: a value from the address; file fields offer the project's files.
+function field(f, given) {
   const choices = f.enum ?? f.anyOf?.find((a) => a.enum)?.enum;
   const types = f.type ? [f.type] : (f.anyOf ?? []).map((a) => a.type);
   const attributes = { name: f.name, id: `field-${f.name}`, required: f.required };
-  const start = f.default ?? "";
+  const start = given ?? f.default ?? "";
   let control;
-  if (types.includes("boolean")) control = h("input", { ...attributes, required: false, type: "checkbox", checked: start === true });
+  if (types.includes("boolean")) control = h("input", { ...attributes, required: false, type: "checkbox", checked: String(start) === "true" });
   else if (choices) control = h("select", attributes, choices.map((c) => h("option", { selected: c === start }, c)));
   else if (types.includes("number") || types.includes("integer")) {
     control = h("input", { ...attributes, type: "number", step: types.includes("integer") ? 1 : "any", value: start });
-  } else control = h("input", { ...attributes, type: "text", value: Array.isArray(start) ? start.join(" ") : start });
+  } else {
+    const isFile = [f, ...(f.anyOf ?? []), ...(f.items ? [f.items] : [])].some((t) => t.format === "path");
+    control = h("input", { ...attributes, type: "text", value: Array.isArray(start) ? start.join(" ") : start, list: isFile ? "project-files" : null });
+  }
   control.dataset.kind = types.includes("array") ? "array" : types.includes("boolean") ? "boolean"
     : types.includes("number") || types.includes("integer") ? "number" : "text";
   return h("div", { class: "field" }, h("label", { for: `field-${f.name}` }, f.name.replaceAll("_", " ")), control, h("small", {}, f.description ?? ""));
 }
 
-async function newPage(chosen) {
-  const forms = await read("/api/forms");
+async function newPage(chosen, given) {
+  const [forms, files] = await Promise.all([read("/api/forms"), read("/api/files")]);
   const form = forms.find((f) => f.name === chosen);
-  const choice = h("p", {}, forms.map((f) => [h("a", { href: `#/new/${f.name}` }, f.folder), " "]));
-  if (!form) return fill(h("h2", {}, "New job"), table(["Job", ""], forms.map((f) => [h("a", { href: `#/new/${f.name}` }, f.folder), f.summary])));
+  const choice = h("p", { class: "choice" }, forms.map((f) => [h("a", { href: `#/new/${f.name}`, "aria-current": f === form ? "page" : null }, f.name), " "]));
+  if (!form) return fill(h("h2", {}, "New job"), table(["Job", "What it does"], forms.map((f) => [h("a", { href: `#/new/${f.name}` }, f.name), f.summary])));
   const said = h("p", { class: "error", role: "alert" });
   const submit = async (event) => {
     event.preventDefault();
@@ -157,11 +170,13 @@ async function newPage(chosen) {
       location.hash = `#/job/${job}`;
     } catch (error) { said.textContent = error.message; }
   };
-  const needed = form.fields.filter((f) => f.required);
-  const others = form.fields.filter((f) => !f.required);
-  fill(h("h2", {}, form.folder), choice, h("p", {}, form.summary),
-    h("form", { onsubmit: submit }, needed.map(field),
-      h("details", { open: needed.length < 2 }, h("summary", {}, `${others.length} more options`), others.map(field)),
+  const isFirst = (f) => f.required || given.has(f.name);
+  const needed = form.fields.filter(isFirst);
+  const others = form.fields.filter((f) => !isFirst(f));
+  const make = (f) => field(f, given.get(f.name));
+  fill(h("h2", {}, `New job: ${form.name}`), choice, h("p", {}, form.summary),
+    h("form", { onsubmit: submit }, h("datalist", { id: "project-files" }, files.map((f) => h("option", { value: f }))), needed.map(make),
+      h("details", { open: needed.length < 2 }, h("summary", {}, `${others.length} more options`), others.map(make)),
       said, h("p", {}, h("button", { type: "submit" }, "Start"))));
 }
 
@@ -171,9 +186,10 @@ async function route() {
   const [address, query] = location.hash.split("?");
   const [, page = "", ...rest] = address.split("/");
   try {
-    if (page === "job") await jobPage(rest.join("/"), new URLSearchParams(query).get("residue"));
+    const asked = new URLSearchParams(query);
+    if (page === "job") await jobPage(rest.join("/"), asked.get("residue"));
     else if (page === "graph") await graphPage();
-    else if (page === "new") await newPage(rest[0]);
+    else if (page === "new") await newPage(rest[0], asked);
     else await jobsPage();
   } catch (error) {
     fill(h("p", { class: "error", role: "alert" }, error.message));

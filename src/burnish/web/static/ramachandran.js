@@ -41,7 +41,7 @@ function plot(points, kind, go) {
     mark.addEventListener("keydown", (e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); go(p); } });
     return mark;
   });
-  return svg("svg", { viewBox: `0 0 ${SIZE + EDGE + 8} ${SIZE + 40}`, class: "plot", role: "group", "aria-label": "Ramachandran plot" },
+  return svg("svg", { viewBox: `0 0 ${SIZE + EDGE + 14} ${SIZE + 40}`, class: "plot", role: "group", "aria-label": "Ramachandran plot" },
     svg("clipPath", { id: "inside" }, svg("rect", { x: EDGE, y: 6, width: SIZE, height: SIZE })),
     svg("g", { "clip-path": "url(#inside)" }, lines("allowed"), lines("favoured")),
     svg("rect", { class: "frame", x: EDGE, y: 6, width: SIZE, height: SIZE }), ticks,

@@ -33,7 +33,19 @@ export async function create(target, { background = 0xffffff } = {}) {
       ],
     },
   });
+  // Mol* shows its labels as markup, with names from the model's file in them
+  plugin.managers.lociLabels.clearProviders();
+  plugin.managers.lociLabels.addProvider({ label: labelOf });
   return new Scene(plugin, !software);
+}
+
+const MARKUP = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+
+// What the pointer is over, as text.
+function labelOf(loci) {
+  if (!StructureElement.Loci.is(loci) || StructureElement.Loci.isEmpty(loci)) return "";
+  const atom = describe(StructureElement.Loci.getFirstLocation(loci));
+  return atom ? `${atom.chain} ${atom.number} ${atom.name} ${atom.atom}`.replace(/[&<>"']/g, (c) => MARKUP[c]) : "";
 }
 
 // Without a graphics card every picture costs a good part of a second of CPU: no smoothing over many pictures, no shades, no
