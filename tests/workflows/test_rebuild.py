@@ -7,6 +7,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
+from tests.rebuild.test_zone import density_at
 from tests.workflows.command_line import burnish
 from tests.workflows.small_crystal import CELL, GROUP, helix, write_data
 
@@ -15,9 +16,11 @@ from burnish.chemistry.residues import residue_views
 from burnish.data.reflections import Crystal
 from burnish.io.models import atoms_of, read_model
 from burnish.rebuild.conformations import with_peptide_turned
+from burnish.rebuild.moves.backbone import backbone_site, backbone_window, omega_before
 from burnish.symmetry.images import images_near
 
 TURNED = 3  # index of the residue whose peptide is turned over
+CIS = 5  # index of a residue whose peptide before it is made cis
 
 
 def water_places(structure: gemmi.Structure) -> list[tuple[float, float, float]]:
@@ -70,6 +73,34 @@ def test_rebuild_turns_the_peptide_back_and_finds_the_waters(case, capsys):
     name = f"A {TURNED + 1} ALA O"
     assert undone[name] == pytest.approx(oxygen(before).tolist(), abs=1e-3)
     assert "<html" in (folder / "out" / "moves.html").read_text()
+
+
+def test_a_wrong_cis_peptide_that_refinement_keeps_is_mended_by_rebuilding(case, tmp_path):
+    folder, _ = case
+    right = helix()
+    views, xyz = residue_views(right[0]), atoms_of(right).xyz.numpy()
+    window = backbone_window(views, CIS, 3)
+    assert window is not None
+    bent = backbone_site(xyz, views, window, density_at(xyz, xyz), "bend", CIS)
+    assert bent is not None
+    wrong = xyz.copy()
+    wrong[bent.atoms] = bent.candidates[0].xyz
+    with_positions(right, wrong).make_mmcif_document().write_file(str(tmp_path / "model.cif"))
+
+    def omega(path: Path) -> float:
+        structure = read_model(path).structure
+        found = omega_before(atoms_of(structure).xyz.numpy(), residue_views(structure[0]), CIS)
+        assert found is not None
+        return abs(math.degrees(found))
+
+    refined, rebuilt = tmp_path / "refined" / "refined.cif", tmp_path / "rebuilt" / "rebuilt.cif"
+    data = folder / "data.mtz"
+    assert burnish("refine", tmp_path / "model.cif", data, "--out", refined.parent, "--cycles", 5) == 0
+    assert omega(refined) < 90.0
+    assert burnish("rebuild", refined, data, "--out", rebuilt.parent, "--no-waters") == 0
+    assert omega(rebuilt) > 150.0
+    moves = [json.loads(line) for line in (rebuilt.parent / "moves.jsonl").read_text().splitlines()]
+    assert any(m["accepted"] and "ω" in m["why"] for m in moves)
 
 
 def cycle(folder: Path, out: Path, rounds: int, *more: object) -> int:

@@ -2,19 +2,30 @@
 
 A move proposes other positions for the atoms of a zone. Every candidate and the zone as it is are refined in the same
 way against the same density; the best candidate replaces the zone when its energy is lower by a margin and the density
-at its atoms is not worse. Both numbers of everything that was weighed are kept.
+at its atoms is not worse. Where refining the zone alone takes it to another place as good, that is taken. Both
+numbers of everything that was weighed are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from burnish.rebuild.atom_rows import AtomRow
-from burnish.rebuild.zone import Surroundings, Target, Zone, ZoneSystem, first_scores, make_zone, refine_zone
+from burnish.rebuild.zone import (
+    Surroundings,
+    Target,
+    Zone,
+    ZoneEnergy,
+    ZoneSystem,
+    first_scores,
+    make_zone,
+    refine_zone,
+    zone_energy,
+)
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -22,6 +33,7 @@ Index = NDArray[np.int64]
 MARGIN = 4.0  # −log probability by which a candidate must win
 FINALISTS, FIRST_STEPS = 4, 8  # of many candidates, how many are refined to the end, after how many steps
 WORST_CONTACT = 60.0  # energy of contacts that refinement may resolve
+SETTLED = 0.7  # Å rms; a zone that moves farther than that when it is refined as it is was not where it belongs
 LEAST_DENSITY_CHANGE = -0.3  # σ; a better energy does not excuse worse density than that
 
 
@@ -161,21 +173,10 @@ def judge_site(
 
     def judged(name: str, start: Array, system: ZoneSystem, zone: Zone) -> tuple[Judgement, Array]:
         done = refine_zone(system, zone, xyz, start, target, steps=site.steps)
-        energy, extra = done.energy, float(torsion_energy(done.xyz[None])[0])
-        at = done.density[site.judged]
-        numbers = Judgement(
-            name=name,
-            energy=energy.geometry + energy.contact + energy.density + extra,
-            geometry=energy.geometry,
-            contact=energy.contact,
-            density=energy.density,
-            torsions=extra,
-            mean_density=float(at.mean()) if len(at) else 0.0,
-            least_density=float(at.min()) if len(at) else 0.0,
-        )
-        return numbers, done.xyz
+        extra = float(torsion_energy(done.xyz[None])[0])
+        return _judgement(name, done.energy, extra, done.density[site.judged]), done.xyz
 
-    before, _ = judged("as is", old, system, zone)
+    before, settled = judged("as is", old, system, zone)
     later = system if system_after is None else system_after
     zone_after = zone if system_after is None else make_zone(later, around, site.atoms, np.stack(starts))
     finalists = [(c.name, c.xyz) for c in chosen]
@@ -192,6 +193,14 @@ def judge_site(
         return _record(site, False, "no other conformation", before, None), None
     after, positions = min(refined, key=lambda pair: pair[0].energy)
     accepted, reason = decide(before, after)
+    away = _rms(settled - old, site.judged)
+    if not accepted and away > SETTLED:  # refining this zone alone leads to where the candidates lead
+        given, density = zone_energy(system, zone, xyz, old, target)
+        now = _judgement("as is", given, float(torsion_energy(old[None])[0]), density[site.judged])
+        better, why = decide(now, replace(before, name="refined in place"))
+        if better:
+            accepted, reason, positions = True, f"{why}, {away:.1f} Å away", settled
+            before, after = now, replace(before, name="refined in place")
     if accepted and refused is not None and refused(positions[site.judged]):
         accepted, reason = False, f"{after.name} is what an earlier round has left"
     if not accepted:
@@ -202,6 +211,25 @@ def judge_site(
     moved = xyz.copy()
     moved[site.atoms] = positions
     return _record(site, True, reason, before, after, undo), moved
+
+
+def _judgement(name: str, energy: ZoneEnergy, torsions: float, density: Array) -> Judgement:
+    """Numbers of one conformation; `density` is that at the judged atoms, σ."""
+    return Judgement(
+        name=name,
+        energy=energy.geometry + energy.contact + energy.density + torsions,
+        geometry=energy.geometry,
+        contact=energy.contact,
+        density=energy.density,
+        torsions=torsions,
+        mean_density=float(density.mean()) if len(density) else 0.0,
+        least_density=float(density.min()) if len(density) else 0.0,
+    )
+
+
+def _rms(moved: Array, chosen: NDArray[np.bool_]) -> float:
+    """Root mean square length of the chosen rows (m, 3); 0 for none."""
+    return float(np.sqrt((moved[chosen] ** 2).sum(axis=1).mean())) if chosen.any() else 0.0
 
 
 def decide(before: Judgement, after: Judgement) -> tuple[bool, str]:
