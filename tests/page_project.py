@@ -22,6 +22,7 @@ from hand_peptide import density_of, library, true_model, write_inputs
 ATTACK = '<img src=x onerror="window.attacked=1"><script>window.attacked=1</script>'
 
 
+Place = tuple[float, float, float]
 MICROGRAPHS = ("mic0.mrc", "mic1.mrc", gemmi.cif.quote(f"{ATTACK}.mrc"))
 
 
@@ -42,7 +43,8 @@ def _model_job(project: Project) -> None:
     structure = true_model(monlib)
     job = Job("refine", project.folder / project.next_name("Refine"), {"model": "start.pdb"}, project=project)
     job.begin()
-    model, density = write_inputs(job.folder, structure, density_of(structure))
+    water, ligand = _beside(structure)
+    model, density = write_inputs(job.folder, structure, density_of(structure, (water, *ligand)))
     document = gemmi.cif.read(str(model))
     for tag in ("_entry.id", "_struct.title"):
         document.sole_block().set_pair(tag, gemmi.cif.quote(ATTACK))
@@ -51,14 +53,28 @@ def _model_job(project: Project) -> None:
     shutil.move(density, job.path("refined_fo.mrc"))
     found = validate_model(structure, atoms_of(structure), monlib)
     record = validation_record(found)
-    peak = {"xyz": [4.0, 3.0, -2.0], "sigma": 5.2, "near": "A 5 PHE CZ", "distance": 1.1}
-    record["difference_peaks"] = [peak, {**peak, "sigma": -4.4, "near": f"A 2 SER {ATTACK}"}]
+    peak = {"xyz": list(water), "sigma": 5.2, "near": "A 5 PHE CZ", "distance": 1.1}
+    centre = np.mean(ligand, axis=0).tolist()
+    record["difference_peaks"] = [
+        peak,
+        {**peak, "xyz": centre, "sigma": 4.8},
+        {**peak, "xyz": [4.0, 3.0, -2.0], "sigma": -4.4, "near": f"A 2 SER {ATTACK}"},
+    ]
     job.path("validation.json").write_text(json.dumps(record))
     for cycle in range(4):
         job.notify(Metrics("cycle", cycle, {"r_work": 0.3 - 0.03 * cycle, "r_free": 0.32 - 0.02 * cycle}))
     job.notify(Shells("cycle", 3, {"d_min": (4.0, 3.0, 2.0), "r_work": (0.2, 0.22, 0.3), "r_free": (0.22, 0.25, 0.3)}))
     job.notify(Message(ATTACK))
     job.finish({"r_work": 0.21, "note": ATTACK})
+
+
+def _beside(structure: gemmi.Structure) -> tuple[Place, tuple[Place, ...]]:
+    """Where the density shows a water and a glycerol that the model has not."""
+    corner = np.array([site.atom.pos.tolist() for site in structure[0].all()]).max(axis=0)
+    glycerol = [a.xyz.tolist() for a in library().monlib.monomers["GOL"].atoms if not a.is_hydrogen()]
+    ligand = np.array(glycerol) - np.mean(glycerol, axis=0) + corner + 3.0
+    x, y, z = (corner + np.array([3.0, -3.0, 2.0])).tolist()
+    return (x, y, z), tuple(map(tuple, ligand.tolist()))
 
 
 def _postprocess_job(project: Project) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra burnish[web]")
+import gemmi
 import uvicorn
 
 from burnish.jobs.project import Project
@@ -264,6 +265,108 @@ def test_editing_by_hand(visit: Open, project: Project) -> None:
     assert project.find(str(name)).status == "Succeeded"
     moves = (project.folder / str(name) / "moves.jsonl").read_text().splitlines()
     assert [json.loads(m)["kind"] for m in moves] == ["by hand: refine", "by hand: drag"]
+
+
+class Hand:
+    """Tools pressed on the page, each until its edit is there."""
+
+    def __init__(self, page: playwright.Page) -> None:
+        self.page = page
+        self.edits = 0
+
+    def choose(self, residue: str) -> None:
+        bar = 4 * int(residue.split()[1]) - 4  # px from the first
+        self.page.locator("svg[aria-label='chain A']").click(position={"x": 22 + bar, "y": 60})
+        self.page.wait_for_selector(f".hand-tools .said:has-text('{residue}'):has-text('σ')")
+
+    def go_to_peak(self, number: int) -> None:
+        self.page.locator("ol.walk:not(.history) li:has-text('Peak')").nth(number).click()
+        self.page.wait_for_timeout(300)
+
+    def press(self, selector: str, change: int = 1) -> None:
+        self.page.click(selector)
+        self.done(change)
+
+    def done(self, change: int = 1) -> None:
+        self.edits += change
+        self.page.wait_for_selector(f".hand-tools[data-edits='{self.edits}']:not([aria-busy])")
+
+    def tool(self, name: str, **choices: str) -> None:
+        for select, value in choices.items():
+            self.page.select_option(f"select[name={select}]", value)
+        self.press(f"[data-tool='{name}']")
+
+
+@needs_viewer
+@pytest.mark.slow
+def test_every_tool(visit: Open, project: Project) -> None:
+    page = visit("#/job/Refine/job001")
+    page.wait_for_selector("#viewer[data-shown]")
+    page.click("[data-tool=open]")
+    page.wait_for_selector("[data-session]")
+    name = str(page.get_attribute(".hand-tools", "data-session"))
+    hand = Hand(page)
+    hand.choose("A 4")
+    for extent in ("residue", "zone", "sphere", "chain"):
+        hand.tool("refine", extent=extent)
+    hand.tool("flip")
+    hand.choose("A 5")
+    hand.tool("next rotamer")
+    hand.tool("best rotamer")
+    page.locator(".chi input").first.fill("60")
+    hand.press("text=keep χ and refine")
+    page.select_option("select[name=atom]", "CZ")
+    page.click("[data-tool=drag]")
+    box = page.locator(".sheet").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 20, y - 15, steps=4)
+    page.wait_for_selector("[data-previews]")  # the model follows while the button is held
+    page.mouse.up()
+    hand.done()
+    hand.choose("A 3")
+    hand.tool("mutate", mutate="ILE")
+    for label in ("left", "right", "up", "down", "nearer", "farther", "turn left", "turn right"):
+        hand.press(f"[aria-label='{label}']")
+    hand.tool("fit rigid body", extent="residue")
+    hand.choose("A 4")
+    hand.tool("rebuild loop", loop="3")
+    hand.tool("delete", delete="residue")
+    hand.choose("A 3")
+    hand.tool("build gap")
+    hand.choose("A 5")
+    hand.tool("delete", delete="side chain")
+    hand.choose("A 7")
+    hand.tool("delete", delete="residue")
+    hand.choose("A 6")
+    hand.tool("add terminal residue", mutate="GLY")
+    hand.go_to_peak(0)
+    hand.tool("add water")
+    hand.go_to_peak(1)
+    page.fill("[aria-label='code of a ligand']", "GOL")
+    hand.tool("fit ligand")
+    before = (project.folder / name / "journal.jsonl").read_text()
+    for _ in range(3):
+        hand.press("[data-tool=undo]", -1)
+    for _ in range(3):
+        hand.press("[data-tool=redo]")
+    page.click("[data-tool=finish]")
+    page.wait_for_selector(f"h2:has-text('{name}')")
+    assert (project.folder / name / "journal.jsonl").read_text().startswith(before)
+    kinds = [json.loads(m)["kind"] for m in (project.folder / name / "moves.jsonl").read_text().splitlines()]
+    assert len(kinds) == hand.edits
+    assert set(kinds) == {
+        f"by hand: {tool}"
+        for tool in (
+            "refine", "flip", "next rotamer", "best rotamer", "chi", "drag", "mutate", "move", "fit rigid body",
+            "rebuild loop", "delete", "build gap", "add terminal residue", "add water", "fit ligand",
+        )
+    }  # fmt: skip
+    built = gemmi.read_structure(str(project.folder / name / "rebuilt.cif"))
+    assert [r.name for r in built[0]["A"].get_polymer()] == ["ALA", "SER", "ILE", "ALA", "PHE", "THR", "GLY"]
+    assert {r.name for chain in built[0] for r in chain} >= {"HOH", "GOL"}
 
 
 @needs_viewer

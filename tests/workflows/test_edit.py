@@ -74,6 +74,19 @@ def test_every_edit_can_be_taken_back_and_done_again(inputs: tuple[Path, Path], 
         live.apply(command(tool="redo"))
 
 
+def test_a_gap_is_built_and_taken_back(inputs: tuple[Path, Path], opened: Opened, tmp_path: Path) -> None:
+    live = session(inputs, opened, tmp_path / "journal.jsonl")
+    live.apply(command(tool="delete", chain="A", number="4"))
+    without = residue_rows(live.model.structure)
+    reply = live.apply(command(tool="build gap", chain="A", number="5"))
+    assert "sequence is not known" in reply["note"]
+    assert [r.seqid.num for r in live.model.structure[0]["A"]] == list(range(1, 8))
+    live.apply(command(tool="undo"))
+    assert residue_rows(live.model.structure) == without
+    with pytest.raises(InputError, match="nothing is missing"):
+        live.apply(command(tool="build gap", chain="A", number="7"))
+
+
 @pytest.mark.parametrize("cut", [0, 40])
 def test_a_killed_session_goes_on_from_its_journal(
     inputs: tuple[Path, Path], opened: Opened, tmp_path: Path, cut: int

@@ -11,7 +11,8 @@ from burnish.options.base import JobOptions
 
 Tool = Literal[
     "refine", "flip", "next rotamer", "best rotamer", "chi", "drag", "move", "fit rigid body", "mutate",
-    "add terminal residue", "rebuild loop", "fit ligand", "add water", "delete", "undo", "redo", "look", "cancel",
+    "add terminal residue", "rebuild loop", "build gap", "fit ligand", "add water", "delete", "undo", "redo", "look",
+    "cancel",
 ]  # fmt: skip
 Triple = tuple[float, float, float]
 

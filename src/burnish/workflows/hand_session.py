@@ -20,7 +20,7 @@ from burnish.data.reflections import Crystal
 from burnish.data.sampled_map import SampledMap, box_map, cell_map
 from burnish.io.atomic import write_aside, write_text
 from burnish.io.map_coefficients import read_coefficient_map
-from burnish.io.models import read_model
+from burnish.io.models import atoms_of, read_model
 from burnish.io.mrc import read_map
 from burnish.jobs.folder import Job
 from burnish.maps.sampling import sample
@@ -28,6 +28,7 @@ from burnish.options.edit import EditOptions, HandCommand
 from burnish.rebuild.atom_rows import difference
 from burnish.rebuild.by_hand import conformation_tools as conformations
 from burnish.rebuild.by_hand import growth_tools as growth
+from burnish.rebuild.by_hand.gap_tool import build_gap
 from burnish.rebuild.by_hand.loop_tool import rebuild_loop
 from burnish.rebuild.by_hand.model import HandModel, make_hand_model, make_target, refined, zone_atoms
 from burnish.rebuild.conformations import chi_of
@@ -88,6 +89,7 @@ class HandSession:
         self._crystal = opened.crystal
         self._library = opened.library
         self._start = opened.structure
+        self._density = opened.density
         self._target = make_target(opened.density)
         self._journal = journal
         self._done, self._undone = journal.read()
@@ -156,6 +158,8 @@ class HandSession:
                 return conformations.fit_rigidly(model, view, command.extent)
             case "rebuild loop":
                 return rebuild_loop(model, view, command.size)
+            case "build gap":
+                return build_gap(model, view, self._density, atoms_of(model.structure))
             case "mutate":
                 return growth.mutate(model, view, command.name)
             case "add terminal residue":
@@ -213,12 +217,28 @@ class HandSession:
         model = self._made(result.structure)
         if result.place is None:
             return model
+        if command.tool == "build gap":
+            model = self._with_side_chains(model)
         view = model.find(*result.place)
         if command.tool == "mutate" and chi_of(model.xyz, model.views[view]) is not None:
             xyz = conformations.best_rotamer(model, view).xyz
         else:
-            xyz, _ = refined(model, zone_atoms(model, view, "residue"), steps=NEW_STEPS)
+            extent = "zone" if command.tool == "build gap" else "residue"
+            xyz, _ = refined(model, zone_atoms(model, view, extent), steps=NEW_STEPS)
         return replace(model, xyz=xyz, structure=with_positions(model.structure, xyz))
+
+    def _with_side_chains(self, model: HandModel) -> HandModel:
+        """The residues that are new, which have a main chain only, completed in their best rotamers."""
+        before = {(v.chain, v.number) for v in self.model.views}
+        for place in [(v.chain, v.number) for v in model.views if (v.chain, v.number) not in before]:
+            view = model.find(*place)
+            if model.views[view].name not in ("ALA", "GLY"):
+                model = self._made(growth.mutate(model, view, model.views[view].name).structure)
+                view = model.find(*place)
+                if chi_of(model.xyz, model.views[view]) is not None:
+                    xyz = conformations.best_rotamer(model, view).xyz
+                    model = replace(model, xyz=xyz, structure=with_positions(model.structure, xyz))
+        return model
 
     def _step_back(self) -> dict[str, Any]:
         if not self._done:

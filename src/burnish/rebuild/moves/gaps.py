@@ -75,6 +75,12 @@ def close_gaps(scene: Scene) -> Change:
     return Change(structure=structure, records=tuple(records))
 
 
+def close_one_gap(scene: Scene, gap: Gap) -> Change:
+    """Build the residues of one gap; the record says why where it was left open."""
+    structure, record = _close_gap(scene, scene.structure, gap, spline_map(scene.evidence.maps.density))
+    return Change(structure=structure, records=(record,))
+
+
 def _gaps_of(scene: Scene, placed: PlacedChain, records: list[MoveRecord]) -> tuple[Gap, ...]:
     numbers = {
         v.residue: int(v.number.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) for v in scene.views if v.kind == "protein"
