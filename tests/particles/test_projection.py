@@ -44,7 +44,7 @@ def test_torch_and_compiled_slices_agree(rotations: torch.Tensor) -> None:
     volume = padded_transform(density(blobs("C1"), SIZE, PIXEL), RADIUS)
     coordinates = make_lattice(SIZE, 1.0, RADIUS).coordinates
     compiled = p.cut_slices(volume, rotations, coordinates)
-    plain = p._cut_slices_torch(volume, p.padded_rows(rotations), coordinates)
+    plain = p._cut_rows(volume, p.padded_rows(rotations), coordinates)
     assert torch.allclose(compiled, plain, atol=2e-6 * float(plain.abs().max()))
 
 
@@ -55,7 +55,7 @@ def test_torch_and_compiled_insertion_agree(rotations: torch.Tensor) -> None:
     data, weights = torch.randn(40, 2 * k, generator=generator), torch.rand(40, k, generator=generator)
     compiled, plain = p.empty_sums(RADIUS), p.empty_sums(RADIUS)
     p.insert_slices(compiled, rotations, lattice.coordinates, data, weights)
-    p._insert_slices_torch(plain, p.padded_rows(rotations), lattice.coordinates, data, weights)
+    p.insert_rows(plain, p.padded_rows(rotations), lattice.coordinates, data, weights)
     assert torch.allclose(compiled.values, plain.values, atol=1e-4)
 
 

@@ -20,7 +20,7 @@ from burnish.particles import expectation, refinement
 from burnish.particles.expectation import Alone, Crew
 from burnish.workflows import refine3d, refine3d_crew
 from burnish.workflows.refine3d_crew import SHARED_FOLDER, Workers
-from burnish.workflows.refine3d_inputs import read_inputs
+from burnish.workflows.refine3d_inputs import MemoryPlan, read_inputs
 from burnish.workflows.refine3d_setup import make_setup
 from tests.particles.phantom import write_set
 from tests.worker.killing import kill_when, kill_workers, start, workers_of
@@ -74,7 +74,7 @@ def test_tasks_make_the_sums_of_one_machine(
     monkeypatch.setattr(LocalExecutor, "workers", 3)
     o = options(small_set, tmp_path)
     inputs = read_inputs(o)
-    setup = make_setup(o, inputs, "D2", 32, 0, ignore)
+    setup = make_setup(o, inputs, "D2", MemoryPlan(volumes=0, blocks=0, images=0, block_size=32), "cpu", ignore)
     assert [len(setup.store.chunks(h)) for h in (0, 1)] == [2, 2]
     workers = Workers(LocalExecutor(), o, inputs, tmp_path, ignore, symmetry="D2", order=3)
     limits = refinement.make_limits(setup, initial_lowpass=30.0, fine_order=3, max_iterations=3)

@@ -16,6 +16,7 @@ from burnish.io.particles import read_particles
 from burnish.io.star import make_table, read_star, write_star
 from burnish.jobs.folder import Job
 from burnish.options.refine3d import Refine3DOptions
+from burnish.particles import twins
 from burnish.particles.reconstruct import shell_correlation
 from burnish.particles.refinement import symmetric_angle
 from burnish.symmetry.point_groups import point_group
@@ -94,6 +95,33 @@ def test_threads_do_not_change_a_bit(small_set: tuple, finished: tuple, tmp_path
     for name in ("run_class001.mrc", "run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc"):
         assert torch.equal(read_map(out / name).values, read_map(tmp_path / "job" / name).values)
     assert (out / "run_data.star").read_text() == (tmp_path / "job" / "run_data.star").read_text()
+
+
+def test_array_operations_find_the_same(
+    small_set: tuple,
+    finished: tuple,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[type-arg]
+) -> None:
+    """What a GPU runs, from files to files, here on the processor; iterations enlarge the rounding of sums."""
+    out, summary = finished
+    monkeypatch.setattr(twins, "compiled", lambda values: False)
+    other = refine(options(small_set, tmp_path / "job"))
+    assert other["iterations"] == summary["iterations"]
+    maps = [read_map(folder / "run_class001.mrc").values for folder in (out, tmp_path / "job")]
+    assert float((maps[0] - maps[1]).norm() / maps[0].norm()) < 0.02
+    poses = [read_particles(folder / "run_data.star").particles.poses for folder in (out, tmp_path / "job")]
+    assert poses[0] is not None and poses[1] is not None
+    turned = torch.rad2deg(symmetric_angle(poses[0].rotation, poses[1].rotation, point_group("D2")))
+    assert float(turned.median()) < 0.05
+
+
+def test_unknown_device_is_refused(small_set: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(BurnishError, match="--device cuda: 0 CUDA devices"):
+        refine(options(small_set, tmp_path / "job", device="cuda"))
+    assert not (tmp_path / "job").exists()
 
 
 def test_continues_to_the_same_result(finished: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]

@@ -19,7 +19,13 @@ class Refine3DOptions(JobOptions, ExecutorOptions, frozen=True, extra="forbid"):
     mask_diameter: float | None = Field(None, gt=0, description="Diameter of the soft round mask on the images, Å.")
     symmetry: str = Field("C1", description="Point group: C1, C2 …, D1 …, T, O, I or I1 … I4, in RELION's settings.")
     initial_lowpass: float = Field(60.0, gt=0, description="Low-pass filter of the reference before the start, Å.")
-    mask: Path | None = Field(None, description="Soft solvent mask for the references; else a sphere of the diameter.")
+    mask: Path | None = Field(
+        None, description="Soft solvent mask for the references; else a sphere of the diameter and masks found."
+    )
+    find_masks: bool = Field(
+        True,
+        description="Without --mask: from 15 Å on, mask each half's reference by the solvent of its own map.",
+    )
     absolute_greyscale: bool = Field(False, description="The reference is on the images' scale already.")
     reference_angpix: float | None = Field(
         None, gt=0, description="Pixel size of the reference, Å, if not the header's."
@@ -49,6 +55,7 @@ class Refine3DOptions(JobOptions, ExecutorOptions, frozen=True, extra="forbid"):
         description="Images whose sums are made apart, which is what a worker takes at a time; at most 64 such parts "
         "of a half set. The result depends on it to rounding.",
     )
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$", description="cpu, cuda, cuda:N or auto.")
     threads: int = Field(1, ge=1, description="Threads that share the work; the result does not depend on them.")
     seed: int = Field(1, ge=0, description="Seed of half sets and grids.")
     continue_from: Path | None = Field(

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.particles import kernels
+from burnish.particles import kernels, twins
 from burnish.particles.images import ImageBlock
 from burnish.particles.lattice import Lattice
 
@@ -165,7 +165,7 @@ def shifted(images: Tensor, lattice: Lattice, shifts: Tensor, first: int, count:
     shifts : (x, y) in px of the images; moves the image by +shift. (t, 2)
     """
     pixels = lattice.pixels[first:count].to(torch.float32)
-    angle = (-2.0 * math.pi / lattice.size) * (shifts.to(torch.float32) @ pixels.T)
+    angle = (-2.0 * math.pi / lattice.size) * (shifts.to(pixels) @ pixels.T)
     phase = torch.polar(torch.ones_like(angle), angle)
     moved = (images[:, None, first:count] * phase).reshape(-1, count - first)
     return torch.cat([moved.real, moved.imag], 1)
@@ -237,11 +237,11 @@ def best_rotations(
     log_prior: Tensor,
     top: int,
 ) -> tuple[Tensor, Tensor]:
-    """The rotations of highest score of each image and the shift of each, as indices. (b, top) each"""
+    """The rotations of highest score of each image and the shift of each, as indices on the host. (b, top) each"""
     score, _ = _scores(bank, block, lattice, precision, shifts, log_prior)
     by_rotation, by_shift = score.max(2)
     _, rotations = by_rotation.topk(min(top, len(by_rotation)), dim=0)
-    return rotations.T, by_shift.gather(0, rotations).T
+    return rotations.T.cpu(), by_shift.gather(0, rotations).T.cpu()
 
 
 def drop_tails(found: Posterior, kept: float = KEPT) -> Tensor:
@@ -278,7 +278,7 @@ def weighted_sums(
     weight = block.transfer[:, :count] * precision[:count]
     data = shifted(block.whole[:, :count] * weight, lattice, shifts, 0, count)
     squared = weight * block.transfer[:, :count]
-    rows = sparse_rows(weights) if flat.is_cpu else None
+    rows = sparse_rows(weights) if twins.compiled(flat) else None
     if rows is not None and len(rows.values) < _SPARSE * flat.numel():
         by_image = np.zeros((len(weights), images), np.float32)
         np.add.at(by_image, (np.repeat(np.arange(len(weights)), np.diff(rows.start)), rows.columns // times),
@@ -304,11 +304,12 @@ def sparse_rows(weights: Tensor) -> SparseRows:
 def model_sums(
     bank: SliceBank, totals: SliceTotals, lattice: Lattice, precision: Tensor, shells: int
 ) -> tuple[Tensor, Tensor]:
-    """Σ w Re(conj(CP) X) and Σ w |CP|² by shell, from the sums that the map is made of. (shells,) float64 each"""
+    """Σ w Re(conj(CP) X) and Σ w |CP|² by shell, from the sums that the map is made of. (shells,) float64 each, on the
+    host"""
     count, k = bank.count, totals.weights.shape[1]
     r = count - 1
     variance = 1.0 / precision[1:count]
-    cross, power = torch.zeros(r, dtype=torch.float64), torch.zeros(r, dtype=torch.float64)
+    cross, power = torch.zeros(2, r, dtype=torch.float64, device=precision.device)
     for rows in torch.arange(len(totals.weights)).split(_ROWS):
         low, high = int(rows[0]), int(rows[-1]) + 1
         slices, data = bank.values[low:high], totals.data[low:high]
@@ -316,6 +317,6 @@ def model_sums(
         power += (bank.power[low:high] * totals.weights[low:high, 1:count]).sum(0)
     shell = lattice.shell[1:count]
     return (
-        torch.bincount(shell, cross * variance, minlength=shells),
-        torch.bincount(shell, power * variance, minlength=shells),
+        torch.bincount(shell, cross * variance, minlength=shells).cpu(),
+        torch.bincount(shell, power * variance, minlength=shells).cpu(),
     )

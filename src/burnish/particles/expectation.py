@@ -20,7 +20,7 @@ from torch import Tensor
 from burnish.core.events import Listener, Progress
 from burnish.geometry.rotations import random_rotations
 from burnish.geometry.sampling import rotation_grid, shift_disc
-from burnish.particles import dense
+from burnish.particles import dense, twins
 from burnish.particles import modes as local
 from burnish.particles.controller import Plan
 from burnish.particles.images import ImageBlock
@@ -53,6 +53,7 @@ class Setup:
     store : the images.
     operators : of the point group. (m, 3, 3)
     mask : what references are multiplied by before they are compared. (n, n, n)
+    find_masks : also multiply each by the solvent mask of its own map, once poses are modes.
     symmetry : its name.
     reference_has_ctf : False leaves the CTF out of the first comparison.
     flattened_fsc : report the FSC inside the mask, corrected for the mask by randomised phases.
@@ -67,6 +68,7 @@ class Setup:
     operators: Tensor
     symmetry: str
     mask: Tensor
+    find_masks: bool
     reference_has_ctf: bool
     flattened_fsc: bool
     join_shell: float
@@ -149,7 +151,7 @@ def load_for_poses(state: State, setup: Setup, block: int) -> ImageBlock:
 
 def pixel_precision(state: State, lattice: Lattice, half: int, group: int) -> Tensor:
     """1/σ² of each pixel of the images of a half set and optics group. (k,) float32"""
-    return (1.0 / state.sigma2[half, group])[lattice.shell].to(torch.float32)
+    return (1.0 / state.sigma2[half, group]).to(lattice.shell.device)[lattice.shell].to(torch.float32)
 
 
 def jitter(seed: int, iteration: int) -> Tensor:
@@ -193,7 +195,7 @@ class ChunkFound:
 
 def make_reference(state: State, setup: Setup, plan: Plan, half: int) -> Reference:
     """Cut what a half set is compared with from its map."""
-    volume = padded_transform(state.maps[half] * setup.mask, plan.radius)
+    volume = padded_transform((state.maps[half] * setup.mask).to(setup.store.device), plan.radius)
     if plan.stage != "grid" and not plan.search:
         return Reference(volumes={plan.radius: volume}, grid=None, banks={})
     grid = rotation_grid(plan.order, setup.operators, jitter(setup.seed, state.iteration))
@@ -328,23 +330,26 @@ def _grid_chunks(
     for chunk in chunks:
         mine, half = _of_chunk(tally), int(store.particles.half_set[store.blocks[chunk[0]][0]])
         totals = {
-            g: dense.SliceTotals(data=torch.zeros(len(grid), 2 * k), weights=torch.zeros(len(grid), k))
+            g: dense.SliceTotals(
+                data=torch.zeros(len(grid), 2 * k, device=store.device),
+                weights=torch.zeros(len(grid), k, device=store.device),
+            )
             for g, k in counts.items()
             if maximise
         }
         for b, part in zip(chunk, parts, strict=False):
             g, found, i = part.block.group, part.found, part.block.index
-            tally.rotation[i] = grid[found.best_rotation]
-            tally.shift[i] = shifts[found.best_shift]
-            tally.max_weight[i] = found.max_weight.double()
+            tally.rotation[i] = grid[found.best_rotation.cpu()]
+            tally.shift[i] = shifts[found.best_shift.cpu()]
+            tally.max_weight[i] = found.max_weight.cpu().double()
             tally.shift_variance[i] = part.shift_variance
-            tally.data_model[i] = found.cross
-            tally.model_model[i] = found.power
+            tally.data_model[i] = found.cross.cpu()
+            tally.model_model[i] = found.power.cpu()
             if part.sums is not None:
                 part.sums.add_to(totals[g])
                 add_image_power(mine, state, part.block, store.lattices[g])
             _tell(setup, state, part.block.half, b)
-        sums = empty_sums(plan.map_radius) if maximise else None
+        sums = empty_sums(plan.map_radius, store.device) if maximise else None
         for g, total in totals.items():
             assert sums is not None
             lattice = store.lattices[g]
@@ -388,9 +393,9 @@ def _grid_block(
     pixel = store.particles.optics[block.group].pixel_size
     total = (state.centre[block.index, None, :] + shifts) * pixel  # (b, t, 2) Å
     squared = total.square().sum(2)
-    prior = (-0.5 * squared / float(state.sigma_shift[block.half]) ** 2).to(torch.float32)
+    prior = (-0.5 * squared / float(state.sigma_shift[block.half]) ** 2).to(precision)
     found = dense.posterior(bank, block, lattice, precision, shifts, prior)
-    variance = 0.5 * (found.shift_weights.double() * squared).sum(1)
+    variance = 0.5 * (found.shift_weights.cpu().double() * squared).sum(1)
     if not maximise:
         return _GridPart(block=block, found=found, shift_variance=variance, sums=None)
     weights = dense.drop_tails(found)
@@ -416,7 +421,7 @@ def _mode_chunks(
 
     parts = ordered_map(work, [b for chunk in chunks for b in chunk], setup.threads)
     for chunk in chunks:
-        mine, sums, kept = _of_chunk(tally), empty_sums(plan.map_radius), []
+        mine, sums, kept = _of_chunk(tally), empty_sums(plan.map_radius, store.device), []
         for b, part in zip(chunk, parts, strict=False):
             block = part.block
             lattice = store.lattices[block.group]
@@ -496,7 +501,7 @@ def _search(
     """The best rotations of a grid, each with its best shift, as modes of the block."""
     shifts = shift_disc(setup.offset_range, setup.offset_step * plan.offset_scale)
     total = climber.centres[:, None, :] + shifts
-    prior = (-0.5 * total.square().sum(2) / climber.sigma_shift**2).to(torch.float32)
+    prior = (-0.5 * total.square().sum(2) / climber.sigma_shift**2).to(climber.precision)
     rotations, best = dense.best_rotations(
         bank, block, climber.lattice, climber.precision, shifts, prior, plan.candidates
     )
@@ -531,17 +536,17 @@ def add_image_power(tally: Tally, state: State, block: ImageBlock, lattice: Latt
     squared = block.whole.real.square() + block.whole.imag.square()
     tally.image_power[block.half, block.group] += torch.bincount(
         lattice.shell, squared.double().sum(0), minlength=shells
-    )
-    tally.pixels[block.half, block.group] += torch.bincount(lattice.shell, minlength=shells).double() * len(block.index)
-    tally.image_chi[block.index] = (
-        squared[:, 1:] @ pixel_precision(state, lattice, block.half, block.group)[1:]
-    ).double() / (squared.shape[1] - 1)
+    ).cpu()
+    number = torch.bincount(lattice.shell, minlength=shells).cpu().double()
+    tally.pixels[block.half, block.group] += number * len(block.index)
+    chi = squared[:, 1:] @ pixel_precision(state, lattice, block.half, block.group)[1:]
+    tally.image_chi[block.index] = chi.cpu().double() / (squared.shape[1] - 1)
 
 
 def spread(sums: FourierSums, threads: int, insert: Callable[[tuple[int, int]], None]) -> None:
     """Let threads insert into planes of their own: every voxel still receives its terms in one order."""
     planes = sums.values.shape[0]
-    if threads <= 2:  # one inserts while the other prepares the next block
+    if threads <= 2 or not twins.compiled(sums.values):  # one inserts while the other prepares the next block
         insert((0, planes))
         return
     edges = [round(planes * t / threads) for t in range(threads + 1)]

@@ -104,7 +104,7 @@ def transfer_function(lattice: Lattice, optics: OpticsGroup, defocus: Defocus, m
     """CTF of each particle on the lattice. (b, k) float32"""
     count = len(defocus.u)
     if not mode.correct:
-        return torch.ones(count, len(lattice.pixels))
+        return torch.ones(count, len(lattice.pixels), device=lattice.pixels.device)
     frequency = lattice_frequency(lattice, optics)
     value = ctf(frequency, defocus, optics)
     if mode.phase_flipped:

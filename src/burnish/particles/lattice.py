@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,6 +33,11 @@ class Lattice:
     def count(self, radius: int) -> int:
         """Number of pixels up to `radius`, which are the first ones."""
         return self.counts[min(radius, len(self.counts) - 1)]
+
+    def to(self, device: torch.device) -> Lattice:
+        """The same on another device."""
+        moved = {name: getattr(self, name).to(device) for name in ("pixels", "coordinates", "shell")}
+        return replace(self, **moved)
 
     @property
     def reach(self) -> int:

@@ -12,12 +12,14 @@ from burnish.maps.fsc_correction import masked_fsc
 from burnish.particles.expectation import Setup, Tally
 from burnish.particles.projection import PADDING, FourierSums
 from burnish.particles.reconstruct import (
+    crossing,
     fold_origin_plane,
     mean_weights,
     shell_correlation,
     solve_map,
     symmetrise,
 )
+from burnish.particles.solvent import LOW_PASS, solvent_mask
 from burnish.particles.state import State
 
 _SMALLEST_SHIFT = 1.5  # Å, floor of the shift prior's σ: estimated from sharp posteriors it collapses
@@ -30,12 +32,13 @@ class Maps:
 
     Attributes
     ----------
-    halves : reference of each half set, filtered. (2, n, n, n)
+    halves : reference of each half set, filtered, and masked where masks are found. (2, n, n, n)
     unfiltered : of each half set. (2, n, n, n)
     joined : map of all particles, filtered, after the last iteration; else None. (n, n, n)
     fsc : between the unfiltered half maps, in the mask and corrected where that was asked for. (shells,) float64
-    fsc_masked : the same in the mask that references are multiplied by. (shells,) float64
-    ssnr : of a half map, from the one that the filter used. (shells,) float64
+    fsc_masked : the same in the mask that references are multiplied by; the mean of both halves' where they have one
+        each. (shells,) float64
+    ssnr : of a half map in the sphere or given mask. (shells,) float64
     weight : mean Σ CTF²/σ² of a half by shell. (shells,) float64
     """
 
@@ -49,42 +52,72 @@ class Maps:
 
 
 def make_maps(
-    halves: tuple[FourierSums, ...], setup: Setup, previous: Tensor, *, relaxation: float, join: bool
+    halves: tuple[FourierSums, ...],
+    setup: Setup,
+    previous: Tensor,
+    *,
+    relaxation: float,
+    join: bool,
+    find_masks: bool = False,
 ) -> Maps:
     """Solve for the maps of both halves.
 
     Parameters
     ----------
-    halves : sums of an expectation.
+    halves : sums of an expectation; all is computed on their device, and what results is on the host.
     previous : references of the iteration before. (2, n, n, n)
     relaxation : V ← V_old + relaxation (V_new − V_old); above 1 it shortens the many small steps of a flat posterior.
     join : also solve for the map of both halves together.
+    find_masks : multiply each reference by the solvent mask of its own unfiltered map, once the halves agree so far.
     """
-    size = setup.store.frame.size
+    size, device = setup.store.frame.size, halves[0].values.device
+    sphere = setup.mask.to(device)
     whole = [symmetrise(fold_origin_plane(h), setup.operators) for h in halves]
     radius = whole[0].radius
     _join_low(whole, setup.join_shell)
     unfiltered = torch.stack([solve_map(h, size, None) for h in whole])
-    fsc = shell_correlation(unfiltered[0], unfiltered[1])
-    masked = shell_correlation(unfiltered[0] * setup.mask, unfiltered[1] * setup.mask)
-    fsc[radius + 1 :] = 0.0
-    masked[radius + 1 :] = 0.0
+    fsc = shell_correlation(unfiltered[0], unfiltered[1]).cpu()
+    in_sphere = masked = _fsc_within(unfiltered, sphere, radius)
+    masks = None
+    if find_masks and crossing(in_sphere, 0.143) >= setup.store.frame.shell(LOW_PASS):
+        pixel = setup.store.frame.pixel_size
+        masks = torch.stack([solvent_mask(m, sphere, pixel) for m in unfiltered])
+        masked = _fsc_within(unfiltered, masks.mean(0), radius)
     if setup.flattened_fsc:
-        fsc = _corrected(unfiltered, setup.mask, setup.seed)
-        fsc[radius + 1 :] = 0.0
-    agreement = masked.clamp(0.0, _MOST_SSNR / (1.0 + _MOST_SSNR))
-    ssnr = agreement / (1.0 - agreement)
-    solved = torch.stack([solve_map(h, size, ssnr) for h in whole])
+        fsc = _corrected(unfiltered.cpu(), (sphere if masks is None else masks.mean(0)).cpu(), setup.seed)
+    fsc[radius + 1 :] = 0.0
+    ssnr = _signal_to_noise(in_sphere)
+    solved = torch.stack([solve_map(h, size, _signal_to_noise(masked)) for h in whole])
+    solved = (solved if masks is None else solved * masks).cpu()
     references = solved if relaxation == 1.0 else previous + relaxation * (solved - previous)
     weight = torch.zeros(setup.store.frame.shells, dtype=torch.float64)
-    weight[: radius + 1] = mean_weights(whole[0])[: radius + 1]
+    weight[: radius + 1] = mean_weights(whole[0])[: radius + 1].cpu()
     joined = None
     if join:
         whole[0].values.add_(whole[1].values)
-        joined = solve_map(whole[0], size, 2.0 * ssnr)
+        joined = solve_map(whole[0], size, 2.0 * ssnr).cpu()
     return Maps(
-        halves=references, unfiltered=unfiltered, joined=joined, fsc=fsc, fsc_masked=masked, ssnr=ssnr, weight=weight
+        halves=references,
+        unfiltered=unfiltered.cpu(),
+        joined=joined,
+        fsc=fsc,
+        fsc_masked=masked,
+        ssnr=ssnr,
+        weight=weight,
     )
+
+
+def _fsc_within(halves: Tensor, mask: Tensor, radius: int) -> Tensor:
+    """FSC of masked half maps, zero beyond a radius, on the host. (shells,)"""
+    curve = shell_correlation(halves[0] * mask, halves[1] * mask).cpu()
+    curve[radius + 1 :] = 0.0
+    return curve
+
+
+def _signal_to_noise(fsc: Tensor) -> Tensor:
+    """SSNR of each of two halves of that FSC."""
+    agreement = fsc.clamp(0.0, _MOST_SSNR / (1.0 + _MOST_SSNR))
+    return agreement / (1.0 - agreement)
 
 
 def _corrected(halves: Tensor, mask: Tensor, seed: int) -> Tensor:
@@ -101,8 +134,9 @@ def _join_low(halves: list[FourierSums], shell: float) -> None:
         return
     half = halves[0].half
     reach = min(half, math.floor(PADDING * shell))
-    line = torch.arange(-reach, reach + 1)
-    low = line[:, None, None] ** 2 + line[None, :, None] ** 2 + torch.arange(reach + 1) ** 2 <= (PADDING * shell) ** 2
+    line = torch.arange(-reach, reach + 1, device=halves[0].values.device)
+    radii = line[:, None, None] ** 2 + line[None, :, None] ** 2 + line[reach:] ** 2
+    low = radii <= (PADDING * shell) ** 2
     inner = slice(half - reach, half + reach + 1)
     parts = [h.values[inner, inner, : reach + 1] for h in halves]
     mean = 0.5 * (parts[0] + parts[1])

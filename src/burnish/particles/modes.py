@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from burnish.geometry.rotations import rotation_from_vector
-from burnish.particles import kernels
+from burnish.particles import kernels, mode_arrays, twins
 from burnish.particles.images import ImageBlock
 from burnish.particles.lattice import Lattice
 from burnish.particles.projection import PADDING, FourierSums, FourierVolume, flat_floats
@@ -113,17 +113,33 @@ def climb(modes: Modes, climber: Climber, radius: int, steps: int, *, allowance:
     allowance : a step of less than a Fourier pixel may lower the posterior by so many times what it promised to raise
         it. (m,)
     """
-    slack = np.zeros(len(modes)) if allowance is None else allowance.numpy()
+    volume, block, lattice = climber.volumes[radius], climber.block, climber.lattice
+    how = mode_arrays.Steps(
+        count=steps, turn_limit=TURN_LIMIT, slide_limit=SLIDE_LIMIT, near=4.0 * same_angle(radius),
+        allowance=torch.zeros(len(modes), dtype=torch.float64) if allowance is None else allowance,
+        prior_centre=-climber.centres[modes.owner].double(), prior_precision=1.0 / climber.sigma_shift**2,
+    )  # fmt: skip
+    if not twins.compiled(volume.values):
+        moved = mode_arrays.climb(
+            volume,
+            block,
+            lattice,
+            climber.precision,
+            lattice.count(radius),
+            modes.owner,
+            modes.rotation,
+            modes.shift,
+            how,
+        )
+        return replace(modes, rotation=moved[0], shift=moved[1], log_weight=moved[2], information=moved[3])
     rotation, shift = modes.rotation.numpy().copy(), modes.shift.numpy().copy()
     log_weight, information = np.zeros(len(modes)), np.zeros((len(modes), 5, 5))
-    prior_centre = -climber.centres[modes.owner].double().numpy()
-    volume, block, lattice = climber.volumes[radius], climber.block, climber.lattice
     kernels.climb(
         flat_floats(volume), volume.half, float(PADDING), lattice.coordinates.numpy(), lattice.pixels.numpy(),
         lattice.reach,
         float(lattice.size), block.masked.numpy(), block.transfer.numpy(), climber.precision.numpy(), 1,
-        lattice.count(radius), modes.owner.numpy(), rotation, shift, prior_centre, 1.0 / climber.sigma_shift**2, steps,
-        TURN_LIMIT, SLIDE_LIMIT, slack, 4.0 * same_angle(radius), log_weight, information,
+        lattice.count(radius), modes.owner.numpy(), rotation, shift, how.prior_centre.numpy(), how.prior_precision,
+        steps, how.turn_limit, how.slide_limit, how.allowance.numpy(), how.near, log_weight, information,
     )  # fmt: skip
     return replace(
         modes,
@@ -323,6 +339,12 @@ def insert_placements(
     planes: tuple[int, int],
 ) -> None:
     """Add the block's whole images to the planes z_low ≤ z < z_high of the sums."""
+    if not twins.compiled(sums.values):
+        mode_arrays.insert_images(
+            sums, block, lattice, precision, lattice.count(sums.radius), placed.owner, placed.rotation, placed.shift,
+            placed.weight, placed.blur,
+        )  # fmt: skip
+        return
     rows = (placed.rotation[:, :2, :] * PADDING).float().contiguous()
     kernels.insert_images(
         sums.values.view(-1).numpy(), sums.half, planes[0], planes[1], rows.numpy(), lattice.coordinates.numpy(),
@@ -336,6 +358,10 @@ def model_power(
     volume: FourierVolume, modes: Modes, weights: Tensor, block: ImageBlock, lattice: Lattice, radius: int, shells: int
 ) -> tuple[Tensor, Tensor]:
     """Σ w Re(conj(CP) X) and Σ w |CP|² of each whole image and shell, over half the plane. (b, shells) float64 each"""
+    if not twins.compiled(volume.values):
+        return mode_arrays.model_power(
+            volume, block, lattice, lattice.count(radius), modes.owner, modes.rotation, modes.shift, weights, shells
+        )
     cross, power = np.zeros((len(block.index), shells)), np.zeros((len(block.index), shells))
     rows = (modes.rotation[:, :2, :] * PADDING).float().contiguous()
     kernels.model_power(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.particles import kernels
+from burnish.particles import kernels, twins
 
 PADDING = 2
 
@@ -91,8 +91,10 @@ def cut_slices(volume: FourierVolume, rotations: Tensor, coordinates: Tensor) ->
     """
     rows = padded_rows(rotations)
     count = len(coordinates)
-    if volume.values.device.type != "cpu":
-        return _cut_slices_torch(volume, rows, coordinates)
+    if not twins.compiled(volume.values):
+        rows = rows.to(volume.values.device)
+        parts = twins.runs(len(rows), count, volume.values)
+        return torch.cat([_cut_rows(volume, rows[low:high], coordinates) for low, high in parts])
     out = np.empty((len(rows), 2 * count), np.float32)
     kernels.cut_slices(flat_floats(volume), volume.half, rows.numpy(), coordinates.numpy(), count, out)
     return torch.from_numpy(out)
@@ -115,8 +117,8 @@ def insert_slices(
     planes : only the planes z_low ≤ z < z_high, so that threads can share the work without changing its order.
     """
     rows = padded_rows(rotations)
-    if sums.values.device.type != "cpu":
-        _insert_slices_torch(sums, rows, coordinates, data, weights)
+    if not twins.compiled(sums.values):
+        insert_rows(sums, rows.to(sums.values.device), coordinates, data, weights)
         return
     low, high = planes or (0, sums.values.shape[0])
     kernels.insert_slices(
@@ -149,17 +151,20 @@ def _flat(index: Tensor, shape: torch.Size) -> Tensor:
     return (index[..., 0] * shape[1] + index[..., 1]) * shape[2] + index[..., 2]
 
 
-def _cut_slices_torch(volume: FourierVolume, rows: Tensor, coordinates: Tensor) -> Tensor:
+def _cut_rows(volume: FourierVolume, rows: Tensor, coordinates: Tensor) -> Tensor:
     index, weight, flipped = _corners(rows, coordinates, volume.half)
     value = (volume.values.reshape(-1)[_flat(index, volume.values.shape)] * weight).sum(-1)
     value = torch.where(flipped, value.conj(), value)
     return torch.cat([value.real, value.imag], 1)
 
 
-def _insert_slices_torch(sums: FourierSums, rows: Tensor, coordinates: Tensor, data: Tensor, weights: Tensor) -> None:
-    index, weight, flipped = _corners(rows, coordinates, sums.half)
+def insert_rows(sums: FourierSums, rows: Tensor, coordinates: Tensor, data: Tensor, weights: Tensor) -> None:
+    """`insert_slices` as array operations, from the first two rows of each rotation times the padding. (o, 2, 3)"""
     count = len(coordinates)
-    flat = _flat(index, sums.values.shape)
-    imaginary = torch.where(flipped, -data[:, count:], data[:, count:])
-    values = torch.stack([data[:, :count], imaginary, weights], -1)[:, :, None, :] * weight[..., None]
-    sums.values.view(-1, 3).index_add_(0, flat.reshape(-1), values.reshape(-1, 3))
+    for low, high in twins.runs(len(rows), count, sums.values):
+        index, weight, flipped = _corners(rows[low:high], coordinates, sums.half)
+        flat = _flat(index, sums.values.shape)
+        real, imaginary = data[low:high, :count], data[low:high, count:]
+        values = torch.stack([real, torch.where(flipped, -imaginary, imaginary), weights[low:high]], -1)
+        spread = values[:, :, None, :] * weight[..., None]
+        sums.values.view(-1, 3).index_add_(0, flat.reshape(-1), spread.reshape(-1, 3))

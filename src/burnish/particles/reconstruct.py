@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.particles import kernels, volume_kernels
+from burnish.particles import kernels, twins, volume_kernels
 from burnish.particles.projection import PADDING, FourierSums, FourierVolume, half_width
 
 # Without a prior, voxels that hardly any slice touched would be noise blown up: at .1 of the shell's mean weight the
@@ -84,7 +84,7 @@ def padded_transform(density: Tensor, radius: int) -> FourierVolume:
     half = half_width(radius)
     transform = torch.fft.rfftn(big)
     values = torch.empty(2 * half + 2, 2 * half + 2, half + 2, dtype=torch.complex64, device=density.device)
-    if density.device.type == "cpu":
+    if twins.compiled(density):
         volume_kernels.centre_values(transform.numpy(), half, values.numpy())
     else:
         line = torch.arange(-half, half + 2, device=density.device)
@@ -115,7 +115,7 @@ def symmetrise(sums: FourierSums, operators: Tensor) -> FourierSums:
     """Add the sums at all symmetry-equivalent positions; `fold_origin_plane` comes first."""
     if len(operators) == 1:
         return sums
-    if sums.values.device.type == "cpu":
+    if twins.compiled(sums.values):
         out = torch.zeros_like(sums.values)
         kernels.symmetry_sums(
             sums.values.view(-1, 3).numpy(), sums.half, PADDING * sums.radius + 1.0, operators.double().numpy(),
@@ -191,11 +191,11 @@ def solve_map(sums: FourierSums, size: int, ssnr: Tensor | None) -> Tensor:
     mean = mean_weights(sums)
     penalty = _FLOOR * mean
     if ssnr is not None:
-        penalty = torch.maximum(mean / ssnr_to(radius + 2, ssnr).clamp(min=1e-6), 1e-3 * mean)
+        penalty = torch.maximum(mean / ssnr_to(radius + 2, ssnr).to(mean).clamp(min=1e-6), 1e-3 * mean)
     small = work_size(radius, size)
     padded = PADDING * small
     transform = torch.zeros(padded, padded, padded // 2 + 1, dtype=torch.complex64, device=sums.values.device)
-    if sums.values.device.type == "cpu":
+    if twins.compiled(sums.values):
         volume_kernels.divide(
             sums.values.view(-1, 3).numpy(), sums.half, PADDING, radius + 0.5, penalty.numpy(), transform.numpy()
         )
@@ -208,7 +208,7 @@ def solve_map(sums: FourierSums, size: int, ssnr: Tensor | None) -> Tensor:
 def mean_weights(sums: FourierSums) -> Tensor:
     """Mean of Σ CTF²/σ² over each shell, not quite zero anywhere. (radius + 2,) float64"""
     count = sums.radius + 2
-    if sums.values.device.type != "cpu":
+    if not twins.compiled(sums.values):
         distance = padded_radius(sums) / PADDING
         return shell_mean(sums.values[..., 2], (distance + 0.5).floor().long(), count).clamp(min=1e-30)
     total, number = np.zeros(count), np.zeros(count, np.int64)
@@ -286,6 +286,16 @@ def shell_correlation(a: Tensor, b: Tensor) -> Tensor:
 
     cross = total((f * g.conj()).real)
     return cross / (total(f.abs().square()) * total(g.abs().square())).sqrt().clamp(min=1e-30)
+
+
+def crossing(curve: Tensor, threshold: float) -> float:
+    """Shell, between shells, at which a correlation first falls below a threshold, from shell 2 on; the last one if
+    it never does."""
+    for shell in range(2, len(curve)):
+        here, before = float(curve[shell]), float(curve[shell - 1])
+        if here < threshold:
+            return shell - 1 + (before - threshold) / max(before - here, 1e-12) if before > threshold else shell - 1.0
+    return float(len(curve) - 1)
 
 
 def low_pass(density: Tensor, radius: float, width: float = 2.0) -> Tensor:

@@ -32,7 +32,7 @@ from burnish.particles.maximisation import (
     noise_power,
     shift_deviation,
 )
-from burnish.particles.reconstruct import low_pass
+from burnish.particles.reconstruct import crossing, low_pass
 from burnish.particles.state import State
 
 _FIRST_SHIFT = 10.0  # Å, σ of the shift prior at the start, RELION's value
@@ -144,7 +144,14 @@ def run(state: State, setup: Setup, limits: Limits, corrections: Corrections, cr
 def step(state: State, setup: Setup, plan: Plan, corrections: Corrections, crew: Crew) -> Iteration:
     """One iteration."""
     found = crew.expect(state, setup, plan)
-    maps = make_maps(found.halves, setup, state.maps, relaxation=plan.relaxation, join=plan.stage == "last")
+    maps = make_maps(
+        found.halves,
+        setup,
+        state.maps,
+        relaxation=plan.relaxation,
+        join=plan.stage == "last",
+        find_masks=setup.find_masks and plan.stage != "grid",
+    )
     return Iteration(
         plan=plan, state=_advance(state, setup, plan, found, maps, corrections), maps=maps, tally=found.tally
     )
@@ -202,13 +209,3 @@ def recentre(state: State) -> State:
 def symmetric_angle(a: Tensor, b: Tensor, operators: Tensor) -> Tensor:
     """Angle between rotations up to a point group, rad. (p,)"""
     return torch.stack([rotation_angle(a @ s.to(a), b) for s in operators]).amin(0)
-
-
-def crossing(curve: Tensor, threshold: float) -> float:
-    """Shell, between shells, at which a correlation first falls below a threshold, from shell 2 on; the last one if
-    it never does."""
-    for shell in range(2, len(curve)):
-        here, before = float(curve[shell]), float(curve[shell - 1])
-        if here < threshold:
-            return shell - 1 + (before - threshold) / max(before - here, 1e-12) if before > threshold else shell - 1.0
-    return float(len(curve) - 1)

@@ -106,6 +106,7 @@ class BlockStore:
     budget : bytes that transformed images may take; beyond it they are read and transformed again each time.
     zero_mask : fill masked-away pixels with the background's mean; else with noise like that of the images.
     chunk : images whose sums are made apart.
+    device : where images are transformed and kept.
     """
 
     def __init__(
@@ -118,11 +119,15 @@ class BlockStore:
         budget: int,
         zero_mask: bool = True,
         chunk: int = 1024,
+        device: str = "cpu",
     ) -> None:
         self.frame, self.particles, self._ctf_mode = frame, particles, ctf_mode
-        self.lattices = tuple(_lattice(frame, group) for group in particles.optics)
+        self.device = torch.device(device)
+        self.lattices = tuple(_lattice(frame, group, self.device) for group in particles.optics)
         self._odd = [odd_phases(x, g) for x, g in zip(self.lattices, particles.optics, strict=True)]
-        self._masks = [soft_circle(g.box_size, frame.mask_radius / g.pixel_size) for g in particles.optics]
+        self._masks = [
+            soft_circle(g.box_size, frame.mask_radius / g.pixel_size).to(self.device) for g in particles.optics
+        ]
         # images are sums over voxels of their own size: bring them to the scale of the map's voxels
         self._gain = [(g.pixel_size / frame.pixel_size) ** 2 for g in particles.optics]
         self._zero_mask, self._chunk = zero_mask, chunk
@@ -173,8 +178,9 @@ class BlockStore:
         index = self.blocks[block]
         group = self.group(block)
         masked, whole = self._transformed(block, centres[index])
-        transfer = self._transfer_of(block) * scale[index].to(torch.float32)[:, None]
-        divisor = norm[index].to(torch.float32)
+        transfer = self._transfer_of(block)
+        transfer = transfer * scale[index].to(transfer)[:, None]
+        divisor = norm[index].to(transfer)
         if bool((divisor != 1).any()):
             masked, whole = masked / divisor[:, None], whole / divisor[:, None]
         half = int(self.particles.half_set[index[0]])
@@ -198,7 +204,7 @@ class BlockStore:
         return masked, whole
 
     def _transform(self, index: Tensor, group: int, centres: Tensor) -> tuple[Tensor, Tensor]:
-        images = self.particles.images(index) * self._gain[group]
+        images = self.particles.images(index).to(self.device) * self._gain[group]
         after = int(self._number[index[0]]) + 1
         if after < len(self.blocks) and after not in self._cache:
             self.particles.announce(self.blocks[after])
@@ -206,7 +212,8 @@ class BlockStore:
         if not self._zero_mask:
             outside = self._masks[group] < 0.5
             generator = torch.Generator().manual_seed(int(index[0]) + 1)
-            fill = torch.randn(images.shape, generator=generator) * images[:, outside].std(1)[:, None, None]
+            noise = torch.randn(images.shape, generator=generator).to(images)
+            fill = noise * images[:, outside].std(1)[:, None, None]
         return transform_images(images, centres, self._masks[group], self.lattices[group], self._odd[group], fill)
 
     def _transfer_of(self, block: int) -> Tensor:
@@ -225,7 +232,7 @@ class BlockStore:
         return value
 
 
-def _lattice(frame: Frame, group: OpticsGroup) -> Lattice:
+def _lattice(frame: Frame, group: OpticsGroup, device: torch.device) -> Lattice:
     scale = frame.size * frame.pixel_size / (group.box_size * group.pixel_size)
     radius = min(frame.nyquist, int((group.box_size // 2 - 1) * scale))
-    return make_lattice(group.box_size, scale, radius, group.magnification)
+    return make_lattice(group.box_size, scale, radius, group.magnification).to(device)

@@ -34,6 +34,7 @@ from burnish.particles.expectation import (
 from burnish.particles.modes import Modes
 from burnish.particles.state import State, load_state
 from burnish.symmetry.point_groups import point_group
+from burnish.workflows.device import chosen_device
 from burnish.workflows.refine3d_inputs import plan_memory, reopen_inputs
 from burnish.workflows.refine3d_setup import make_setup
 
@@ -82,8 +83,9 @@ def open_bench(spec: str) -> Bench:
     options = Refine3DOptions.model_validate_json(given["options"])
     inputs = reopen_inputs(options, given["rows"], given["half_set"])
     fold = len(point_group(given["symmetry"]))
-    plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, given["memory"], given["order"], fold)
-    return Bench(make_setup(options, inputs, given["symmetry"], plan.block_size, int(plan.images), ignore))
+    device, count = chosen_device(options.device), len(inputs.rows)
+    plan = plan_memory(inputs.frame, count, options.threads, given["memory"], given["order"], fold, device)
+    return Bench(make_setup(options, inputs, given["symmetry"], plan, device, ignore))
 
 
 def image_power(spec: str, state: str, half: int, number: int) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def expect_chunk(spec: str, state: str, plan: Plan, half: int, number: int) -> t
         report = _report(found.tally, bench, chunk, found)
         ended = time.process_time()
         report["cpu_seconds"] = np.array([prepared - began, ended - prepared])  # for the reference, for the images
-        return report | {"worker": f"{platform.node()}-{os.getpid()}"}, found.sums.values.numpy()
+        return report | {"worker": f"{platform.node()}-{os.getpid()}"}, found.sums.values.cpu().numpy()
 
 
 def _report(tally: Tally, bench: Bench, chunk: Sequence[int], found: ChunkFound | None) -> dict[str, Any]:

@@ -26,7 +26,8 @@ from burnish.models.resolution import shells_of_equal_number
 from burnish.options.cross_validation import BModelOptions
 from burnish.reports.page import render
 from burnish.reports.repeated import bmodel_page
-from burnish.workflows.refine_inputs import chosen_device, refinement_settings
+from burnish.workflows.device import chosen_device
+from burnish.workflows.refine_inputs import refinement_settings
 from burnish.workflows.refine_outputs import Finished, without_nan, write_outputs
 from burnish.workflows.repeated_refinement import (
     Refined,

@@ -18,7 +18,8 @@ from burnish.models.crystal_term import CrystalTerm
 from burnish.options.cross_validation import PairedOptions
 from burnish.reports.page import render
 from burnish.reports.repeated import paired_page
-from burnish.workflows.refine_inputs import RefineInputs, chosen_device, refinement_settings
+from burnish.workflows.device import chosen_device
+from burnish.workflows.refine_inputs import RefineInputs, refinement_settings
 from burnish.workflows.refine_outputs import Finished, without_nan, write_outputs
 from burnish.workflows.repeated_refinement import (
     Refined,

@@ -19,7 +19,8 @@ from burnish.models.resolution import shells_of_equal_number
 from burnish.options.cross_validation import RCompleteOptions
 from burnish.reports.page import render
 from burnish.reports.repeated import rcomplete_page
-from burnish.workflows.refine_inputs import RefineInputs, chosen_device, refinement_settings
+from burnish.workflows.device import chosen_device
+from burnish.workflows.refine_inputs import RefineInputs, refinement_settings
 from burnish.workflows.refine_outputs import without_nan
 from burnish.workflows.repeated_refinement import read_repeated, refine_with
 

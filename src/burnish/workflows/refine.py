@@ -25,8 +25,8 @@ from burnish.models.refinement import (
 )
 from burnish.models.refinement_system import RefinementSystem, make_system
 from burnish.options.refine import RefineOptions
+from burnish.workflows.device import chosen_device
 from burnish.workflows.refine_inputs import (
-    chosen_device,
     data_term,
     read_inputs,
     refinement_settings,

@@ -18,9 +18,11 @@ from burnish.options.refine3d import Refine3DOptions
 from burnish.particles import refinement
 from burnish.particles.agreement import unshared_signal
 from burnish.particles.expectation import Alone, Crew, Setup
+from burnish.particles.reconstruct import crossing
 from burnish.particles.refinement import Corrections, Iteration
 from burnish.particles.state import State, load_state
 from burnish.symmetry.point_groups import canonical_name, point_group
+from burnish.workflows.device import chosen_device
 from burnish.workflows.refine3d_crew import Workers
 from burnish.workflows.refine3d_inputs import plan_memory, read_inputs
 from burnish.workflows.refine3d_outputs import Outputs, checkpoint_of
@@ -41,8 +43,9 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
     inputs = read_inputs(options)
     fine_order = _order_of(options.angular_sampling)
     fold = len(point_group(symmetry))
-    plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, options.memory, fine_order, fold)
-    setup = make_setup(options, inputs, symmetry, plan.block_size, int(plan.images), job.notify)
+    device = chosen_device(options.device)
+    plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, options.memory, fine_order, fold, device)
+    setup = make_setup(options, inputs, symmetry, plan, device, job.notify)
     state = load_state(checkpoint_of(options.continue_from)) if options.continue_from else None
     if state is not None and len(state.norm) != len(inputs.rows):
         raise DataError(
@@ -50,7 +53,7 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
             f"{options.particles} has {len(inputs.rows)}"
         )
     files = [p for p in (options.particles, options.reference, options.mask, options.continue_from) if p is not None]
-    job.begin(files, seed=options.seed)
+    job.begin(files, seed=options.seed, device=device)
     for text in (*inputs.remarks, str(plan)):
         job.notify(Message(text))
     corrections = Corrections(
@@ -136,8 +139,8 @@ def _numbers(iteration: Iteration, setup: Setup) -> dict[str, float]:
     tally, frame, progress = iteration.tally, setup.store.frame, iteration.state.progress
     return {
         "radius": float(iteration.plan.radius),
-        "resolution": frame.d_min(refinement.crossing(iteration.maps.fsc, 0.143)),
-        "resolution_masked": frame.d_min(refinement.crossing(iteration.maps.fsc_masked, 0.143)),
+        "resolution": frame.d_min(crossing(iteration.maps.fsc, 0.143)),
+        "resolution_masked": frame.d_min(crossing(iteration.maps.fsc_masked, 0.143)),
         "pmax": progress.max_weight,
         "turned_deg": progress.turned_deg,
         "ambiguous": progress.ambiguous_frac,
@@ -150,7 +153,7 @@ def _numbers(iteration: Iteration, setup: Setup) -> dict[str, float]:
 def findings(last: Iteration, setup: Setup) -> list[str]:
     """What the user must know of a result before trusting it."""
     frame, said = setup.store.frame, []
-    shell = refinement.crossing(last.maps.fsc, 0.143)
+    shell = crossing(last.maps.fsc, 0.143)
     shared = max(setup.join_shell, 0.0)
     if last.state.progress.max_weight < _LOST:
         said.append(

@@ -242,17 +242,21 @@ class MemoryPlan:
         )
 
 
-def plan_memory(frame: Frame, count: int, threads: int, given: float | None, order: int, fold: int) -> MemoryPlan:
+def plan_memory(
+    frame: Frame, count: int, threads: int, given: float | None, order: int, fold: int, device: str = "cpu"
+) -> MemoryPlan:
     """Sizes from the geometry and the free memory; `ResourceError` where the last iteration would not fit.
 
     Parameters
     ----------
     count : particles: their modes and table rows are kept, not their images.
-    given : memory to plan with, GiB; None for half of what is free.
+    given : memory to plan with, GiB; None for half of what is free, or four fifths on a device of its own.
     order : HEALPix order of the finest grid.
     fold : number of operators of the point group: only the asymmetric unit of orientations is searched.
     """
-    free = given * _GIB if given is not None else 0.5 * free_memory()
+    on_host = device == "cpu"
+    free = 0.5 * free_memory() if on_host else 0.8 * torch.cuda.mem_get_info(device)[0]
+    free = given * _GIB if given is not None else free
     n, padded = frame.size, 2 * frame.size
     half = padded // 2 + 2
     grid = (2 * half) ** 2 * half
@@ -260,7 +264,7 @@ def plan_memory(frame: Frame, count: int, threads: int, given: float | None, ord
     volumes = grid * 4.0 * (3 * 4 + 2 + 2) + padded**3 * 4.0 * 2 + 9 * n**3 * 4.0
     rotations = 12 * 4**order * 6 * 2**order / fold
     pixels = 3.2 * min(30, n // 2) ** 2 / 2
-    block_size = 32
+    block_size = 32 if on_host else 256  # in a cache, or enough to keep a device busy
     blocks = (
         _PROGRAM
         + count * _RECORD

@@ -25,7 +25,8 @@ from burnish.io.star import StarTable, make_table, write_star
 from burnish.jobs.folder import Job
 from burnish.options.refine3d import Refine3DOptions
 from burnish.particles.expectation import Setup
-from burnish.particles.refinement import Iteration, crossing
+from burnish.particles.reconstruct import crossing
+from burnish.particles.refinement import Iteration
 from burnish.particles.state import State, save_state
 from burnish.workflows.refine3d_inputs import Inputs
 

@@ -11,21 +11,21 @@ from burnish.particles.images import CtfMode
 from burnish.particles.reconstruct import soft_sphere
 from burnish.particles.store import BlockStore, ParticleSet
 from burnish.symmetry.point_groups import point_group
-from burnish.workflows.refine3d_inputs import Inputs
+from burnish.workflows.refine3d_inputs import Inputs, MemoryPlan
 
 _MASK_EDGE = 5.0  # voxels
 
 
 def make_setup(
-    options: Refine3DOptions, inputs: Inputs, symmetry: str, block_size: int, budget: int, listener: Listener
+    options: Refine3DOptions, inputs: Inputs, symmetry: str, plan: MemoryPlan, device: str, listener: Listener
 ) -> Setup:
     """Everything that stays the same through a refinement, in this process or in a worker's.
 
     Parameters
     ----------
     symmetry : canonical name of the point group.
-    block_size : images a block.
-    budget : bytes that transformed images may take.
+    plan : of the memory.
+    device : where all that grows with the number of particles is computed.
     """
     rows, particles = inputs.rows, inputs.file.particles
     d = particles.defocus
@@ -47,7 +47,14 @@ def make_setup(
     )
     frame = inputs.frame
     store = BlockStore(
-        frame, chosen, mode, block_size=block_size, budget=budget, zero_mask=options.zero_mask, chunk=options.chunk
+        frame,
+        chosen,
+        mode,
+        block_size=plan.block_size,
+        budget=int(plan.images),
+        zero_mask=options.zero_mask,
+        chunk=options.chunk,
+        device=device,
     )
     sphere = soft_sphere(frame.size, frame.mask_radius / frame.pixel_size, _MASK_EDGE)
     return Setup(
@@ -57,6 +64,7 @@ def make_setup(
         reference_has_ctf=options.reference_ctf_corrected,
         flattened_fsc=options.solvent_flattened_fsc,
         mask=sphere if inputs.mask is None else inputs.mask,
+        find_masks=options.find_masks and inputs.mask is None,
         join_shell=frame.shell(options.join_halves) if options.join_halves > 0 else 0.0,
         offset_range=options.offset_range,
         offset_step=options.offset_step,

@@ -24,10 +24,11 @@ from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel, make_system
 from burnish.models.weight import BalanceLimits, first_map_weight
 from burnish.options.refine import RefineOptions
+from burnish.workflows.device import chosen_device
 from burnish.workflows.flexible_fit import stages, with_reference
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
-from burnish.workflows.refine_inputs import chosen_device, refinement_settings, restrained_model
+from burnish.workflows.refine_inputs import refinement_settings, restrained_model
 
 SHOWN = ("bond_rmsz", "angle_rmsz", "weight")
 # maps have no free set: geometry tighter than asked has room for the data, and wide bonds are the only sign of too much

@@ -14,7 +14,7 @@ from burnish.chemistry.hydrogens import make_riders
 from burnish.chemistry.labels import atom_labels
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import Topology, build_topology
-from burnish.core.errors import DataError, InputError, ResourceError
+from burnish.core.errors import DataError, InputError
 from burnish.core.events import Listener, Message
 from burnish.data.labels import AtomLabels
 from burnish.data.reflections import Crystal, Reflections
@@ -37,6 +37,7 @@ from burnish.models.twinning import twin_laws
 from burnish.options.refine import RefineOptions
 from burnish.scattering.dispersion import dispersion_at
 from burnish.scattering.form_factors import Radiation
+from burnish.workflows.device import chosen_device
 
 TARGETS: dict[str, Callable[[Reflections], Target]] = {
     "ml": AmplitudeTarget,
@@ -279,18 +280,6 @@ def _flags_across_twins(reflections: Reflections, laws: tuple[str, ...]) -> list
                 "free, so R-free is not independent; --new-free-flags makes flags that are"
             )
     return found
-
-
-def chosen_device(name: str) -> str:
-    """The device by its name; `auto` is the first CUDA device if there is one."""
-    available = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if available else "cpu"
-    if name.startswith("cuda"):
-        count = torch.cuda.device_count() if available else 0
-        if not available or int(name.partition(":")[2] or 0) >= count:
-            raise ResourceError(f"--device {name}: {count} CUDA devices found; use --device cpu or auto")
-    return name
 
 
 def refuse_no_working_data(data: DiffractionData) -> None:
