@@ -1,7 +1,7 @@
 """Are good models left no worse? One round of `burnish cycle` on each, and `burnish validate` before and after.
 
 Usage: good_models.py DATA FOLDER CASE...     DATA holds CASE/model.cif and CASE/data.mtz; FOLDER keeps the results
-       CASE may be written CASE:OPTION,OPTION…, as 4hg7:--ligand,NUT.cif
+       CASE may be written "CASE:OPTIONS", as "4hg7:--ligand NUT.cif"
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +58,7 @@ def main() -> None:
     print("| | " + " | ".join(COLUMNS) + " | CPU s |\n|" + "---|" * (len(COLUMNS) + 2))
     for case in options.cases:
         name, _, more = case.partition(":")
-        extra = more.split(",") if more else []
+        extra = shlex.split(more)
         files = [str(options.data / name / "model.cif"), str(options.data / name / "data.mtz")]
         given = burnish(["validate", *files, *extra], options.folder / f"{name}_given")
         done = burnish(["cycle", *files, "--rounds", "1", *extra], options.folder / f"{name}_cycle")

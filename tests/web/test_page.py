@@ -14,7 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import gemmi
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra burnish[web]")
@@ -224,6 +226,19 @@ def test_what_is_wrong_with_a_model(visit: Open) -> None:
     page.keyboard.press("p")
     page.wait_for_selector(f".said:has-text('{total} of {total}')")
     assert page.locator("li[aria-current]").count() == 1
+
+
+@needs_viewer
+def test_a_link_from_a_report_goes_to_its_residue(visit: Open, project: Project) -> None:
+    page = visit("#/")  # as the table of validation.html links to it
+    with page.expect_response(lambda r: "/maps/" in r.url and "centre=" in r.url) as asked:
+        page.goto(page.url.split("#")[0] + "#/job/Refine/job001?residue=A/4")
+    page.wait_for_selector(".said:has-text('A 4 VAL')")
+    centre = parse_qs(urlsplit(asked.value.url).query)["centre"][0]
+    model = gemmi.read_structure(str(project.folder / "Refine/job001/refined.cif"))
+    places = [atom.pos.tolist() for atom in model[0]["A"]["4"][0]]
+    x, y, z = (float(v) for v in centre.split(","))
+    assert min(math.dist((x, y, z), place) for place in places) < 1.0
 
 
 @needs_viewer
