@@ -7,16 +7,26 @@ import numpy as np
 import pytest
 import torch
 from tests.chemistry_models import component, peptide
+from tests.rebuild.test_zone import density_at
 
 from burnish.chemistry.add_residues import make_residue, with_link, with_residue
 from burnish.chemistry.library import read_library
 from burnish.chemistry.residues import residue_views
 from burnish.rebuild.flexible import turned_positions
-from burnish.rebuild.moves.sugars import ASPARAGINE, CORE, open_sites, sequons, sugar_ranks, sugar_shape
+from burnish.rebuild.moves.sugars import (
+    ASPARAGINE,
+    CORE,
+    FUCOSE,
+    open_sites,
+    sequons,
+    shows_start,
+    sugar_ranks,
+    sugar_shape,
+)
 
 MODEL = peptide(["ALA", "ASN", "GLY", "SER", "ASN", "PRO", "THR", "ASN", "ALA", "ALA"])
 MONLIB = read_library(
-    ["ASN", "ALA", "GLY", "SER", "PRO", "THR", "NAG", "BMA", "MAN"], environment={}, debian=None
+    ["ASN", "ALA", "GLY", "SER", "PRO", "THR", "NAG", "BMA", "MAN", "FUC"], environment={}, debian=None
 ).monlib
 
 
@@ -33,7 +43,7 @@ def test_sequons_leave_proline_out():
     assert [residue_views(MODEL[0])[k].label for k in sequons(residue_views(MODEL[0]))] == ["A 2 ASN"]
 
 
-@pytest.mark.parametrize("bond", [ASPARAGINE, *CORE])
+@pytest.mark.parametrize("bond", [ASPARAGINE, *CORE, *FUCOSE])
 def test_a_sugar_comes_with_the_geometry_of_its_bond(bond):
     from burnish.rebuild.moves.sugars import SugarSite
 
@@ -68,8 +78,12 @@ def test_a_glycan_opens_the_site_of_its_next_sugar():
     structure, label = grown()
     ranks = sugar_ranks(structure)
     assert ranks == {label: 1}
-    (site,) = open_sites(structure, residue_views(structure[0]), ranks)
-    assert (site.label, site.bond.sugar, site.bond.link) == (label, "NAG", "BETA1-4")
+    sites = open_sites(structure, residue_views(structure[0]), ranks)
+    assert [(s.label, s.bond.sugar, s.bond.link) for s in sites] == [
+        (label, "NAG", "BETA1-4"),
+        (label, "FUC", "ALPHA1-6"),
+        (label, "FUC", "ALPHA1-3"),
+    ]
     assert open_sites(structure, residue_views(structure[0]), {label: 2})[0].bond.sugar == "BMA"
 
 
@@ -81,3 +95,16 @@ def test_the_link_is_found_in_the_dictionary():
     assert [c.link_id for c in topology.structure.connections] == ["pyr-ASN"]
     lengths = topology.restraints.bonds.target
     assert bool((lengths - 1.432).abs().min() < 1e-3)
+
+
+def test_a_fucose_is_tried_only_where_density_begins():
+    structure, label = grown()
+    site = next(s for s in open_sites(structure, residue_views(structure[0]), {label: 1}) if s.bond.link == "ALPHA1-6")
+    shape = sugar_shape(MONLIB, site)
+    c1 = shape.xyz[3 + shape.names.index("C1")]
+    found = density_at(np.concatenate([site.frame, c1[None]]), c1[None])
+    empty = density_at(np.concatenate([site.frame, c1[None]]), c1[None] + 6.0)
+    assert shows_start(site, found.spline, found.sigma)
+    assert not shows_start(site, empty.spline, empty.sigma)
+    other = next(s for s in open_sites(structure, residue_views(structure[0]), {label: 1}) if s.bond.sugar == "NAG")
+    assert shows_start(other, empty.spline, empty.sigma)

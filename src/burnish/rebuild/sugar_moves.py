@@ -25,7 +25,16 @@ from burnish.rebuild.moves.ligands import (
     judge_fits,
     unexplained,
 )
-from burnish.rebuild.moves.sugars import CORE, SugarShape, SugarSite, open_sites, sugar_poses, sugar_ranks, sugar_shape
+from burnish.rebuild.moves.sugars import (
+    CORE,
+    SugarShape,
+    SugarSite,
+    open_sites,
+    shows_start,
+    sugar_poses,
+    sugar_ranks,
+    sugar_shape,
+)
 from burnish.rebuild.scene import Change, Scene
 from burnish.rebuild.zone import Target
 
@@ -68,7 +77,7 @@ def add_sugars(scene: Scene, rules: LigandRules | None = None) -> Change:
         here = np.array([c.atom.pos.tolist() for c in structure[0].all() if _counts(c)])
         target = zone_target(scene.evidence, free.waters)
         grown = []
-        for site in sites:
+        for site in [s for s in sites if shows_start(s, spline, free.sigma)]:
             shape = sugar_shape(scene.monlib, site)
             poses = sugar_poses(shape, site, spline, free.sigma, scene.crystal, here)
             tried = [_settled_sugar(scene, structure, site, shape, x, free, target) for x in poses]

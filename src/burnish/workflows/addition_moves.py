@@ -14,7 +14,7 @@ from burnish.rebuild.scene import Change, Scene, StructureMove
 from burnish.rebuild.sugar_moves import add_sugars
 from burnish.workflows.ligand_requests import ligand_requests
 
-COMPONENTS = ("HOH", "NAG", "BMA", "MAN", "NA", "MG", "K", "CA", "MN", "ZN", "CL")  # what moves may add
+COMPONENTS = ("HOH", "NAG", "BMA", "MAN", "FUC", "NA", "MG", "K", "CA", "MN", "ZN", "CL")  # what moves may add
 
 
 def needed_components(options: RebuildOptions | CycleOptions, structure: gemmi.Structure) -> list[str]:

@@ -16,7 +16,7 @@ from burnish.chemistry.conformers import Shapes, ligand_shapes
 from burnish.chemistry.residues import ResidueView
 from burnish.data.particle_symmetry import Symmetry
 from burnish.geometry.torsions import place_atoms
-from burnish.maps.sampling import SplineMap
+from burnish.maps.sampling import SplineMap, sample
 from burnish.rebuild.blobs import box_map, near_atoms
 from burnish.rebuild.flexible import FlexibleBody, climb, distinct, flexible_body, pose_scores, turned_positions
 
@@ -41,6 +41,8 @@ class SugarBond:
     length : Å; angle : at the last atom of the frame, °.
     psi : angles that the first torsion may have, °, and how far from them; None for any.
     carrier_first : whether the dictionary names the carrier first.
+    least_start : density somewhere on the circle of C1, σ, without which the sugar is not tried; for those that most
+        glycans lack.
     """
 
     carrier: str
@@ -51,6 +53,7 @@ class SugarBond:
     angle: float
     psi: tuple[float, float] | None = None
     carrier_first: bool = True
+    least_start: float | None = None
 
 
 ASPARAGINE = SugarBond(
@@ -69,6 +72,15 @@ CORE: tuple[SugarBond, ...] = (
     SugarBond(carrier="NAG", frame=("C5", "C4", "O4"), sugar="BMA", link="BETA1-4", length=1.43, angle=116.5),
     SugarBond(carrier="BMA", frame=("C2", "C3", "O3"), sugar="MAN", link="ALPHA1-3", length=1.43, angle=115.5),
     SugarBond(carrier="BMA", frame=("C5", "C6", "O6"), sugar="MAN", link="ALPHA1-6", length=1.43, angle=113.0),
+)
+# On the GlcNAc at the asparagine: α1-6 in animals, α1-3 in plants and insects.
+FUCOSE: tuple[SugarBond, ...] = (
+    SugarBond(
+        carrier="NAG", frame=("C5", "C6", "O6"), sugar="FUC", link="ALPHA1-6", length=1.43, angle=113.0, least_start=2.0
+    ),
+    SugarBond(
+        carrier="NAG", frame=("C2", "C3", "O3"), sugar="FUC", link="ALPHA1-3", length=1.43, angle=115.5, least_start=2.0
+    ),
 )
 
 
@@ -116,7 +128,7 @@ def open_sites(structure: gemmi.Structure, views: Sequence[ResidueView], taken: 
     wanted = [(i, ASPARAGINE) for i in sequons(views)]
     for i, view in enumerate(views):
         rank = taken.get(view.label, 0)
-        bonds = {1: CORE[:1], 2: CORE[1:2], 3: CORE[2:]}.get(rank, ())
+        bonds = {1: (CORE[0], *FUCOSE), 2: CORE[1:2], 3: CORE[2:]}.get(rank, ())
         wanted += [(i, bond) for bond in bonds if bond.carrier == view.name and not view.altloc]
     places = {str(k): a for k, a in enumerate(structure[0].all())}
     sites = []
@@ -158,6 +170,17 @@ def sugar_ranks(structure: gemmi.Structure) -> dict[str, int]:
                 elif place in ranks:
                     ranks[label] = ranks[place] + 1
     return ranks
+
+
+def shows_start(site: SugarSite, spline: SplineMap, sigma: float) -> bool:
+    """Whether density stands where C1 of the next sugar may be: on a circle about the carrier's bond."""
+    if site.bond.least_start is None:
+        return True
+    a, b, c = (torch.from_numpy(x)[None].expand(PHI_STEPS, -1) for x in site.frame)
+    turn = torch.arange(PHI_STEPS, dtype=torch.float64) * (2.0 * math.pi / PHI_STEPS)
+    flat = torch.ones(PHI_STEPS, dtype=torch.float64)
+    circle = place_atoms(a, b, c, flat * site.bond.length, flat * math.radians(site.bond.angle), turn)
+    return float(sample(spline, circle).max()) > site.bond.least_start * sigma
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
