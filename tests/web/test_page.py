@@ -20,7 +20,6 @@ import gemmi
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra burnish[web]")
-import gemmi
 import uvicorn
 
 from burnish.jobs.project import Project
