@@ -72,7 +72,10 @@ def test_gradient_of_the_unit_against_finite_differences(group: str) -> None:
         here = getattr(start, name)
         ahead = term.value(replace(start, **{name: here + step * vector}))
         behind = term.value(replace(start, **{name: here - step * vector}))
-        assert float((vector * slope).sum()) == pytest.approx((ahead - behind) / (2 * step), rel=0.03), name
+        tolerance = 0.01 * float(vector.norm() * slope.norm())  # the directions are random, and may all but cancel
+        assert float((vector * slope).sum()) == pytest.approx((ahead - behind) / (2 * step), rel=0.03, abs=tolerance), (
+            name
+        )
 
 
 def test_one_unit_with_symmetry_is_all_copies_without() -> None:

@@ -1,17 +1,18 @@
 """Maps of single particles boxed about a model: Fourier coefficients of what the model explains.
 
-Signal and noise per shell are those of the masked density near the model, not of the whole particle. The signal of half
-maps is made flat over the shells before the mask cuts, and gets its falloff back after it (Yamashita et al. 2021):
-otherwise the mask would spread the strong low shells over the weak high ones. How much of a single map is signal is not
-known, and its maker has most often sharpened it already: it is masked as it is. The mask is that of the field, a
-constant radius about the atoms with a hard edge, so that correlations compare with those of other programs.
+Signal and noise per shell are those of the masked density near the model, not of the whole particle. Half maps are
+sharpened by the B that they are blurred with before the mask cuts, and blurred again after it (Yamashita et al. 2021):
+blurred atoms reach out of the mask, and a mask spreads strong low shells over weak high ones. That B is measured
+(`map_blur`). How much of a single map is signal is not known, and its maker has most often sharpened it already: it is
+masked as it is. The mask is that of the field, a constant radius about the atoms with a hard edge, so that correlations
+compare with those of other programs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,10 +22,10 @@ from burnish.data.reflections import Crystal
 from burnish.fourier.shells import radius_blocks
 from burnish.fourier.transforms import wave_numbers
 from burnish.maps.mask import seed_from_atoms
+from burnish.models.map_blur import blur_of
 from burnish.models.structure_factors import fft_size
 
 LEAST_IN_SHELL = 100  # coefficients; fewer would not hold an estimate of signal and noise
-LEAST_FSC = 0.1  # of full maps, where nothing is shared; shells of noise are not blown up beyond this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class BoxedMaps:
     shell : of each coefficient, low to high resolution. (n,) int64
     halves : exp(+2πi h·x) transforms of the maps. (maps, n) complex64
     mask : of the density about the model, indexed [x, y, z].
+    without_halves : one map of which no halves are known.
     """
 
     crystal: Crystal
@@ -51,6 +53,12 @@ class BoxedMaps:
     shell: Tensor
     halves: Tensor
     mask: Tensor
+    without_halves: bool
+
+    @property
+    def filled(self) -> float:
+        """Share of the box that the mask leaves: of so many of the coefficients the others are sums."""
+        return float(self.mask.double().mean())
 
     @property
     def f_obs(self) -> Tensor:
@@ -103,19 +111,27 @@ def box_maps(
     crystal = Crystal(cell=(cell[0], cell[1], cell[2], 90.0, 90.0, 90.0), space_group="P 1")
     hkl = _hemisphere(size, cell, resolution)
     s2 = (hkl.double() / torch.tensor(cell, dtype=torch.float64)).square().sum(1)
-    falloff = _falloff(maps[0], maps[1], resolution) if len(maps) == 2 else None
-    halves = torch.stack(
-        [_coefficients(m, mask, falloff, start, size, hkl, s2) for m in (maps[:1] if first_alone else maps)]
-    )
+    shell = _shells(s2, min(cell))
+    placed = xyz - torch.tensor([o + a * v for o, a, v in zip(like.origin, start, voxel, strict=True)], dtype=xyz.dtype)
+    falloff = None
+    if len(maps) == 2:
+        mean = replace(like, values=0.5 * (maps[0].values + maps[1].values))
+        blurred = _coefficients(mean, mask, None, start, size, hkl)
+        width = 1.0 / max(n * v for n, v in zip(like.values.shape[::-1], voxel, strict=True))  # of a shell of the map
+        found = blur_of(blurred, placed, crystal, hkl, s2, shell)
+        falloff = Falloff(b=found, largest=1.0 / resolution + 0.5 * width)
+    used = maps[:1] if first_alone else maps
+    halves = torch.stack([_coefficients(m, mask, falloff, start, size, hkl) for m in used])
     return BoxedMaps(
         crystal=crystal,
         origin=tuple(o + a * v for o, a, v in zip(like.origin, start, voxel, strict=True)),  # type: ignore[arg-type]
         shape=size,
         hkl=hkl,
         s2=s2,
-        shell=_shells(s2, min(cell)),
+        shell=shell,
         halves=halves,
         mask=boxed_mask.permute(2, 1, 0),
+        without_halves=len(maps) == 1,
     )
 
 
@@ -174,41 +190,22 @@ def _shells(s2: Tensor, longest_spacing: float) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Falloff:
-    """Amplitude of the signal by shell.
+class Falloff:
+    """By how much half maps are sharpened while a mask cuts them.
 
     Attributes
     ----------
-    amplitude : σ(F)·√FSC_full of the mean of the half maps; infinite beyond the resolution, where nothing is let
-        through the mask. (shells,)
-    width : of a shell, Å⁻¹.
+    b : Å²; amplitudes are divided by exp(−b s²/4).
+    largest : s beyond which nothing is let through the mask, Å⁻¹.
     """
 
-    amplitude: Tensor
-    width: float
+    b: float
+    largest: float
 
-
-def _falloff(half1: DensityMap, half2: DensityMap, resolution: float) -> _Falloff:
-    """Amplitude of what two half maps share, by shell of the whole maps."""
-    shape, voxel = half1.values.shape, half1.voxel_size
-    width = 1.0 / max(n * v for n, v in zip(shape[::-1], voxel, strict=True))
-    one, two = (torch.fft.rfftn(half.values.float()) for half in (half1, half2))
-    sums = torch.zeros((4, max(shape) + 2), dtype=torch.float64)  # |F1|², |F2|², Re F1 F2*, number
-    for planes, radius in _frequencies(shape, voxel):
-        shell = (radius / width).round().long().clamp_(max=sums.shape[1] - 1).reshape(-1)
-        a, b = one[planes], two[planes]
-        powers = (a.abs().square(), b.abs().square(), (a * b.conj()).real, torch.ones_like(a.real))
-        for row, values in zip(sums, powers, strict=True):
-            row.index_add_(0, shell, values.double().reshape(-1))
-    fsc = sums[2] / (sums[0] * sums[1]).sqrt().clamp_min(1e-300)
-    fsc = torch.nn.functional.avg_pool1d(fsc[None], 5, stride=1, padding=2, count_include_pad=False)[0]
-    full = torch.where(fsc > 0, 2.0 * fsc / (1.0 + fsc), 0.0).clamp_min(LEAST_FSC)
-    mean_power = (sums[0] + sums[1] + 2.0 * sums[2]) / (4.0 * sums[3].clamp_min(1))
-    amplitude = (mean_power * full).sqrt()
-    amplitude = amplitude.clamp_min(float(amplitude.max()) * 1e-6)
-    beyond = torch.arange(len(amplitude)) * width > 1.0 / resolution + 0.5 * width
-    amplitude[beyond] = math.inf
-    return _Falloff(amplitude=amplitude, width=width)
+    def amplitude(self, s: Tensor) -> Tensor:
+        """What amplitudes at s (Å⁻¹) are divided by; infinite beyond the resolution."""
+        values = torch.exp(-0.25 * self.b * s.square())
+        return torch.where(s <= self.largest, values, math.inf)
 
 
 def _frequencies(shape: Sequence[int], voxel: tuple[float, float, float]) -> list[tuple[slice, Tensor]]:
@@ -224,35 +221,23 @@ def _frequencies(shape: Sequence[int], voxel: tuple[float, float, float]) -> lis
 def _coefficients(
     density: DensityMap,
     mask: Tensor,
-    falloff: _Falloff | None,
+    falloff: Falloff | None,
     start: tuple[int, int, int],
     size: tuple[int, int, int],
     hkl: Tensor,
-    s2: Tensor,
 ) -> Tensor:
-    """Transform of the masked, boxed map, its falloff taken away before the mask and given back after it. (n,)
-    complex64"""
+    """Transform of the masked, boxed map, sharpened before the mask and blurred again after it. (n,) complex64"""
     values = density.values.float()
     if falloff is not None:
         transform = torch.fft.rfftn(values)
         for planes, radius in _frequencies(values.shape, density.voxel_size):
-            shell = (radius / falloff.width).round().long().clamp_(max=len(falloff.amplitude) - 1)
-            transform[planes] /= falloff.amplitude[shell].float()
+            transform[planes] /= falloff.amplitude(radius)
         values = torch.fft.irfftn(transform, s=values.shape)
     boxed = _cut(values * mask, start, size).permute(2, 1, 0)
     half = torch.fft.rfftn(boxed).conj()  # exp(+2πi h·x)
     h, k, l = hkl.unbind(1)
     found = half[h % size[0], k % size[1], l] * math.prod(density.voxel_size)
     if falloff is not None:
-        found = found * _at(falloff, s2)
+        cell = torch.tensor([n * v for n, v in zip(size, density.voxel_size, strict=True)], dtype=torch.float64)
+        found = found * torch.exp(-0.25 * falloff.b * (hkl.double() / cell).square().sum(1))
     return found.to(torch.complex64)
-
-
-def _at(falloff: _Falloff, s2: Tensor) -> Tensor:
-    """The falloff between its shells. (n,)"""
-    known = falloff.amplitude[falloff.amplitude.isfinite()]
-    position = (s2.sqrt() / falloff.width).clamp(max=len(known) - 1)
-    left = position.floor().long().clamp(max=max(len(known) - 2, 0))
-    share = (position - left).clamp(0, 1)
-    right = (left + 1).clamp(max=len(known) - 1)
-    return known[left] * (1 - share) + known[right] * share

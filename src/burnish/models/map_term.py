@@ -8,10 +8,11 @@ Murshudov 2021, eqs 10–14)
 S holds noise and what the model lacks. From two half maps the noise is known by itself, σ_n² = ⟨|F_1 − F_2|²⟩ / 4, and
 S is not allowed below it; from one map it is not, which makes the judgement of the model weaker.
 
-Nor is S allowed below half of the power of its shell. Where a model correlates by .97 with the map, a coefficient would
-count a hundred times as much as one where it correlates by .3, although errors of models (one B an atom, no solvent, a
-mask) are not random: the strong shells would be fitted at the cost of the weak ones, which hold the detail. Measured in
-benchmarks/README.md.
+Nor is S of a single map allowed below half of the power of its shell. Where a model correlates by .97 with the map, a
+coefficient would count a hundred times as much as one where it correlates by .3, although errors of models (one B an
+atom, no solvent, a mask) are not random: the strong shells would be fitted at the cost of the weak ones, which hold the
+detail. With half maps, whose noise is known, the same floor would let noise count: a fiftieth is enough there. Measured
+in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from burnish.models.boxed_maps import BoxedMaps
 from burnish.models.copies import folded_gradient, with_copies
 from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
 from burnish.models.fisher import fisher_blocks
+from burnish.models.map_blur import b_from_scales
 from burnish.models.special_positions import find_special_positions
 from burnish.models.structure_factors import (
     Accuracy,
@@ -38,7 +40,8 @@ from burnish.models.structure_factors import (
 )
 from burnish.scattering.form_factors import FormFactors, Radiation, form_factors
 
-LEAST_ERROR = 0.5  # of the power of a shell: S is not below it
+LEAST_ERROR = 0.5  # of the power of a shell of a single map: S is not below it
+LEAST_ERROR_OF_HALVES = 0.02  # the same of half maps, whose noise is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +162,8 @@ class MapTerm(DataTerm):
             noise = maps.shell_mean((maps.halves[0] - maps.halves[1]).abs().square()) / 4.0
             residual = torch.maximum(residual, noise)
         residual = residual.clamp_min(float(residual.max()) * 1e-12)
-        variance = torch.maximum(residual, LEAST_ERROR * maps.shell_mean(self._f_obs.abs().square()))
+        floor = LEAST_ERROR if maps.without_halves else LEAST_ERROR_OF_HALVES
+        variance = torch.maximum(residual, floor * maps.shell_mean(self._f_obs.abs().square()))
         return MapErrors(d=d, variance=variance, residual=residual, noise=noise)
 
     def _per_coefficient(self) -> tuple[Tensor, Tensor]:
@@ -271,15 +275,8 @@ class MapTerm(DataTerm):
         """B that all atoms lack, from the slope of log D over s², weighted by how well each D is known, Å²."""
         if self.errors is None:
             raise RuntimeError("update_scaling() comes first")
-        d = self.errors.d
-        s2 = self.maps.shell_mean(self.maps.s2)
-        weight = torch.where(d > 0, self.maps.count * self.model_fsc().clamp(0.0, 0.999).square(), 0.0)
-        if int((weight > 0).sum()) < 3:
-            return 0.0
-        y = d.clamp_min(1e-30).log()
-        mean_s2, mean_y = (weight * s2).sum() / weight.sum(), (weight * y).sum() / weight.sum()
-        slope = (weight * (s2 - mean_s2) * (y - mean_y)).sum() / (weight * (s2 - mean_s2).square()).sum()
-        return -4.0 * float(slope)
+        weight = self.maps.count * self.model_fsc().clamp(0.0, 0.999).square()
+        return b_from_scales(self.errors.d, self.maps.shell_mean(self.maps.s2), weight)
 
 
 def with_overall_b(atoms: Atoms, term: MapTerm) -> Atoms:

@@ -22,7 +22,7 @@ from burnish.models.map_term import MapTerm, with_overall_b
 from burnish.models.refinement import RefinementState, initial_state, iterate
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel, make_system
-from burnish.models.weight import BalanceLimits, first_map_weight
+from burnish.models.weight import BalanceLimits, first_map_weight, half_map_weight
 from burnish.options.refine import RefineOptions
 from burnish.workflows.device import chosen_device
 from burnish.workflows.flexible_fit import stages, with_reference
@@ -31,8 +31,11 @@ from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, w
 from burnish.workflows.refine_inputs import refinement_settings, restrained_model
 
 SHOWN = ("bond_rmsz", "angle_rmsz", "weight")
-# maps have no free set: geometry tighter than asked has room for the data, and wide bonds are the only sign of too much
+# a single map has no free set: geometry tighter than asked has room for the data, and wide bonds are the only sign of
+# too much
 LIMITS = BalanceLimits(slack_angle_z=0.9, largest_step=2.5, far_bond_z=1.9)
+HALF_MAP_LIMITS = replace(LIMITS, slack_angle_z=0.0)
+HALF_MAP_ADP_WEIGHT = 4.0  # looser B of neighbours follow the noise
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
 
 
@@ -169,12 +172,15 @@ def refine_against(
     atoms = refinable.atoms
     if settings.adp != "fixed" and settings.cycles > 0:
         atoms = with_overall_b(atoms, term)
-    if settings.weight is None:
+    if len(maps) == 1:
         settings = replace(settings, first_weight=first_map_weight(options.resolution))
+    else:
+        weight = half_map_weight(boxed.filled)
+        settings = replace(settings, first_weight=weight, adp_weight=HALF_MAP_ADP_WEIGHT * settings.adp_weight)
     system = make_system(
         replace(refinable, atoms=atoms), settings, d_min=options.resolution, n_observations=2 * len(boxed.hkl)
     )
-    system = replace(system, limits=LIMITS)
+    system = replace(system, limits=LIMITS if len(maps) == 1 else HALF_MAP_LIMITS)
     state = initial_state(system, term)
     _tell(state, term, settings.cycles, listener)
     try:
