@@ -17,6 +17,7 @@ from burnish.models.cross_validation import (
     generalised_residual,
     hamilton_test,
     r_complete,
+    residual_ratio,
     shaken,
 )
 from tests.models.crystals import random_atoms, triclinic_like
@@ -94,3 +95,15 @@ def test_shaking_moves_by_what_was_asked():
     moved = shaken(atoms, 0.2, torch.Generator().manual_seed(3))
     assert torch.equal(atoms.xyz, before)
     assert float((moved.xyz - before).square().sum(1).mean().sqrt()) == pytest.approx(0.2, rel=0.2)
+
+
+def test_the_ratio_of_residuals_weighs_shells_by_their_variance():
+    generator = torch.Generator().manual_seed(4)
+    shell = torch.arange(400) // 100
+    truth = 50.0 + 10.0 * torch.rand(400, generator=generator, dtype=torch.float64)
+    error = torch.randn(400, generator=generator, dtype=torch.float64) * (1.0 + shell)
+    assert residual_ratio(truth, truth + error, truth + 0.5 * error, shell) == pytest.approx(2.0)
+    assert residual_ratio(truth, truth + error, truth + error, shell) == pytest.approx(1.0)
+    first = torch.where(shell == 3, 0.5, 1.0)  # the weak shell alone is better: it counts as every other
+    found = residual_ratio(truth, truth + error, truth + first * error, shell)
+    assert found == pytest.approx(math.sqrt(4.0 / 3.25), rel=0.02)

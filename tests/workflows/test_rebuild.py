@@ -142,9 +142,38 @@ def test_a_cycle_goes_on_after_its_last_round_as_if_never_stopped(case, capsys):
     assert [r["r_free"] for r in one] == pytest.approx([r["r_free"] for r in other], abs=1e-9)
     moves = [(p / "moves.jsonl").read_text() for p in (whole, parts)]
     assert moves[0] == moves[1]
-    assert cycle(folder, parts, 2, "--no-waters") == 0  # another request starts anew
+    capsys.readouterr()
+    assert cycle(folder, parts, 2, "--rcomplete", 3, "--paired", "2.6,1.9") == 0  # judged without another round
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["rounds"] == 2
+    assert abs(summary["r_complete"] - summary["r_free"]) < 0.1
+    assert summary["resolution_limit"] in (2.6, 1.9)
+    assert (parts / "rcomplete" / "report.html").exists()
+    assert cycle(folder, parts, 1, "--no-waters") == 0  # another request starts anew
     assert "starts anew" in (parts / "run.log").read_text()
     capsys.readouterr()
+
+
+def test_the_displacement_model_is_chosen_and_recorded(case):
+    folder, _ = case
+    out = folder / "cycle"
+    if not (out / "refined.cif").exists():
+        assert cycle(folder, out, 2) == 0
+    record = json.loads((out / "bmodel.json").read_text())
+    standing = json.loads((out / "cycle_checkpoint.json").read_text())
+    expected = {"one": "fixed", "iso": "auto", "tls": "auto", "aniso": "aniso"}
+    assert standing["displacement"]["adp"] == expected[record["chosen"]]
+    assert (standing["displacement"]["tls"] == "auto") is (record["chosen"] == "tls")
+    assert (out / "bmodel.html").exists()
+
+
+def test_limits_beyond_the_data_are_refused_before_any_round(case, tmp_path, capsys):
+    folder, _ = case
+    assert cycle(folder, tmp_path / "out", 1, "--paired", "2.0,1.2") == 2
+    assert "the data end at" in capsys.readouterr().err
+    assert cycle(folder, tmp_path / "out", 1, "--paired", "1.2,2.0") == 2
+    assert "coarse to fine" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_checkpoint_is_refused(case, tmp_path, capsys):

@@ -191,6 +191,20 @@ def generalised_residual(observed: Tensor, model: Tensor, weight: Tensor) -> flo
     return float(((weight * (observed - model).square()).sum() / (weight * observed.square()).sum()).sqrt())
 
 
+def residual_ratio(observed: Tensor, smaller: Tensor, larger: Tensor, shell: Tensor) -> float:
+    """Ratio of the generalised residuals of two models, reflections weighted by the variance in their shell.
+
+    Parameters
+    ----------
+    observed, smaller, larger : amplitudes, those of the models on the scale of the data. (n,)
+    shell : number of the resolution shell of each. (n,)
+    """
+    size = int(shell.max()) + 1
+    variance = torch.zeros(size, dtype=observed.dtype).index_add_(0, shell, (observed - smaller).square())
+    weight = 1.0 / (variance / torch.bincount(shell, minlength=size).clamp_min(1)).clamp_min(1e-30)[shell]
+    return generalised_residual(observed, smaller, weight) / generalised_residual(observed, larger, weight)
+
+
 def hamilton_test(ratio: float, observations: int, smaller: Degrees, larger: Degrees) -> HamiltonTest:
     """Whether a larger model fits better than its parameters alone explain.
 

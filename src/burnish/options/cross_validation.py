@@ -10,6 +10,17 @@ from pydantic import Field, field_validator, model_validator
 from burnish.options.refine import RefineOptions
 
 
+def falling_limits(value: str) -> str:
+    """Resolution limits as text, checked: numbers in Å, coarse to fine."""
+    try:
+        numbers = [float(part) for part in value.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"numbers in Å with commas expected, found {value}") from None
+    if len(numbers) < 2 or any(b >= a for a, b in pairwise(numbers)) or numbers[-1] <= 0:
+        raise ValueError(f"two limits or more expected, coarse to fine, found {value}")
+    return value
+
+
 class RepeatedOptions(RefineOptions, frozen=True):
     """What repeated refinements share: they need diffraction data."""
 
@@ -45,13 +56,7 @@ class PairedOptions(RepeatedOptions, frozen=True):
     @field_validator("limits")
     @classmethod
     def _falling_numbers(cls, value: str) -> str:
-        try:
-            numbers = [float(part) for part in value.split(",") if part.strip()]
-        except ValueError:
-            raise ValueError(f"numbers in Å with commas expected, found {value}") from None
-        if len(numbers) < 2 or any(b >= a for a, b in pairwise(numbers)) or numbers[-1] <= 0:
-            raise ValueError(f"two limits or more expected, coarse to fine, found {value}")
-        return value
+        return falling_limits(value)
 
     @property
     def resolution_limits(self) -> tuple[float, ...]:

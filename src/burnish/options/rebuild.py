@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from burnish.options.base import JobOptions
+from burnish.options.cross_validation import falling_limits
 
 
 class _ModelAndData(JobOptions, frozen=True):
@@ -87,7 +88,26 @@ class CycleOptions(_ModelAndData, frozen=True):
         description="Choose the displacement model (one B, isotropic, TLS, anisotropic) that the data pay for after "
         "the first round, or keep the kind that the model has.",
     )
+    rcomplete: int = Field(
+        0, ge=0, le=100, description="Folds of complete cross-validation of the kept round at the end; 0 for none."
+    )
+    paired: str | None = Field(
+        None, description="Resolution limits of paired refinement of the kept round, Å, as 2.2,2.0,1.85."
+    )
     chi: float | None = Field(
         None, ge=0.0, description="The same on the torsions of side chains; by default as --ramachandran."
     )
     final_cycles: int = Field(6, ge=1, le=100, description="Cycles of the last refinement.")
+
+    @field_validator("paired")
+    @classmethod
+    def _falling(cls, value: str | None) -> str | None:
+        return None if value is None else falling_limits(value)
+
+    @model_validator(mode="after")
+    def _reflections_for_unseen_data(self) -> CycleOptions:
+        if self.data is None and (self.rcomplete or self.paired is not None):
+            raise ValueError("--rcomplete and --paired need diffraction data")
+        if self.rcomplete == 1:
+            raise ValueError("--rcomplete: two folds or more, or 0 for none")
+        return self

@@ -17,8 +17,8 @@ from burnish.models.cross_validation import (
     FreeComparison,
     HamiltonTest,
     compare_free,
-    generalised_residual,
     hamilton_test,
+    residual_ratio,
 )
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import displacement_pairs, parametrise
@@ -124,13 +124,12 @@ def compare(smaller: str, larger: str, done: dict[str, Refined]) -> Step:
     one, two = done[smaller], done[larger]
     work = one.term.work & two.term.work
     amplitudes = [r.term.target.compare(r.term.amplitudes.f_model.to(torch.complex128)) for r in (one, two)]
+    work &= amplitudes[0].observed.isfinite()  # twins compare strong intensities only
     observed = amplitudes[0].observed[work]
-    models = [a.model[work] for a in amplitudes]
     shell = torch.from_numpy(shells_of_equal_number(one.term.reflections.s2[work].numpy(), SHELLS))
-    variance = torch.zeros(SHELLS, dtype=observed.dtype).index_add_(0, shell, (observed - models[0]).square())
-    weight = 1.0 / (variance / torch.bincount(shell, minlength=SHELLS).clamp_min(1)).clamp_min(1e-30)[shell]
-    residuals = [generalised_residual(observed, m, weight) for m in models]
-    test = hamilton_test(residuals[0] / residuals[1], int(work.sum()), degrees(one), degrees(two))
+    first_model, second_model = (a.model[work] for a in amplitudes)
+    ratio = residual_ratio(observed, first_model, second_model, shell)
+    test = hamilton_test(ratio, int(work.sum()), degrees(one), degrees(two))
     first, second = free_values(one.term), free_values(two.term)
     if first is not None and second is not None:
         free = compare_free(*common_values(first, second))

@@ -35,6 +35,7 @@ from burnish.workflows.cycle_checkpoint import (
 )
 from burnish.workflows.cycle_displacement import Choice, choose_displacement, with_displacement
 from burnish.workflows.cycle_em import cycle_in_maps
+from burnish.workflows.cycle_unseen import judge_by_unseen_data, refuse_finer_limits
 from burnish.workflows.model_rounds import (
     Start,
     make_term,
@@ -77,6 +78,7 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
 
     start = read_start(options, listener, cycles=options.cycles)
     refuse_no_working_data(start.inputs.data)
+    refuse_finer_limits(options, start.d_min)
     term = make_term(start, listener)
     asked = request(options)
     standing = _earlier(job, asked)
@@ -234,6 +236,7 @@ def _finish(
     s = found.scores
     return {
         **summary,
+        **judge_by_unseen_data(start, job, options),
         "best_round": best,
         "rounds": len(qualities) - 1,
         "r_work_first": qualities[0].r_work,

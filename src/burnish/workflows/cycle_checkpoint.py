@@ -48,8 +48,8 @@ class Standing:
 
 
 def request(options: CycleOptions) -> dict[str, Any]:
-    """What is asked, without where it goes and how many rounds it may take, and the inputs by their content."""
-    asked = options.model_dump(mode="json", exclude={"out", "rounds"})
+    """What is asked, without where it goes, how long it goes on and what judges its end; inputs by their content."""
+    asked = options.model_dump(mode="json", exclude={"out", "rounds", "rcomplete", "paired"})
     files = (options.model, options.data, options.sequence)
     return {**asked, "inputs": [hash_file(path).sha256 for path in files if path is not None]}
 
