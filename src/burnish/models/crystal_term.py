@@ -14,8 +14,9 @@ from burnish.data.atoms import Atoms
 from burnish.data.reflections import Reflections
 from burnish.models.agreement import correlation, r_factor
 from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
-from burnish.models.exponential_scale import ExponentialScale, fit_exponential_scale
-from burnish.models.fisher import fisher_blocks
+from burnish.models.exponential_scale import ExponentialScale, exponential_factors, fit_exponential_scale
+from burnish.models.fisher import fisher_blocks, shell_weights
+from burnish.models.fisher_pairs import fisher_pairs, pair_reach
 from burnish.models.gaussian_atoms import AtomGradient
 from burnish.models.outliers import impossible_intensities
 from burnish.models.resolution import shells_of_equal_number
@@ -67,8 +68,29 @@ class ModelAmplitudes:
     f_model: Tensor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedScale:
+    """F_model = factor · (F_calc + k_mask · F_mask), for each reflection. (m,) float64"""
+
+    factor: Tensor
+    k_mask: Tensor
+
+    @classmethod
+    def of(cls, factor: np.ndarray, k_mask: np.ndarray) -> AppliedScale:
+        return cls(factor=torch.from_numpy(factor), k_mask=torch.from_numpy(k_mask))
+
+    def of_model(self, f_calc: Tensor, f_mask: Tensor) -> Tensor:
+        """F_model. (m,) complex128"""
+        return (self.factor * (f_calc + self.k_mask * f_mask)).to(torch.complex128)
+
+
 class CrystalTerm(DataTerm):
-    """Crystal data with a target; see `DataTerm` for the order of calls."""
+    """Crystal data with a target; see `DataTerm` for the order of calls.
+
+    F_model has two scales. R factors, outliers and maps use the one by shell, which follows the data wherever the model
+    of the solvent fails. The likelihood uses one exponential: what a scale by shell makes good, no atom needs to
+    explain, and the falloff of the model's amplitudes would drift (`sigma_a`).
+    """
 
     def __init__(
         self,
@@ -92,6 +114,7 @@ class CrystalTerm(DataTerm):
         self._vectors = self._hkl.astype(float) @ self._plan.frac
         self._mask_lookup: MillerGrid | None = None
         self._mask_spacing = min(max(0.25 * reflections.d_min, 0.5), MASK_SPACING, 0.45 * reflections.d_min)
+        self._reach = pair_reach(reflections.d_min)
         self._measured = self.target.measured
         self._impossible = torch.zeros_like(self._measured)
         if self.settings.reject_outliers:
@@ -103,8 +126,7 @@ class CrystalTerm(DataTerm):
         self._f_mask = torch.zeros(0, dtype=torch.complex64)
         self._scaling: Scaling | None = None
         self._exponential: ExponentialScale | None = None
-        self._factor = torch.zeros(0)
-        self._k_mask = torch.zeros(0)
+        self._by_shell = self._plain = AppliedScale.of(np.zeros(0), np.zeros(0))
         self._last: ModelAmplitudes | None = None
         self._known: tuple[Atoms, Tensor] | None = None
         self._masked: Tensor | None = None
@@ -154,7 +176,7 @@ class CrystalTerm(DataTerm):
     @property
     def scale(self) -> Tensor:
         """Factor between the absolute scale and F_model. (m,) float64"""
-        return self._factor
+        return self._by_shell.factor
 
     def prepare(self, atoms: Atoms) -> None:
         charges = [int(charge) for charge in atoms.charges]
@@ -179,7 +201,7 @@ class CrystalTerm(DataTerm):
         return self._known[1]
 
     def _scaled(self, f_calc: Tensor) -> Tensor:
-        return (self._factor * (f_calc + self._k_mask * self._f_mask)).to(torch.complex128)
+        return self._by_shell.of_model(f_calc, self._f_mask)
 
     def update_scaling(self, atoms: Atoms) -> None:
         self._update_mask(atoms)
@@ -207,11 +229,11 @@ class CrystalTerm(DataTerm):
         """Fit scales and error model; returns F_model."""
         if self._scaling is None:
             self._fit_scale(f_calc, self.reflections.f_obs)
-            self.target.fit(self._scaled(f_calc), self.work, self.free)
+            self.target.fit(self._plain.of_model(f_calc, self._f_mask), self.work, self.free)
         # What a twinned amplitude says of one reflection depends on scales and fractions: a few turns settle them.
         for _ in range(1 if len(self.target.twin_fractions) == 1 else 3):
             self._fit_scale(f_calc, self.target.compare(self._scaled(f_calc)).single)
-            self.target.fit(self._scaled(f_calc), self.work, self.free)
+            self.target.fit(self._plain.of_model(f_calc, self._f_mask), self.work, self.free)
         return self._scaled(f_calc)
 
     def _fit_scale(self, f_calc: Tensor, observed: Tensor) -> None:
@@ -226,20 +248,20 @@ class CrystalTerm(DataTerm):
             self._f_mask[:n].numpy()[use],
             self._scaling,
         )
-        factor, k_mask = scale_factors(self._scaling, self._s2, self._quadratic)
-        anisotropy = np.exp(-0.25 * (self._quadratic[:n][use] @ self._scaling.anisotropy))
+        anisotropy = np.exp(-0.25 * (self._quadratic @ self._scaling.anisotropy))
         self._exponential = fit_exponential_scale(
             self._s2[:n][use],
-            observed.numpy()[use] / anisotropy,
+            observed.numpy()[use] / anisotropy[:n][use],
             f_calc[:n].numpy()[use],
             self._f_mask[:n].numpy()[use],
             self._exponential,
         )
-        self._factor, self._k_mask = torch.from_numpy(factor), torch.from_numpy(k_mask)
+        self._by_shell = AppliedScale.of(*scale_factors(self._scaling, self._s2, self._quadratic))
+        factor, k_mask = exponential_factors(self._exponential, self._s2)
+        self._plain = AppliedScale.of(factor * anisotropy, k_mask)
 
     def _target(self, atoms: Atoms) -> TargetEvaluation:
-        f_calc = self._calculated(atoms)
-        f_model = self._scaled(f_calc)
+        f_model = self._plain.of_model(self._calculated(atoms), self._f_mask)
         return self.target.evaluate(f_model, self.work, self.free)
 
     def value(self, atoms: Atoms) -> float:
@@ -250,7 +272,8 @@ class CrystalTerm(DataTerm):
         if self._factors is None or self._special is None:
             raise RuntimeError("prepare() comes first")
         occ = self._occupancy(atoms)
-        coefficient = (self._factor * result.coefficient).to(torch.complex64).to(self.device)
+        factor = self._plain.factor
+        coefficient = (factor * result.coefficient).to(torch.complex64).to(self.device)
         gradient = structure_factor_gradient(atoms, self._factors, occ, self._plan, coefficient)
         if self._factors.dispersion.any():
             other = structure_factor_gradient(atoms, self._factors.dispersive(), occ, self._plan, -1j * coefficient)
@@ -260,18 +283,12 @@ class CrystalTerm(DataTerm):
                 u_aniso=gradient.u_aniso + other.u_aniso,
                 occ=gradient.occ + other.occ,
             )
-        weight = result.curvature * self._factor.square() * self._coherence
+        weight = result.curvature * factor.square() * self._coherence
         use = (weight > 0).numpy()
         share = torch.from_numpy(self._share)
-        blocks = fisher_blocks(
-            atoms,
-            self._factors,
-            occ,
-            weight.numpy()[use],
-            self.reflections.crystal,
-            self._vectors[use],
-            self._special.multiplicity,
-        )
+        shells = shell_weights(weight.numpy()[use], self.reflections.crystal, self._vectors[use])
+        coherent = self._special.multiplicity
+        blocks = fisher_blocks(atoms, self._factors, occ, shells, coherent)
         return DataEvaluation(
             value=result.work,
             gradient=AtomGradient(
@@ -284,6 +301,7 @@ class CrystalTerm(DataTerm):
                 occ=blocks.occ * share.square(),
                 b_occ=blocks.b_occ * share,
             ),
+            pairs=fisher_pairs(atoms, self._factors, occ, shells, coherent, self._reach),
         )
 
     @property
@@ -297,7 +315,8 @@ class CrystalTerm(DataTerm):
         if self._scaling is None or self._exponential is None:
             raise RuntimeError("update_scaling() comes first")
         model = self.amplitudes.f_model.to(torch.complex128)
-        result = self.target.evaluate(model, self.work, self.free)
+        plain = self._plain.of_model(self.amplitudes.f_calc, self._f_mask)
+        result = self.target.evaluate(plain, self.work, self.free)
         shells = self._shell_statistics(model)
         compared = self.target.compare(model)
         f_obs, f_model = compared.observed, compared.model

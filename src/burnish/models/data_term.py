@@ -43,6 +43,24 @@ class FisherBlocks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FisherPairs:
+    """Expected second derivatives between atoms whose densities overlap at the resolution of the data.
+
+    Attributes
+    ----------
+    atoms : i < j. (p, 2)
+    xyz : by xyz of i and of j; symmetric. (p, 3, 3)
+    b_iso : by B of i and of j. (p,)
+    xyz_b : by xyz of i and B of j; by xyz of j and B of i it is the negative. (p, 3)
+    """
+
+    atoms: Tensor
+    xyz: Tensor
+    b_iso: Tensor
+    xyz_b: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataEvaluation:
     """Target and its derivatives at one model; float64 on the CPU.
 
@@ -51,11 +69,13 @@ class DataEvaluation:
     value : negative log-likelihood, smaller is better.
     gradient : of the value.
     fisher : expected second derivatives.
+    pairs : those between atoms; None where they are neglected.
     """
 
     value: float
     gradient: AtomGradient
     fisher: FisherBlocks
+    pairs: FisherPairs | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

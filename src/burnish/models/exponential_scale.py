@@ -37,6 +37,12 @@ class ExponentialScale:
     b_sol: float
 
 
+def exponential_factors(scale: ExponentialScale, s2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Overall factor, without anisotropy, and k_mask of each reflection. (n,), (n,)"""
+    quarter = 0.25 * s2
+    return np.exp(scale.log_k - scale.b * quarter), scale.k_sol * np.exp(-scale.b_sol * quarter)
+
+
 def fit_exponential_scale(
     s2: np.ndarray, f_obs: np.ndarray, f_calc: np.ndarray, f_mask: np.ndarray, start: ExponentialScale | None = None
 ) -> ExponentialScale:

@@ -14,6 +14,7 @@ that occur, and an atom costs one pass over the shells. Anisotropic atoms enter 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -62,23 +63,29 @@ def _rotate_quadratic(rotation: np.ndarray) -> np.ndarray:
     return out
 
 
-def fisher_blocks(
-    atoms: Atoms,
-    factors: FormFactors,
-    occ: np.ndarray,
-    weight: np.ndarray,
-    crystal: Crystal,
-    vectors: np.ndarray,
-    coherent: np.ndarray,
-) -> FisherBlocks:
-    """Blocks of second derivatives.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellWeights:
+    """The expected curvature collected in narrow shells.
+
+    Attributes
+    ----------
+    position : centre of each shell in s², Å⁻². (k,)
+    total : Σ W over the reflections of the shell and their mates. (k,)
+    fourth : Σ W v vᵀ, v = (xx, yy, zz, 2xy, 2xz, 2yz) of the reciprocal vector, mean over the mates. (k, 6, 6)
+    """
+
+    position: np.ndarray
+    total: np.ndarray
+    fourth: np.ndarray
+
+
+def shell_weights(weight: np.ndarray, crystal: Crystal, vectors: np.ndarray) -> ShellWeights:
+    """Collect the curvature.
 
     Parameters
     ----------
-    occ : occupancies with the share of special positions. (n,)
     weight : W(h) · ε · ½(1 + c) of the reflections that count. (r,)
     vectors : Cartesian reciprocal vectors h, Å⁻¹. (r, 3)
-    coherent : number of mates of each atom that lie on top of it, itself among them. (n,)
     """
     group = operations(crystal)
     s2 = np.sum(vectors**2, axis=1)
@@ -86,12 +93,25 @@ def fisher_blocks(
     total, centre, fourth = _collect(weight, vectors, s2, low, (high - low) / SHELLS + 1e-12, SHELLS)
     turns = [_rotate_quadratic(rotation) for rotation in cartesian_rotations(crystal)]
     mates = len(group) * len(group.centring) ** 2
-    fourth = mates * sum(turn @ fourth @ turn.T for turn in turns) / len(turns)
     position = np.where(
         total > 0, centre / np.maximum(total, 1e-300), low + (np.arange(SHELLS) + 0.5) * (high - low) / SHELLS
     )
-    total = mates * total
+    fourth = mates * sum(turn @ fourth @ turn.T for turn in turns) / len(turns)
+    return ShellWeights(position=position, total=mates * total, fourth=fourth)
 
+
+def fisher_blocks(
+    atoms: Atoms, factors: FormFactors, occ: np.ndarray, shells: ShellWeights, coherent: np.ndarray
+) -> FisherBlocks:
+    """Blocks of second derivatives.
+
+    Parameters
+    ----------
+    occ : occupancies with the share of special positions. (n,)
+    shells : where the curvature lies.
+    coherent : number of mates of each atom that lie on top of it, itself among them. (n,)
+    """
+    position, total, fourth = shells.position, shells.total, shells.fourth
     form2 = factors.at(position) ** 2
     b, aniso = atoms.b_iso.detach().cpu().numpy(), atoms.is_aniso.detach().cpu().numpy()
     quarter = 0.25 * position

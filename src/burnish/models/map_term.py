@@ -29,7 +29,7 @@ from burnish.data.particle_symmetry import ParticleSymmetry
 from burnish.models.boxed_maps import BoxedMaps
 from burnish.models.copies import folded_gradient, with_copies
 from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
-from burnish.models.fisher import fisher_blocks
+from burnish.models.fisher import fisher_blocks, shell_weights
 from burnish.models.map_blur import b_from_scales
 from burnish.models.special_positions import find_special_positions
 from burnish.models.structure_factors import (
@@ -192,9 +192,8 @@ class MapTerm(DataTerm):
         # what they add is divided by their number again; those that coincide on an axis add up before they are squared
         weight = (2.0 * d.square() / variance).numpy()
         own = occ[: len(atoms)]
-        blocks = fisher_blocks(
-            self._boxed(atoms), self._own_factors, own, weight, self.maps.crystal, self._vectors, 1.0 / self._share
-        )
+        shells = shell_weights(weight, self.maps.crystal, self._vectors)
+        blocks = fisher_blocks(self._boxed(atoms), self._own_factors, own, shells, 1.0 / self._share)
         blocks = replace(blocks, occ=blocks.occ * share.square(), b_occ=blocks.b_occ * share)
         value = float((residual.abs().square() / variance + variance.log()).sum()) / self.copies
         return DataEvaluation(value=value, gradient=gradient, fisher=blocks)

@@ -25,6 +25,12 @@ from burnish.core.events import Listener, Message, Metrics, Progress, ignore
 from burnish.core.memory import return_small_blocks
 from burnish.core.units import EIGHT_PI_SQUARED
 from burnish.data.atoms import Atoms
+from burnish.models.data_curvature import (
+    atom_blocks,
+    displacement_curvature,
+    position_curvature,
+    slope_by_displacements,
+)
 from burnish.models.data_term import DataEvaluation, DataTerm
 from burnish.models.parameters import Parametrisation, moved_atoms
 from burnish.models.refinement_system import (
@@ -273,7 +279,7 @@ def _rigid_step(state: RefinementState, system: RefinementSystem, data: DataTerm
     evaluation = data.evaluate(atoms)
     directions = rigid_columns(atoms.xyz.numpy(), groups)
     gradient = directions.T @ evaluation.gradient.xyz.numpy().reshape(-1)
-    curvature = sp.csr_matrix(directions.T @ _blocks(evaluation.fisher.xyz.numpy()) @ directions)
+    curvature = sp.csr_matrix(directions.T @ atom_blocks(evaluation.fisher.xyz.numpy()) @ directions)
     step, _ = solve_normal_equations(NormalMatrix(factors=(), blocks=curvature), -gradient, tolerance=1e-8)
     moved, taken = atoms, 0.0
     for fraction in (1.0, 0.5, 0.25, 0.1):
@@ -301,12 +307,6 @@ def qualities(history: tuple[CycleRecord, ...]) -> list[CycleQuality]:
     ]
 
 
-def _blocks(values: Array) -> sp.csr_matrix:
-    """Block-diagonal sparse matrix of (n, d, d)."""
-    n, d = values.shape[:2]
-    return sp.bsr_matrix((values, np.arange(n), np.arange(n + 1)), shape=(n * d, n * d)).tocsr()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalEquations:
     """The quadratic model of weight · data + restraints in one kind of parameters.
@@ -328,14 +328,14 @@ def normal_equations(
 ) -> NormalEquations:
     """Gradient and curvature of weight · data + restraints with respect to one kind of parameters.
 
-    Positions, displacements and occupancies have equations of their own: the curvature of the data between them is
-    neglected, and no restraint mixes them.
+    Positions, displacements and occupancies have equations of their own: no restraint mixes them. What the data say of
+    positions and B together enters the second solution by `slope_by_displacements`.
 
     Parameters
     ----------
     terms : restraints of that kind; best made one by one, as their matrices are the largest things in a refinement.
     columns : from parameters to the full vector.
-    ridge : how much the curvature of the data is raised: blocks of single atoms miss what overlapping atoms share.
+    ridge : how much the curvature of the data is raised.
     """
     slope, curvature = _of_data(kind, evaluation)
     slope, energy = weight * slope, 0.0
@@ -352,27 +352,14 @@ def normal_equations(
 
 
 def _of_data(kind: Kind, evaluation: DataEvaluation) -> tuple[Array, sp.csr_matrix]:
-    """Slope and blocks of curvature of the data by the full vector of one kind."""
+    """Slope and curvature of the data by the full vector of one kind."""
     slope, fisher = evaluation.gradient, evaluation.fisher
     if kind is Kind.XYZ:
-        return slope.xyz.numpy().reshape(-1), _blocks(fisher.xyz.numpy())
+        return slope.xyz.numpy().reshape(-1), position_curvature(evaluation)
     if kind is Kind.OCC:
         return slope.occ.numpy(), sp.csr_matrix(sp.diags_array(fisher.occ.numpy()))
-    curvature = _displacement_blocks(fisher.b_iso.numpy(), fisher.u_aniso.numpy())
-    return np.concatenate([slope.b_iso.numpy(), slope.u_aniso.numpy().reshape(-1)]), curvature
-
-
-def _displacement_blocks(by_b: Array, by_u: Array) -> sp.csr_matrix:
-    """Diagonal of B and blocks of U in one matrix; atoms without curvature by U have no elements there. (7n, 7n)"""
-    n = len(by_b)
-    aniso = np.flatnonzero(by_u.any(axis=(1, 2)))
-    per_row = np.zeros(7 * n, dtype=np.int32)
-    per_row[:n] = 1
-    places = n + 6 * aniso[:, None] + np.arange(6)
-    per_row[places] = 6
-    pointers = np.concatenate([[0], np.cumsum(per_row, dtype=np.int32)])
-    columns = np.concatenate([np.arange(n), np.repeat(places, 6, axis=0).reshape(-1)]).astype(np.int32)
-    return sp.csr_matrix((np.concatenate([by_b, by_u[aniso].reshape(-1)]), columns, pointers), shape=(7 * n, 7 * n))
+    by_b_and_u = np.concatenate([slope.b_iso.numpy(), slope.u_aniso.numpy().reshape(-1)])
+    return by_b_and_u, displacement_curvature(evaluation)
 
 
 def _gauss_newton(
@@ -382,11 +369,18 @@ def _gauss_newton(
     weight: float,
     ridge: float,
 ) -> _Step:
-    """Solve for one kind of parameters after the other; terms are of positions and of displacements."""
+    """Solve for one kind of parameters after the other; terms are of positions and of displacements.
+
+    Displacements are solved for as they will be needed once the positions have moved, one sweep of Gauss–Seidel.
+    """
     maps = (parameters.xyz, parameters.adp, parameters.occ)
-    energy, predicted, full = 0.0, 0.0, []
+    energy, predicted = 0.0, 0.0
+    full: list[Array] = []
     for kind, own, columns in zip(Kind, (*terms, ()), maps, strict=True):
         equations = normal_equations(kind, own, evaluation, columns, weight, ridge)
+        if kind is Kind.ADP:
+            mixed = weight * slope_by_displacements(evaluation, full[0])
+            equations = replace(equations, gradient=equations.gradient + np.asarray(columns.T @ mixed))
         step, _ = solve_normal_equations(equations.matrix, -equations.gradient)
         energy += equations.energy
         predicted -= float(equations.gradient @ step) + 0.5 * float(step @ equations.matrix.product(step))
@@ -412,8 +406,9 @@ def _line_search(
 def _without_common_b(step: Array, atoms: Atoms, system: RefinementSystem) -> Array:
     """A step of displacements without the part that all heavy atoms share.
 
-    Blocks of single atoms underestimate how sharply the data know the overall B, so that its step overshoots and swings
-    from cycle to cycle. The scale finds the overall B exactly, and `_with_overall_b` brings it into the atoms.
+    Blocks of atoms and near pairs underestimate how sharply the data know the overall B, so that its step overshoots
+    and swings from cycle to cycle. The scale finds the overall B exactly, and `_with_overall_b` brings it into the
+    atoms.
     """
     if not step.any():
         return step
