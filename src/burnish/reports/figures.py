@@ -53,10 +53,31 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float = 8.0, height: float = 4.2, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure of that size in inches with a grid of axes, listed row by row; call inside `house_style`."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def new_figure(
+    width: float = 8.0,
+    height: float = 4.2,
+    columns: int = 1,
+    rows: int = 1,
+    margins: tuple[float, float, float, float] | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of that size in inches with a grid of axes, listed row by row; call inside `house_style`.
+
+    Margins are found by matplotlib, which draws everything twice for it, or given in inches where they are known: left,
+    right, bottom and top of every panel.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained" if margins is None else None)
     FigureCanvasAgg(figure)
+    if margins is not None:
+        left, right, bottom, top = margins
+        across, down = width / columns - left - right, height / rows - bottom - top
+        figure.subplots_adjust(
+            left=left / width,
+            right=1.0 - right / width,
+            bottom=bottom / height,
+            top=1.0 - top / height,
+            wspace=(left + right) / across,
+            hspace=(bottom + top) / down,
+        )
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.flat)
 

@@ -161,7 +161,7 @@ def _backbone_section(record: dict[str, Any]) -> Section:
 def ramachandran_figure(rows: Sequence[dict[str, Any]]) -> bytes:
     """PNG of the six plots, outliers labelled."""
     with house_style():
-        figure, axes = new_figure(10.5, 7.2, columns=3, rows=2)
+        figure, axes = new_figure(10.5, 7.2, columns=3, rows=2, margins=(0.76, 0.2, 0.52, 0.34))
         for panel, (kind, title) in zip(axes, PANELS, strict=True):
             _draw_regions(panel, kind)
             _draw_residues(panel, [r for r in rows if r.get("ramachandran_class") == kind], title)
@@ -228,18 +228,19 @@ def residue_figure(rows: Sequence[dict[str, Any]]) -> bytes:
     tracks.append(("backbone, −log₁₀", [_rarity(r.get("ramachandran_percent")) for r in rows], -math.log10(0.02)))
     tracks.append(("side chain, −log₁₀", [_rarity(r.get("rotamer_percent")) for r in rows], -math.log10(0.003)))
     with house_style():
-        figure, axes = new_figure(11.0, 1.05 * len(tracks) + 0.6, rows=len(tracks))
+        figure, axes = new_figure(11.0, 1.05 * len(tracks), rows=len(tracks), margins=(0.6, 0.1, 0.16, 0.06))
         x = np.arange(len(rows), dtype=np.float64)
         for panel, (label, values, limit) in zip(axes, tracks, strict=True):
             _draw_bars(panel, x, np.array(values), limit)
             if math.isfinite(limit):
                 panel.axhline(limit, color=SOFT, linewidth=0.8, linestyle=":")
-            panel.set_ylabel(label, fontsize=7.5)
+            panel.set_ylabel(label, fontsize=6.8)
             panel.set_xlim(-1, len(rows))
             panel.grid(False, axis="x")
             panel.set_xticks([])
         step = max(1, len(rows) // 20)
         axes[-1].set_xticks(x[::step], [row["number"] for row in rows[::step]])
+        axes[-1].tick_params(axis="x", length=0, pad=1, labelsize=7.5)
         return as_png(figure)
 
 
