@@ -264,11 +264,13 @@ def _mode_sums(
         h34 += cw * (j3r * j4r + j3i * j4i)
         h44 += cw * (j4r * j4r + j4i * j4i)
     gradient[0], gradient[1], gradient[2], gradient[3], gradient[4] = g0, g1, g2, g3, g4
-    rows = ((h00, h01, h02, h03, h04), (h01, h11, h12, h13, h14), (h02, h12, h22, h23, h24), (h03, h13, h23, h33, h34),
-            (h04, h14, h24, h34, h44))  # fmt: skip
+    hessian[0, 0], hessian[0, 1], hessian[0, 2], hessian[0, 3], hessian[0, 4] = h00, h01, h02, h03, h04
+    hessian[1, 1], hessian[1, 2], hessian[1, 3], hessian[1, 4] = h11, h12, h13, h14
+    hessian[2, 2], hessian[2, 3], hessian[2, 4] = h22, h23, h24
+    hessian[3, 3], hessian[3, 4], hessian[4, 4] = h33, h34, h44
     for r in range(5):
-        for s in range(5):
-            hessian[r, s] = rows[r][s]
+        for s in range(r):
+            hessian[r, s] = hessian[s, r]
     return total
 
 
@@ -291,23 +293,27 @@ def _solve(matrix, right, out):
 
 
 @njit(nogil=True, cache=True, fastmath=True, forceinline=True)
-def _turn(matrix, vector):
-    """exp([v]×) · matrix by Rodrigues' formula."""
-    x, y, z = vector[0], vector[1], vector[2]
+def _turn(matrix, x, y, z, out):
+    """out = exp([(x, y, z)]×) · matrix by Rodrigues' formula."""
     angle = math.sqrt(x * x + y * y + z * z)
-    if angle < 1e-12:
-        return matrix.copy()
-    x, y, z = x / angle, y / angle, z / angle
     s, c = math.sin(angle), math.cos(angle)
+    inverse = 1.0 / max(angle, 1e-300)
+    x, y, z = x * inverse, y * inverse, z * inverse
     t = 1.0 - c
-    turn = np.array([[c + x * x * t, x * y * t - z * s, x * z * t + y * s],
-                     [x * y * t + z * s, c + y * y * t, y * z * t - x * s],
-                     [x * z * t - y * s, y * z * t + x * s, c + z * z * t]])  # fmt: skip
-    out = np.zeros((3, 3))
-    for i in range(3):
-        for j in range(3):
-            out[i, j] = turn[i, 0] * matrix[0, j] + turn[i, 1] * matrix[1, j] + turn[i, 2] * matrix[2, j]
-    return out
+    for j in range(3):
+        a, b, d = matrix[0, j], matrix[1, j], matrix[2, j]
+        along = t * (x * a + y * b + z * d)
+        out[0, j] = c * a + along * x + s * (y * d - z * b)
+        out[1, j] = c * b + along * y + s * (z * a - x * d)
+        out[2, j] = c * d + along * z + s * (x * b - y * a)
+
+
+@njit(nogil=True, cache=True, fastmath=True, forceinline=True)
+def _copy(source, out):
+    """out = source, for matrices: numba takes longer to compile what does it for arrays."""
+    for r in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            out[r, c] = source[r, c]
 
 
 _RETRIES = 2  # of a last step that was refused, with ten times the damping each
@@ -330,29 +336,33 @@ def climb(
     """
     table_x = np.empty(2 * reach + 1, np.complex64)
     table_y = np.empty(2 * reach + 1, np.complex64)
-    gradient, hessian = np.zeros(5), np.zeros((5, 5))
+    gradient, hessian, damped = np.zeros(5), np.zeros((5, 5)), np.zeros((5, 5))
     kept_gradient, kept_hessian, move = np.zeros(5), np.zeros((5, 5)), np.zeros(5)
+    rotation, kept_rotation = np.zeros((3, 3)), np.zeros((3, 3))
     for m in range(owner.shape[0]):
         i = owner[m]
-        rotation, shift = rotations[m].copy(), shifts[m].copy()
-        kept_rotation, kept_shift = rotation, shift
+        _copy(rotations[m], rotation)
+        shift_x, shift_y = shifts[m, 0], shifts[m, 1]
+        kept_x, kept_y = shift_x, shift_y
         kept, damping, promised = -np.inf, 0.02, 0.0
         for step in range(steps + _RETRIES + 1):
-            _phase_tables(shift[0], shift[1], reach, size, table_x, table_y)
+            _phase_tables(shift_x, shift_y, reach, size, table_x, table_y)
             score = _mode_sums(
                 volume, half, padding, rotation, coordinates, pixels, reach, size, images[i], transfer[i], precision,
                 first, count, table_x, table_y, gradient, hessian,
             )  # fmt: skip
-            dx, dy = shift[0] - prior_centre[m, 0], shift[1] - prior_centre[m, 1]
+            dx, dy = shift_x - prior_centre[m, 0], shift_y - prior_centre[m, 1]
             score -= 0.5 * prior_precision * (dx * dx + dy * dy)
             gradient[3] -= prior_precision * dx
             gradient[4] -= prior_precision * dy
             hessian[3, 3] += prior_precision
             hessian[4, 4] += prior_precision
             if score >= kept - promised:
-                kept, kept_rotation, kept_shift = score, rotation, shift
-                kept_gradient[:] = gradient
-                kept_hessian[:] = hessian
+                kept, kept_x, kept_y = score, shift_x, shift_y
+                _copy(rotation, kept_rotation)
+                _copy(hessian, kept_hessian)
+                for r in range(5):
+                    kept_gradient[r] = gradient[r]
                 damping = max(damping * 0.3, 1e-3)
                 refused = False
             else:
@@ -360,20 +370,23 @@ def climb(
                 refused = True
             if (step >= steps and not refused) or steps == 0:
                 break
-            damped = kept_hessian.copy()
+            _copy(kept_hessian, damped)
             for r in range(5):
                 damped[r, r] += damping * kept_hessian[r, r] + 1e-9
             _solve(damped, kept_gradient, move)
             turn = math.sqrt(move[0] ** 2 + move[1] ** 2 + move[2] ** 2)
             slide = math.sqrt(move[3] ** 2 + move[4] ** 2)
             shrink = min(1.0, turn_limit / max(turn, 1e-12), shift_limit / max(slide, 1e-12))
-            promised = allowance[m] * 0.5 * shrink * (kept_gradient * move).sum() if shrink * turn < near else 0.0
-            rotation = _turn(kept_rotation, move[:3] * shrink)
-            shift = kept_shift + move[3:] * shrink
-        rotations[m] = kept_rotation
-        shifts[m] = kept_shift
+            promised = 0.0
+            if shrink * turn < near:
+                for r in range(5):
+                    promised += allowance[m] * 0.5 * shrink * kept_gradient[r] * move[r]
+            _turn(kept_rotation, shrink * move[0], shrink * move[1], shrink * move[2], rotation)
+            shift_x, shift_y = kept_x + shrink * move[3], kept_y + shrink * move[4]
+        _copy(kept_rotation, rotations[m])
+        shifts[m, 0], shifts[m, 1] = kept_x, kept_y
         log_weights[m] = kept
-        information[m] = kept_hessian
+        _copy(kept_hessian, information[m])
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -417,16 +430,22 @@ def prune(owner, rotations, evidence, operators, count, window, limit, same_trac
     """Mark of each owner's modes (beside each other) the best ones, none within the angle of `same_trace` of a better
     one."""
     m = owner.shape[0]
+    order = np.empty(m, np.int64)
     start = 0
     while start < m:
         stop = start
         while stop < m and owner[stop] == owner[start]:
             stop += 1
-        order = np.argsort(-evidence[start:stop])
-        best = evidence[start + order[0]]
+        for at in range(start, stop):  # sorted by insertion: numba takes seconds to compile its own sorting
+            place = at
+            while place > start and evidence[order[place - 1]] < evidence[at]:
+                order[place] = order[place - 1]
+                place -= 1
+            order[place] = at
+        best = evidence[order[start]]
         kept = 0
-        for position in range(stop - start):
-            a = start + order[position]
+        for position in range(start, stop):
+            a = order[position]
             if kept >= limit or evidence[a] < best - window:
                 break
             alike = False
