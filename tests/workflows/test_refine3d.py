@@ -132,6 +132,12 @@ def test_continues_to_the_same_result(finished: tuple, tmp_path: Path) -> None: 
     assert torch.equal(
         read_map(out / "run_class001.mrc").values, read_map(tmp_path / "job" / "run_class001.mrc").values
     )
+    # and from what was continued, as a job that is cut off twice must be
+    last = tmp_path / "job" / f"run_it{summary['iterations'] - 1:03d}_optimiser.star"
+    refine(Refine3DOptions(continue_from=last, out=tmp_path / "job"))
+    assert torch.equal(
+        read_map(out / "run_class001.mrc").values, read_map(tmp_path / "job" / "run_class001.mrc").values
+    )
 
 
 def test_halves_share_nothing_without_joining(small_set: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
@@ -204,6 +210,15 @@ def test_reference_is_resampled_or_refused(small_set: tuple, tmp_path: Path) -> 
     write_map(tmp_path / "coarse.mrc", DensityMap(values=given.values[::2, ::2, ::2].clone(), voxel_size=(8.0,) * 3))
     with pytest.raises(BurnishError, match="no-resize-reference"):
         refine(options(small_set, tmp_path / "job", reference=tmp_path / "coarse.mrc", resize_reference=False))
+    assert not (tmp_path / "job").exists()
+
+
+def test_reference_without_pixel_size_is_refused(small_set: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    raw = bytearray(small_set[1].read_bytes())
+    raw[40:52] = bytes(12)
+    (tmp_path / "initial.mrc").write_bytes(raw)
+    with pytest.raises(BurnishError, match="no voxel size; give it with --reference-angpix"):
+        refine(options(small_set, tmp_path / "job", reference=tmp_path / "initial.mrc"))
     assert not (tmp_path / "job").exists()
 
 

@@ -47,6 +47,10 @@ class Job:
         self._last_progress = 0.0
         self._alive: IO[str] | None = None  # held open while the job runs, see burnish.jobs.liveness
 
+    def take_options(self, options: dict[str, Any]) -> None:
+        """Record these options: of a job that goes on from another, with those that the other was given."""
+        self.record = self.record.model_copy(update={"options": options})
+
     def begin(self, inputs: Iterable[Path] = (), *, seed: int | None = None, device: str = "cpu") -> None:
         """Make the folder and write the first record: the inputs are good."""
         if not self.keeps_record:

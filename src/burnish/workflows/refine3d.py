@@ -38,7 +38,9 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
     """Refine."""
     torch.set_num_threads(1)  # blocks are shared by threads of our own
     torch.set_flush_denormal(True)
-    options = _continued(options) if options.continue_from else options
+    if options.continue_from:
+        options = _continued(options)
+        job.take_options(options.model_dump(mode="json"))
     symmetry = canonical_name(options.symmetry)
     inputs = read_inputs(options)
     fine_order = _order_of(options.angular_sampling)

@@ -144,7 +144,10 @@ def _check_diameter(options: Refine3DOptions, frame: Frame) -> None:
 
 def _read_reference(options: Refine3DOptions, frame: Frame) -> tuple[Tensor, list[str]]:
     assert options.reference is not None
-    given = read_map(options.reference, voxel_size=options.reference_angpix)
+    try:
+        given = read_map(options.reference, voxel_size=options.reference_angpix)
+    except DataError as error:  # --angpix is other commands' name for it
+        raise DataError(str(error).replace(" --angpix", " --reference-angpix")) from None
     _check_cube(options.reference, given)
     if not bool(torch.isfinite(given.values).all()):
         raise DataError(f"{options.reference}: holds NaN or infinity; expected a map of numbers")
