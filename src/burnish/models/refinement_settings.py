@@ -23,6 +23,8 @@ class RefinementSettings:
     ncs : local restraints between copies of a chain, found by sequence; None for automatic (on from 2 Å on when
         there are copies).
     jelly_body : σ of the restraints that hold present distances, Å; None for automatic (.05 Å beyond 2.8 Å).
+    secondary_structure : hold hydrogen bonds and torsions of the helices and strands that the model starts with.
+    reference_weight : factor on the restraints to a reference model.
     ramachandran_weight : factor on the −log density of φ and ψ (`restraints.ramachandran`); 0 for none.
     rotamer_weight : the same of χ (`restraints.side_chains`).
     tls : refine TLS groups beside residual B: none, one for each chain, or as given in `tls_groups`.
@@ -44,6 +46,8 @@ class RefinementSettings:
     occupancies: bool = True
     ncs: bool | None = None
     jelly_body: float | None = None
+    secondary_structure: bool = False
+    reference_weight: float = 1.0
     ramachandran_weight: float = 0.0
     rotamer_weight: float = 0.0
     tls: Literal["none", "chain", "given"] = "none"

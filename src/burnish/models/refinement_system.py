@@ -42,6 +42,11 @@ from burnish.models.restraints.neighbours import (
 )
 from burnish.models.restraints.nonbonded import Contacts, find_mates, find_pairs
 from burnish.models.restraints.ramachandran import Backbone, find_backbone, ramachandran_energy, ramachandran_term
+from burnish.models.restraints.secondary_structure import (
+    SecondaryStructure,
+    find_secondary_structure,
+    secondary_structure_terms,
+)
 from burnish.models.restraints.side_chains import SideChains, find_side_chains, side_chain_energy, side_chain_term
 from burnish.models.restraints.stereochemistry import Stereochemistry, geometry_energy, geometry_terms, stereochemistry
 from burnish.models.restraints.term import Index, Mask, Term
@@ -99,6 +104,7 @@ class RefinementSystem:
     rigid_groups : atoms of each body of the rigid cycles.
     jelly_sigma : σ of the restraints that hold present distances, Å; None without.
     backbone : residues whose φ and ψ are restrained; None without.
+    secondary_structure : helices and strands that are held together; None without.
     side_chains : residues whose χ are restrained; None without.
     d_min : resolution of the data, Å.
     limits : where the weight should bring geometry.
@@ -116,6 +122,7 @@ class RefinementSystem:
     rigid_groups: tuple[Index, ...]
     jelly_sigma: float | None
     backbone: Backbone | None
+    secondary_structure: SecondaryStructure | None
     side_chains: SideChains | None
     d_min: float
     limits: BalanceLimits
@@ -173,6 +180,7 @@ def make_system(
         rigid_groups=_rigid_groups(model, settings),
         jelly_sigma=_jelly_sigma(settings, d_min),
         backbone=_backbone(model, settings),
+        secondary_structure=_secondary_structure(model, settings),
         side_chains=_side_chains(model, settings),
         d_min=d_min,
         limits=BalanceLimits(),
@@ -231,6 +239,13 @@ def _side_chains(model: RefinableModel, settings: RefinementSettings) -> SideCha
         return None
     found = find_side_chains(model.labels, model.restraints)
     return found if len(found) else None
+
+
+def _secondary_structure(model: RefinableModel, settings: RefinementSettings) -> SecondaryStructure | None:
+    if not settings.secondary_structure or model.labels is None:
+        return None
+    found = find_secondary_structure(model.labels, model.restraints, model.atoms.xyz.numpy())
+    return found if found.helix + found.strand else None
 
 
 def _ridden(model: RefinableModel) -> Index:
@@ -300,7 +315,9 @@ def position_terms(
     if system.copies:
         yield ncs_term(xyz, system.copies, system.stereochemistry.source.contacts)
     if system.model.reference is not None:
-        yield reference_term(xyz, system.model.reference)
+        yield reference_term(xyz, system.model.reference, system.settings.reference_weight)
+    if system.secondary_structure is not None:
+        yield from secondary_structure_terms(xyz, system.secondary_structure)
     if system.backbone is not None:
         yield ramachandran_term(xyz, system.backbone, system.settings.ramachandran_weight)
     if system.side_chains is not None:
@@ -334,7 +351,9 @@ def prior_energy(
     if system.copies:
         energy += ncs_term(xyz, system.copies, types).energy
     if system.model.reference is not None:
-        energy += reference_term(xyz, system.model.reference).energy
+        energy += reference_term(xyz, system.model.reference, system.settings.reference_weight).energy
+    if system.secondary_structure is not None:
+        energy += sum(term.energy for term in secondary_structure_terms(xyz, system.secondary_structure))
     if system.backbone is not None:
         energy += ramachandran_energy(xyz, system.backbone, system.settings.ramachandran_weight)
     if system.side_chains is not None:

@@ -40,6 +40,12 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
         description="Better model of the same molecule (same chains and numbers): local distances are kept like it.",
     )
 
+    secondary_structure: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Hold the hydrogen bonds and torsions of the model's helices and strands; auto: against maps "
+        "beyond 3.5 Å.",
+    )
+
     symmetry: str | None = Field(
         None, description="Point group of the map (C5, D2, T, O, I …); the model is one asymmetric unit."
     )

@@ -27,6 +27,7 @@ class Stage:
     rigid_cycles, cycles : of chains as rigid bodies, and of all atoms after them.
     jelly_body : σ of the restraints that hold present distances, Å.
     text : in words.
+    domains : rigid bodies are the domains of chains, not whole chains.
     """
 
     resolution: float
@@ -35,20 +36,31 @@ class Stage:
     cycles: int
     jelly_body: float
     text: str
+    domains: bool = False
 
 
 def stages(start: float, end: float) -> tuple[Stage, ...]:
-    """From a coarse resolution to a finer one: rigid chains, a stiff jelly body, a softer one.
+    """From a coarse resolution to a finer one: rigid chains, rigid domains, a stiff jelly body, a
+    softer one.
 
     Examples
     --------
     >>> [round(s.resolution, 1) for s in stages(9.0, 4.0)]
-    [9.0, 9.0, 6.0]
+    [9.0, 9.0, 9.0, 6.0]
     """
     wide = max(4.0, 0.8 * start)
     between = math.sqrt(start * end)
     return (
         Stage(resolution=start, mask_radius=wide, rigid_cycles=5, cycles=0, jelly_body=0.02, text="rigid chains"),
+        Stage(
+            resolution=start,
+            mask_radius=wide,
+            rigid_cycles=8,
+            cycles=0,
+            jelly_body=0.02,
+            text="rigid domains",
+            domains=True,
+        ),
         Stage(resolution=start, mask_radius=wide, rigid_cycles=0, cycles=15, jelly_body=0.02, text="stiff jelly body"),
         Stage(
             resolution=between,

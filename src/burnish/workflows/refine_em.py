@@ -18,6 +18,7 @@ from burnish.io.mrc import read_map
 from burnish.jobs.folder import Job
 from burnish.models.boxed_maps import BoxedMaps, box_maps
 from burnish.models.copies import copied_positions
+from burnish.models.domains import domain_atoms
 from burnish.models.map_term import MapTerm, with_overall_b
 from burnish.models.refinement import RefinementState, initial_state, iterate
 from burnish.models.refinement_settings import RefinementSettings
@@ -203,12 +204,20 @@ def fit_flexibly(
     listener: Listener,
 ) -> RefinableModel:
     """The model after chains have moved as rigid bodies and domains as a jelly body, from coarse maps to finer ones."""
+    xyz = refinable.atoms.xyz.numpy()
+    domains = () if refinable.labels is None else domain_atoms(refinable.labels, xyz)
+    chains = 0 if refinable.labels is None else len(set(refinable.labels.chain))
     for stage in stages(options.flexible or 0.0, options.resolution or 0.0):
+        if stage.domains and len(domains) <= chains:
+            continue
         listener(Message(f"flexible fit to {stage.resolution:.1f} Å: {stage.text}"))
         coarse = options.model_copy(update={"resolution": stage.resolution, "mask_radius": stage.mask_radius})
         chosen = replace(
             settings, cycles=stage.cycles, rigid_cycles=stage.rigid_cycles, jelly_body=stage.jelly_body, adp="fixed"
         )
+        if stage.domains:
+            listener(Message(f"{len(domains)} domains in {chains} chains"))
+            chosen = replace(chosen, rigid_groups=tuple(tuple(group.tolist()) for group in domains))
         run = refine_against(maps, refinable, chosen, coarse, symmetry, listener)
         refinable = replace(refinable, atoms=replace(refinable.atoms, xyz=run.state.atoms.xyz))
     return refinable

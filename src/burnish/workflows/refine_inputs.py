@@ -194,6 +194,8 @@ def refinement_settings(options: RefineOptions, labels: AtomLabels | None = None
         occupancies=options.occupancies,
         ncs={"auto": None, "on": True, "off": False}[options.ncs],
         jelly_body=options.jelly_body,
+        secondary_structure=holds_secondary_structure(options),
+        reference_weight=reference_weight(options.resolution or 0.0),
         ramachandran_weight=options.ramachandran,
         rotamer_weight=options.chi,
         tls="given" if groups else "chain" if options.tls == "auto" else "none",
@@ -201,6 +203,21 @@ def refinement_settings(options: RefineOptions, labels: AtomLabels | None = None
         rigid_cycles=options.rigid_body,
         seed=options.seed,
     )
+
+
+def holds_secondary_structure(options: RefineOptions) -> bool:
+    """Whether helices and strands are held together: as asked, or where maps do not show their hydrogen bonds."""
+    if options.secondary_structure != "auto":
+        return options.secondary_structure == "on"
+    return options.data is None and (options.resolution or 0.0) > SECONDARY_STRUCTURE_D_MIN
+
+
+def reference_weight(resolution: float) -> float:
+    """Factor on restraints to a reference model: one at 3 Å, growing with the square of the resolution (Å)."""
+    return min(max(resolution / 3.0, 0.5), 2.0) ** 2
+
+
+SECONDARY_STRUCTURE_D_MIN = 3.5  # Å; better maps show hydrogen bonds, and fewer restraints leave more to judge by
 
 
 def data_term(
