@@ -14,7 +14,9 @@ def _ball(n: int, centre: tuple[float, float, float], seed: int) -> np.ndarray:
     grid = 4.0 * np.stack(np.meshgrid(*(np.arange(-4, 5),) * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     grid = grid[np.argsort(np.linalg.norm(grid, axis=1), kind="stable")[:n]]
     x, y, z = np.round(grid / 4.0).astype(int).T
-    order = np.lexsort((np.where((x + y) % 2, -z, z), np.where(x % 2, -y, y), x))  # a path that turns at the ends of its rows
+    order = np.lexsort(
+        (np.where((x + y) % 2, -z, z), np.where(x % 2, -y, y), x)
+    )  # a path that turns at the ends of its rows
     jitter = 0.3 * np.random.default_rng(seed).standard_normal((n, 3))
     return grid[order] + jitter + np.array(centre)
 

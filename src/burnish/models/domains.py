@@ -67,7 +67,7 @@ def domain_atoms(labels: AtomLabels, xyz: Array) -> tuple[Index, ...]:
         for number, domain in enumerate(domains):
             owner[domain] = number
         residue = {(labels.number[i], labels.insertion[i]): owner[k] for k, i in enumerate(ca)}
-        _, nearest = cKDTree(xyz[ca]).query(xyz[members])
+        nearest = np.atleast_1d(cKDTree(xyz[ca]).query(xyz[members])[1])
         keys = [(labels.number[i], labels.insertion[i]) for i in members]
         of = np.array([residue.get(key, owner[k]) for key, k in zip(keys, nearest, strict=True)])
         groups += [members[of == number] for number in range(len(domains))]

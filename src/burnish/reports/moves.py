@@ -50,11 +50,9 @@ def moves_page(
     )
 
 
-_AGREEMENT = {"r_work": "R-work", "r_free": "R-free"}
-
-
 def _round_blocks(rounds: Sequence[dict[str, Any]]) -> list[Block]:
-    fit = _AGREEMENT if "r_free" in rounds[0] else {"fsc_average": "FSC average"}
+    known = {"r_work": "R-work", "r_free": "R-free", "fsc_average": "FSC average", "fsc_free": "FSC, half map 2"}
+    fit = {name: title for name, title in known.items() if name in rounds[0]}
     head = ["Round", *fit.values(), "Favoured, %", "Rotamer outliers, %", "Clash score", "MolProbity", "Moves", ""]
     rows = [
         [

@@ -51,7 +51,7 @@ from burnish.workflows.refine_em import (
     refuse_beyond_nyquist,
     refuse_model_elsewhere,
 )
-from burnish.workflows.refine_em_outputs import EmFinished, write_em_outputs
+from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
 from burnish.workflows.refine_inputs import refinement_settings
 
 EVIDENCE_RADIUS = 6.0  # Å about the model: waters and other conformations lie beyond the mask of the refinement
@@ -98,7 +98,13 @@ class EmStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Round:
-    """One round after its refinement: `evidence` are the maps farther about the model."""
+    """One round after its refinement.
+
+    Attributes
+    ----------
+    evidence : the maps farther about the model.
+    validation : of the same round refined against half map 1 alone; None from one map.
+    """
 
     structure: gemmi.Structure
     topology: Topology
@@ -107,6 +113,7 @@ class _Round:
     evidence: MapTerm
     quality: RoundQuality
     fsc_average: float
+    validation: HalfMapValidation | None
 
 
 def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cycles: int) -> EmStart:
@@ -245,10 +252,13 @@ def _refined(start: EmStart, structure: gemmi.Structure, cycles: int, accepted: 
     refined = with_atoms(topology.structure, run.state.atoms)
     evidence = _evidence_term(start, replace(refinable, atoms=run.state.atoms))
     scores = validate_round(start, refined, evidence).scores
-    fsc = run.term.fsc_average
+    fsc, validation = run.term.fsc_average, None
+    if len(start.maps) == 2:
+        listener(Message("the round is refined against half map 1 alone, and judged by half map 2"))
+        validation = cross_validate(start.maps, refinable, _settings(start, cycles), start.options, start.copies, run)
     quality = RoundQuality(
         r_work=1.0 - fsc,
-        r_free=1.0 - fsc,
+        r_free=1.0 - (fsc if validation is None else validation.fsc_free),
         r_free_error=FSC_ERROR,
         favoured_percent=scores.favoured_percent,
         rotamer_outlier_percent=scores.rotamer_outlier_percent,
@@ -264,11 +274,18 @@ def _refined(start: EmStart, structure: gemmi.Structure, cycles: int, accepted: 
         evidence=evidence,
         quality=quality,
         fsc_average=fsc,
+        validation=validation,
     )
 
 
 def _say(done: _Round, number: int, listener: Listener) -> None:
-    listener(Metrics("round", number, {"fsc_average": done.fsc_average, **_geometry(done.quality)}))
+    listener(Metrics("round", number, {**_agreement(done), **_geometry(done.quality)}))
+
+
+def _agreement(done: _Round) -> dict[str, float]:
+    """FSC averages of a round with the maps, and with half map 2 when refined against half map 1."""
+    found = {"fsc_average": done.fsc_average}
+    return found if done.validation is None else {**found, "fsc_free": done.validation.fsc_free}
 
 
 def _settings(start: EmStart, cycles: int) -> RefinementSettings:
@@ -284,12 +301,6 @@ def _write_round(start: EmStart, folder: Path, job: Job, done: _Round, warnings:
     """Everything that `burnish refine` writes."""
     folder.mkdir(parents=True, exist_ok=True)
     inner = Job("cycle", folder, {}, job.listener, keeps_record=False)
-    validation = None
-    if folder == job.folder and len(start.maps) == 2:
-        job.notify(Message("cross-validation: the kept round is refined against half map 1 alone"))
-        validation = cross_validate(
-            start.maps, done.refinable, _settings(start, 10), start.options, start.copies, done.run
-        )
     finished = EmFinished(
         model=start.model,
         library=start.library,
@@ -297,7 +308,7 @@ def _write_round(start: EmStart, folder: Path, job: Job, done: _Round, warnings:
         refinable=done.refinable,
         term=done.run.term,
         state=done.run.state,
-        validation=validation,
+        validation=done.validation,
         symmetry=start.copies,
         interrupted=False,
         warnings=warnings,
@@ -324,10 +335,7 @@ def _finish(
     write_text(job.path("validation.json"), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     write_text(job.path("validation.html"), render(validation_page(record, options.model.name)))
     write_moves(job.path("moves.jsonl"), lines)
-    table = [
-        {"round": k, "fsc_average": r.fsc_average, **_geometry(r.quality), "best": k == best}
-        for k, r in enumerate(rounds)
-    ]
+    table = [{"round": k, **_agreement(r), **_geometry(r.quality), "best": k == best} for k, r in enumerate(rounds)]
     write_text(job.path("moves.html"), render(moves_page(lines, table, options.model.name)))
     write_text(job.path("rounds.json"), json.dumps(table, indent=1) + "\n")
     scores = found.scores

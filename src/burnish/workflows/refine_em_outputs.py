@@ -23,6 +23,7 @@ from burnish.io.mrc import write_map
 from burnish.jobs.folder import Job
 from burnish.models.density_maps import phases_deg
 from burnish.models.em_density_maps import EmMapCoefficients, box_density, em_map_coefficients, in_model_frame
+from burnish.models.local_filter import locally_filtered
 from burnish.models.map_term import MapTerm
 from burnish.models.refinement import RefinementState
 from burnish.models.refinement_system import RefinableModel
@@ -74,6 +75,9 @@ def write_em_outputs(options: RefineOptions, job: Job, done: EmFinished) -> dict
     maps = done.term.maps
     write_map(job.path("refined_fo.mrc"), box_density(coefficients.density, maps))
     write_map(job.path("refined_fofc.mrc"), box_density(coefficients.difference, maps))
+    local = locally_filtered(maps)
+    if local is not None:
+        write_map(job.path("refined_local.mrc"), local)
     _write_mtz(job, done.term, coefficients)
     structure = with_atoms(done.topology.structure, done.state.atoms)
     had_hydrogens = any(cra.atom.is_hydrogen() for cra in done.model.structure[0].all())

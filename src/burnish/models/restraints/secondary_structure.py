@@ -80,14 +80,14 @@ def chain_residues(labels: AtomLabels, restraints: Restraints) -> ChainResidues:
     starts = [key for key in found if key not in set(after.values())]
     rows, places, place, seen = [], [], 0, set()
     for start in starts:
-        key: tuple[str, int, str] | None = start
-        while key is not None and key in found and key not in seen:
-            seen.add(key)
-            if len(found[key]) == 4:
-                rows.append([found[key][name] for name in ("N", "CA", "C", "O")])
+        here: tuple[str, int, str] | None = start
+        while here is not None and here in found and here not in seen:
+            seen.add(here)
+            if len(found[here]) == 4:
+                rows.append([found[here][name] for name in ("N", "CA", "C", "O")])
                 places.append(place)
             place += 1
-            key = after.get(key)
+            here = after.get(here)
         place += _BREAK
     return ChainResidues(atoms=np.array(rows, dtype=np.int64).reshape(-1, 4), place=np.array(places, dtype=np.int64))
 
