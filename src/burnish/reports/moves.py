@@ -68,7 +68,14 @@ def _round_blocks(rounds: Sequence[dict[str, Any]]) -> list[Block]:
         for r in rounds
     ]
     picture = Picture(_round_figure(rounds, fit), f"{' and '.join(fit.values())} by round.")
-    return [Table(head, rows, "After the refinement of each round."), picture]
+    caption = "After the refinement of each round."
+    if "r_free_error" in rounds[0]:
+        error = min(rounds, key=lambda r: float(r["r_free"]))["r_free_error"]
+        caption += (
+            f" R-free is uncertain by about {error:.4f}: of the rounds that lie within that of the lowest, the one with "
+            "the best MolProbity score is kept."
+        )
+    return [Table(head, rows, caption), picture]
 
 
 def _round_figure(rounds: Sequence[dict[str, Any]], fit: dict[str, str]) -> bytes:
