@@ -72,8 +72,8 @@ def _round_blocks(rounds: Sequence[dict[str, Any]]) -> list[Block]:
     if "r_free_error" in rounds[0]:
         error = min(rounds, key=lambda r: float(r["r_free"]))["r_free_error"]
         caption += (
-            f" R-free is uncertain by about {error:.4f}: of the rounds that lie within that of the lowest, the one with "
-            "the best MolProbity score is kept."
+            f" R-free is uncertain by about {error:.4f}: of the rounds that lie within that of the lowest, that "
+            "with the best MolProbity score is kept."
         )
     return [Table(head, rows, caption), picture]
 

@@ -94,7 +94,8 @@ def residue_fits(
     d_min : resolution of the maps, Å.
     """
     owner, point, _ = points_near(density, xyz, mask_radius(d_min))
-    heavy = [[a for a in view.atoms.values() if float(electrons[a]) > 1.5] for view in views]
+    counts = electrons.tolist()
+    heavy = [[a for a in view.atoms.values() if counts[a] > 1.5] for view in views]
     near = _near_residues(owner, point, heavy, len(xyz), density.values.numel())
     observed, modelled = (m.values.reshape(-1)[near[1]].double() for m in (density, calculated))
     correlation = _correlations(near[0], observed, modelled, len(views))
@@ -102,22 +103,21 @@ def residue_fits(
     r_value = apart / _sums(near[0], (observed + modelled).abs(), len(views)).clamp(min=1e-12)
     z = atom_difference_z(difference, xyz)
     at_atoms = sample(spline_map(density), xyz) / max(rms(density), 1e-12)
+    by_atom = [x.detach().double().numpy() for x in (z, at_atoms, electrons, b_iso, occ)]
     found = []
     for i, atoms in enumerate(heavy):
         if not atoms:
             continue
-        chosen = torch.tensor(atoms)
-        weight = electrons[chosen].double()
-        worst = chosen[int(z[chosen].abs().argmax())]
+        own_z, own_density, weight, own_b, own_occ = (x[atoms] for x in by_atom)
         found.append(
             ResidueFit(
                 view=i,
                 correlation=float(correlation[i]),
                 r_value=float(r_value[i]),
-                density=float((at_atoms[chosen] * weight).sum() / weight.sum()),
-                worst_z=float(z[worst]),
-                mean_b=float(b_iso[chosen].mean()),
-                occupancy=float(occ[chosen].min()),
+                density=float((own_density * weight).sum() / weight.sum()),
+                worst_z=float(own_z[np.abs(own_z).argmax()]),
+                mean_b=float(own_b.mean()),
+                occupancy=float(own_occ.min()),
             )
         )
     return tuple(found)
