@@ -19,6 +19,7 @@ from burnish.options.refine3d import Refine3DOptions
 from burnish.particles import twins
 from burnish.particles.reconstruct import shell_correlation
 from burnish.particles.refinement import symmetric_angle
+from burnish.particles.workload import Rates
 from burnish.symmetry.point_groups import point_group
 from burnish.workflows import refine3d
 
@@ -106,8 +107,12 @@ def test_array_operations_find_the_same(
     """What a GPU runs, from files to files, here on the processor; iterations enlarge the rounding of sums."""
     out, summary = finished
     monkeypatch.setattr(twins, "compiled", lambda values: False)
+    monkeypatch.setattr(refine3d, "measure_rates", lambda device: Rates(operations=1e10, bytes=1e10))
     other = refine(options(small_set, tmp_path / "job"))
     assert other["iterations"] == summary["iterations"]
+    events = [json.loads(line) for line in (tmp_path / "job" / "events.jsonl").read_text().splitlines()]
+    told = [e["values"] for e in events if e["event"] == "metrics" and e["series"] == "device"]
+    assert len(told) == other["iterations"] and all(0 < t["floor"] < t["seconds"] for t in told)
     maps = [read_map(folder / "run_class001.mrc").values for folder in (out, tmp_path / "job")]
     assert float((maps[0] - maps[1]).norm() / maps[0].norm()) < 0.02
     poses = [read_particles(folder / "run_data.star").particles.poses for folder in (out, tmp_path / "job")]

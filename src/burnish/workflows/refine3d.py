@@ -11,16 +11,18 @@ import torch
 
 from burnish.core.errors import DataError
 from burnish.core.events import Message, Metrics
+from burnish.geometry.sampling import rotation_grid, shift_disc
 from burnish.jobs.dask_executor import open_executor
 from burnish.jobs.folder import Job
 from burnish.jobs.record import read_record
 from burnish.options.refine3d import Refine3DOptions
-from burnish.particles import refinement
+from burnish.particles import refinement, twins
 from burnish.particles.agreement import unshared_signal
 from burnish.particles.expectation import Alone, Crew, Setup
 from burnish.particles.reconstruct import crossing
 from burnish.particles.refinement import Corrections, Iteration
 from burnish.particles.state import State, load_state
+from burnish.particles.workload import Rates, measure_rates, work_of
 from burnish.symmetry.point_groups import canonical_name, point_group
 from burnish.workflows.device import chosen_device
 from burnish.workflows.refine3d_crew import Workers
@@ -91,7 +93,11 @@ def _iterate(
 ) -> dict[str, Any]:
     history = outputs.earlier_history(state.iteration)
     began, reported, last = time.monotonic(), -math.inf, None
+    device = setup.store.device
+    rates = None if twins.compiled(torch.empty(0, device=device)) else measure_rates(device)
     for iteration in refinement.run(state, setup, limits, corrections, crew):
+        if rates is not None:
+            job.notify(Metrics("device", iteration.state.iteration - 1, against_floor(iteration, setup, rates, began)))
         values = _numbers(iteration, setup)
         history.append(values)
         job.notify(Metrics("iteration", iteration.state.iteration - 1, values))
@@ -107,6 +113,7 @@ def _iterate(
         if due:
             write_report(outputs, iteration, history, [], finished=False)
         reported = time.monotonic() if due else reported
+        began = time.monotonic()
         last = iteration
     if last is None:
         raise DataError("the run to continue from had ended; nothing is left to do")
@@ -116,6 +123,23 @@ def _iterate(
     outputs.write_final(last)
     write_report(outputs, last, history, said, finished=True)
     return _summary(last, history, said, setup)
+
+
+def against_floor(iteration: Iteration, setup: Setup, rates: Rates, began: float) -> dict[str, float]:
+    """Seconds of an iteration on a device beside those that its arithmetic or its memory traffic alone would take."""
+    plan = iteration.plan
+    searched = plan.stage == "grid" or plan.search
+    rotations = len(rotation_grid(plan.order, setup.operators)) if searched else 0
+    shifts = len(shift_disc(setup.offset_range, setup.offset_step * plan.offset_scale))
+    work = work_of(plan, setup.store, rotations, shifts, len(iteration.state.modes))
+    return {
+        "seconds": time.monotonic() - began,
+        "floor": rates.floor(work),
+        "operations": work.operations,
+        "bytes": work.bytes,
+        "operations_per_second": rates.operations,
+        "bytes_per_second": rates.bytes,
+    }
 
 
 def _continued(options: Refine3DOptions) -> Refine3DOptions:
