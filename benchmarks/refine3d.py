@@ -1,14 +1,12 @@
 """Burnish and RELION on one simulated set: processor time, resolution, agreement with the truth.
 
     refine3d.py SET_PREFIX --symmetry D2 --diameter 200 --score SCORE.py [--relion RUN.sh] [--seeds 1 2 3] [--lowpass
-    50]
+    50] [--cold]
 
 SET_PREFIX names PREFIX_particles.star, PREFIX_initial.mrc, PREFIX_true.mrc and PREFIX_truth.npz. SCORE.py prints one
-JSON object for
-`PREFIX run_data.star half1 half2 --symmetry S --diameter D`; RUN.sh takes `PARTICLES REFERENCE SYMMETRY DIAMETER
-OUT`. Without --relion
-only Burnish runs. Times are user plus system of the whole process and its children, so that other work on the machine
-matters less.
+JSON object for `PREFIX run_data.star half1 half2 --symmetry S --diameter D`; RUN.sh takes `PARTICLES REFERENCE SYMMETRY
+DIAMETER OUT`. Without --relion only Burnish runs. --cold runs the first seed once more before, with nothing compiled
+yet. Times are user plus system of the whole process and its children, so that other work on the machine matters less.
 """
 
 from __future__ import annotations
@@ -67,6 +65,7 @@ def main() -> None:
     parser.add_argument("--lowpass", type=float, default=50.0)
     parser.add_argument("--score", required=True)
     parser.add_argument("--relion")
+    parser.add_argument("--cold", action="store_true")
     parser.add_argument("--box", type=int, default=128)
     parser.add_argument("--angpix", type=float, default=2.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
@@ -76,6 +75,10 @@ def main() -> None:
     folder = o.prefix.resolve().parent
     rows: list[tuple[str, float, dict[str, float]]] = []
     with tempfile.TemporaryDirectory() as scratch:
+        if o.cold:
+            os.environ["NUMBA_CACHE_DIR"] = str(Path(scratch) / "compiled")
+            out = Path(scratch) / "cold"
+            rows.append(("Burnish, nothing compiled", burnish(o, folder, out, o.seeds[0]), score(o, folder, out)))
         for seed in o.seeds:
             out = Path(scratch) / f"burnish{seed}"
             rows.append((f"Burnish, seed {seed}", burnish(o, folder, out, seed), score(o, folder, out)))
@@ -86,8 +89,10 @@ def main() -> None:
     print("| run | CPU s | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 2))
     for name, seconds, values in rows:
         print(f"| {name} | {seconds:.0f} | " + " | ".join(f"{values[c]:g}" for c in columns) + " |")
+    if o.cold:
+        print(f"compiling: {rows[0][1] - rows[1][1]:.1f} s")
     if o.relion:
-        print(f"RELION's processor time over Burnish's: {rows[-1][1] / rows[0][1]:.1f}")
+        print(f"RELION's processor time over Burnish's: {rows[-1][1] / rows[o.cold][1]:.1f}")
 
 
 if __name__ == "__main__":
