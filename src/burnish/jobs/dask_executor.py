@@ -36,6 +36,9 @@ _QUIET = {
     "distributed.admin.system-monitor.gil.enabled": False,
 }
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Tasks run in a thread, whose memory the C library would keep apart from the main thread's and, as Dask starts workers,
+# hand back to the system 64 kB at a time.
+_BEFORE_START = {"distributed.nanny.pre-spawn-environ": _ENVIRONMENT | {"MALLOC_ARENA_MAX": "1"}}
 
 
 @contextmanager
@@ -69,7 +72,7 @@ def _open(options: ExecutorOptions, listener: Listener, threads: int) -> DaskExe
     from distributed import Client
 
     # a scheduler of somebody else's has settings of its own; that of ours lives in this process
-    dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS, **_QUIET})
+    dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS, **_QUIET, **_BEFORE_START})
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told below
     cluster: Any = None
     if options.executor in ("local", "dask"):

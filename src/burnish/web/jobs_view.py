@@ -8,7 +8,7 @@ from typing import Any
 
 from burnish.jobs.project import Project
 from burnish.jobs.record import JobRecord, read_record
-from burnish.web.suggestions import what_next
+from burnish.web.suggestions import data_of, what_next
 
 VIEWABLE = {".mrc", ".map", ".cif", ".pdb", ".mtz", ".ccp4"}
 OWN_MODELS = ("refined.cif", "rebuilt.cif", "edited.cif", "fitted.cif")  # what a job left, the best first
@@ -82,6 +82,7 @@ def show_job(project: Project, name: str) -> dict[str, Any]:
         "view": what_to_view(project, folder, record),
         "moves": read_moves(folder),
         "starts": what_next(project, folder, record),
+        "data": data_of(project, record),
     }
 
 

@@ -13,7 +13,7 @@ from burnish.jobs.project import Project
 from burnish.web.security import resolve_inside
 from burnish.web.sessions import Sessions
 
-REQUESTS = ("model", "save", "finish")
+REQUESTS = ("model", "save", "map", "finish")
 
 
 def session_routes(project: Project, sessions: Sessions) -> APIRouter:
@@ -43,12 +43,19 @@ def session_routes(project: Project, sessions: Sessions) -> APIRouter:
         if "do" in given and given["do"] not in REQUESTS:
             raise HTTPException(404, "no such request")
         wanted = {"do": given["do"]} if "do" in given else {"command": given.get("command")}
+        if given.get("do") == "map":
+            wanted["map"] = _inside(project, str(given.get("map")))
         answer = await asyncio.to_thread(sessions.ask, f"{kind}/{number}", wanted)
         if "error" in answer:
             raise InputError(answer["error"])
         return answer
 
     return routes
+
+
+def _inside(project: Project, name: str) -> str:
+    """A file of the project by its path there."""
+    return str(resolve_inside(project.folder, name).relative_to(project.folder.resolve()))
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -14,7 +14,8 @@ MOST_FILES = 400
 DEEPEST = 4  # folders
 MODELS = ("refined.cif", "rebuilt.cif", "undone.cif", "fitted.cif")  # what jobs leave, the best first
 MAPS = ("half1", "half2", "map")
-KEPT = ("resolution", "ligand", "twin", "symmetry")  # options that hold for the next job as well
+# options that hold for the next job as well
+KEPT = ("resolution", "ligand", "twin", "symmetry", "labels", "free_label", "free_value", "monomers")
 AFTER_MODEL = ("refine", "rebuild", "cycle", "validate")
 
 
@@ -41,7 +42,7 @@ def what_next(project: Project, folder: Path, record: JobRecord | None) -> list[
     left = folder.relative_to(project.folder)
     model = next((str(left / n) for n in MODELS if (folder / n).is_file()), None)
     if model is not None:
-        return [{"command": c, "options": {"model": model, **_data_of(project, record)}} for c in AFTER_MODEL]
+        return [{"command": c, "options": {"model": model, **data_of(project, record)}} for c in AFTER_MODEL]
     if (folder / "run_half1_class001_unfil.mrc").is_file():
         half = str(left / "run_half1_class001_unfil.mrc")
         return [
@@ -54,13 +55,15 @@ def what_next(project: Project, folder: Path, record: JobRecord | None) -> list[
     return []
 
 
-def _data_of(project: Project, record: JobRecord) -> dict[str, Any]:
+def data_of(project: Project, record: JobRecord | None) -> dict[str, Any]:
     """Data that a model was made from: the job's own, or those of the job that its model came from."""
+    if record is None:
+        return {}
     for _ in range(20):  # a line of hand edits
         options = record.options
         names = [n for n in ("data", *MAPS) if isinstance(options.get(n), str)]
         if names:
-            kept = {k: options[k] for k in KEPT if isinstance(options.get(k), str | int | float) and options[k]}
+            kept = {k: options[k] for k in KEPT if isinstance(options.get(k), str | int | float | list) and options[k]}
             return {n: options[n] for n in names} | kept
         parent = read_record(project.folder / str(options.get("model", "")).rpartition("/")[0])
         if parent is None or parent == record:

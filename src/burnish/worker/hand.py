@@ -84,6 +84,10 @@ def _answer(session: Any, job: Job, request: dict[str, Any]) -> dict[str, Any]:
             return {"id": number, "model": session.model_text(), **_state(session)}
         if request.get("do") == "save":
             return {"id": number, **session.write(job)}
+        if request.get("do") == "map":
+            session.use_map(Path(request["map"]))
+            job.notify(Message(f"density from now on: {request['map']}"))
+            return {"id": number, "map": request["map"]}
         command = HandCommand.model_validate(request.get("command"))
         reply = session.apply(command)
         if command.commit and command.tool not in ("look", "cancel"):

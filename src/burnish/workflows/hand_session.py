@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gemmi
@@ -72,13 +73,19 @@ def open_inputs(options: EditOptions, listener: Listener) -> Opened:
     check_atoms(structure, library.monlib)
     for text in library.messages:
         listener(Message(text, "warning"))
-    if options.map_file.suffix.lower() == ".mtz":
-        values, cell = read_coefficient_map(options.map_file, "density", SAMPLING)
-        density = cell_map(torch.from_numpy(values), np.array(cell.frac.mat.tolist()))
-        if model.crystal is None:
-            raise InputError(f"{options.model}: has no cell, but {options.map_file.name} is of a crystal; add the cell")
-        return Opened(structure=structure, density=density, crystal=model.crystal, library=library)
-    return Opened(structure=structure, density=box_map(read_map(options.map_file)), crystal=None, library=library)
+    density = read_density(options.map_file)
+    if model.crystal is None and density.periodic:
+        raise InputError(f"{options.model}: has no cell, but {options.map_file.name} is of a crystal; add the cell")
+    crystal = model.crystal if density.periodic else None
+    return Opened(structure=structure, density=density, crystal=crystal, library=library)
+
+
+def read_density(path: Path) -> SampledMap:
+    """The density of map coefficients over the cell, or of a map file over its box."""
+    if path.suffix.lower() != ".mtz":
+        return box_map(read_map(path))
+    values, cell = read_coefficient_map(path, "density", SAMPLING)
+    return cell_map(torch.from_numpy(values), np.array(cell.frac.mat.tolist()))
 
 
 class HandSession:
@@ -108,6 +115,13 @@ class HandSession:
     def undone(self) -> int:
         """How many edits could be done again."""
         return len(self._undone)
+
+    def use_map(self, path: Path) -> None:
+        """Go on in another map, as one that was computed from the model as it is now."""
+        self._density = read_density(path)
+        self._target = make_target(self._density)
+        self.model = replace(self.model, target=self._target)
+        self._drag = None
 
     def apply(self, command: HandCommand) -> dict[str, Any]:
         """Do one thing and say what came of it; a preview where the command is not to be kept.

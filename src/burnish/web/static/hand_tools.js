@@ -242,6 +242,32 @@ export function handTools(job, { viewer, said, look }) {
     try { await post(`/api/sessions/${session}`, { do: "save" }); said.textContent = `Written: ${session}/rebuilt.cif`; } catch (error) { said.textContent = error.message; }
   }
 
+  // Maps of the model as it stands: it is written, scored against the data by a job of its own, and its maps take the place of these.
+  async function newMaps() {
+    if (busy) return;
+    busy = true;
+    element.toggleAttribute("aria-busy", true);
+    try {
+      said.textContent = "Computing maps from the model as it is …";
+      await post(`/api/sessions/${session}`, { do: "save" });
+      const { job: name } = await post("/api/start/refine", { ...job.data, model: `${session}/rebuilt.cif`, cycles: 0 });
+      let found;
+      do {
+        await new Promise((done) => setTimeout(done, 700));
+        found = await read(`/api/jobs/${name}`);
+      } while (["Running", "Scheduled"].includes(found.status));
+      if (found.status !== "Succeeded" || !found.view?.maps.length) throw new Error(`${name}: ${found.record?.error ?? found.status}`);
+      await post(`/api/sessions/${session}`, { do: "map", map: found.view.maps[0].path });
+      await viewer()?.follow(found.view.maps);
+      const { r_work: work, r_free: free } = found.record.summary;
+      said.textContent = `Maps of ${name}${work === undefined ? "" : `: R-work ${work.toFixed(4)}, R-free ${free.toFixed(4)}`}`;
+      element.dataset.maps = name;
+    } catch (error) { said.textContent = error.message; } finally {
+      busy = false;
+      element.removeAttribute("aria-busy");
+    }
+  }
+
   const resumable = job.record?.job_type === "edit" && job.status !== "Succeeded";
   const opener = h("button", { onclick: () => open(resumable), "data-tool": "open" }, resumable ? "Go on editing" : "Edit this model");
   const bench = h("div", { hidden: true },
@@ -255,7 +281,8 @@ export function handTools(job, { viewer, said, look }) {
       small("↺", "turn left", turn(1)), small("↻", "turn right", turn(-1))),
     chi,
     h("details", {}, h("summary", {}, "Edits"), history),
-    h("div", { class: "tools-row" }, h("button", { class: "plain", onclick: save }, "write"), h("button", { onclick: finish, "data-tool": "finish" }, "Finish"),
+    h("div", { class: "tools-row" }, h("button", { class: "plain", onclick: save }, "write"), " ",
+      Object.keys(job.data ?? {}).length ? h("button", { class: "plain", onclick: newMaps, "data-tool": "new maps" }, "new maps") : null, h("button", { onclick: finish, "data-tool": "finish" }, "Finish"),
       h("small", {}, `keys: ${Object.entries(KEYS).map(([k, v]) => `${k} ${v}`).join(", ")}, n and p walk`)));
   const element = h("section", { class: "hand-tools" }, h("h3", {}, "By hand"), job.view.maps.length ? opener : h("p", {}, "No map beside this model."), bench);
 

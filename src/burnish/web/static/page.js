@@ -116,7 +116,7 @@ async function jobPage(name, residue) {
       h("section", {}, h("h3", {}, "Before and after"),
         h("p", {}, "from ", job.previous.length ? job.previous.flatMap((n) => [link(n), " "]) : "files outside the project"),
         h("p", {}, "used by ", job.next.length ? job.next.flatMap((n) => [link(n), " "]) : "no job yet"),
-        job.starts.length ? h("p", {}, "go on with ", job.starts.map((n) => [h("a", { href: `#/new/${n.command}?${new URLSearchParams(n.options)}` }, n.command), " "])) : null,
+        job.starts.length ? h("p", {}, "go on with ", job.starts.map((n) => [h("a", { href: `#/new/${n.command}?${new URLSearchParams(Object.entries(n.options).map(([k, v]) => [k, Array.isArray(v) ? v.join(" ") : v]))}` }, n.command), " "])) : null,
         h("h3", {}, "Files"),
         table(["File", "Size"], job.files.map((f) => [h("a", { href: `/files/${f.path}`, target: "_blank", rel: "noopener" }, f.name), size(f.size)]))),
       record ? h("section", {}, h("h3", {}, "Options"),

@@ -82,10 +82,11 @@ class Viewer {
   }
 
   // Show density about wherever one looks from now on. maps: [{ path, kind }], kind density, difference or file.
-  follow(maps) {
+  async follow(maps) {
+    const before = this.followed;
     this.followed = maps.map((m) => ({ ...m, key: `${m.path} ${m.kind}` }));
-    if (this.at) return this.drawBoxes();
-    return Promise.resolve();
+    for (const { key } of before) if (!this.followed.some((m) => m.key === key)) await this.scene.removeMap(key);
+    if (this.at) await this.drawBoxes();
   }
 
   async lookAt(xyz, radius = 8) {
