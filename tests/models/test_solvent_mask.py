@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from burnish.models.scaling import anisotropy_basis, fit_scaling, quadratic_terms, scale_factors
+from burnish.models.scaling import anisotropic_factor, anisotropy_basis, fit_scaling, quadratic_terms, scale_factors
 from burnish.models.solvent_mask import MaskSettings, solvent_mask
-from burnish.symmetry.space_groups import operations
+from burnish.symmetry.space_groups import fractionalisation, operations
 from tests.models.crystals import gemmi_model, random_atoms, reflections_to, triclinic_like
 
 
@@ -53,7 +53,9 @@ def test_bulk_solvent_and_anisotropy_are_recovered() -> None:
     solvent = found.knots.position < 1.0 / 4.0**2
     expected = 0.38 * np.exp(-50 * found.knots.position / 4)
     np.testing.assert_allclose(found.k_mask[solvent], expected[solvent], atol=0.05)
-    factor, k = scale_factors(found, s2, quadratic)
+    anisotropy = anisotropic_factor(found, hkl @ fractionalisation(crystal))
+    np.testing.assert_allclose(anisotropy, np.exp(-0.25 * quadratic @ found.anisotropy), rtol=1e-10)
+    factor, k = scale_factors(found, s2, anisotropy)
     model = factor * np.abs(f_calc + k * f_mask)
     assert np.abs(model - f_obs).sum() < 0.02 * f_obs.sum()
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from burnish.core.events import Listener, Message, ignore
+from burnish.core.memory import return_small_blocks
 from burnish.data.atoms import Atoms
 from burnish.data.reflections import Reflections
 from burnish.models.agreement import correlation, r_factor
@@ -20,7 +21,7 @@ from burnish.models.fisher_pairs import fisher_pairs, pair_reach
 from burnish.models.gaussian_atoms import AtomGradient
 from burnish.models.outliers import impossible_intensities
 from burnish.models.resolution import shells_of_equal_number
-from burnish.models.scaling import Scaling, fit_scaling, quadratic_terms, scale_factors
+from burnish.models.scaling import Scaling, anisotropic_factor, fit_scaling, scale_factors
 from burnish.models.solvent_mask import MaskSettings, solvent_mask
 from burnish.models.structure_factors import (
     Accuracy,
@@ -110,7 +111,6 @@ class CrystalTerm(DataTerm):
         self._hkl = hkl.cpu().numpy()
         centric, epsilon, self._s2 = reflection_properties(crystal, self._hkl)
         self._coherence = torch.from_numpy(np.where(centric, 1.0, 0.5) * epsilon)
-        self._quadratic = quadratic_terms(crystal, self._hkl)
         self._vectors = self._hkl.astype(float) @ self._plan.frac
         self._mask_lookup: MillerGrid | None = None
         self._mask_spacing = min(max(0.25 * reflections.d_min, 0.5), MASK_SPACING, 0.45 * reflections.d_min)
@@ -204,8 +204,10 @@ class CrystalTerm(DataTerm):
         return self._by_shell.of_model(f_calc, self._f_mask)
 
     def update_scaling(self, atoms: Atoms) -> None:
+        return_small_blocks()
         self._update_mask(atoms)
         f_calc = self._calculated(atoms)
+        return_small_blocks()
         f_model = self._fit(f_calc)
         if self.settings.reject_outliers:
             improbable = self.target.outliers(f_model)
@@ -213,6 +215,7 @@ class CrystalTerm(DataTerm):
                 self._improbable = improbable
                 f_model = self._fit(f_calc)
         self._last = ModelAmplitudes(f_calc=f_calc, f_model=f_model.to(torch.complex64))
+        return_small_blocks()
 
     def _update_mask(self, atoms: Atoms) -> None:
         if self._masked is atoms.xyz:  # only B or occupancies are new
@@ -248,7 +251,7 @@ class CrystalTerm(DataTerm):
             self._f_mask[:n].numpy()[use],
             self._scaling,
         )
-        anisotropy = np.exp(-0.25 * (self._quadratic @ self._scaling.anisotropy))
+        anisotropy = anisotropic_factor(self._scaling, self._vectors)
         self._exponential = fit_exponential_scale(
             self._s2[:n][use],
             observed.numpy()[use] / anisotropy[:n][use],
@@ -256,7 +259,7 @@ class CrystalTerm(DataTerm):
             self._f_mask[:n].numpy()[use],
             self._exponential,
         )
-        self._by_shell = AppliedScale.of(*scale_factors(self._scaling, self._s2, self._quadratic))
+        self._by_shell = AppliedScale.of(*scale_factors(self._scaling, self._s2, anisotropy))
         factor, k_mask = exponential_factors(self._exponential, self._s2)
         self._plain = AppliedScale.of(factor * anisotropy, k_mask)
 
@@ -318,6 +321,7 @@ class CrystalTerm(DataTerm):
         plain = self._plain.of_model(self.amplitudes.f_calc, self._f_mask)
         result = self.target.evaluate(plain, self.work, self.free)
         shells = self._shell_statistics(model)
+        return_small_blocks()
         compared = self.target.compare(model)
         f_obs, f_model = compared.observed, compared.model
         work, free = self.work, self.free

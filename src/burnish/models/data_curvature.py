@@ -1,4 +1,7 @@
-"""Curvature of the data as sparse matrices over the full vectors of positions and displacements."""
+"""Curvature of the data as sparse matrices over the full vectors of positions and displacements.
+
+float32: they are the largest things in a refinement, and the solver sums in float64.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from burnish.models.restraints.term import Array, Index, Mask
 def atom_blocks(values: Array) -> sp.csr_matrix:
     """Block-diagonal sparse matrix of (n, d, d)."""
     n, d = values.shape[:2]
-    return sp.bsr_matrix((values, np.arange(n), np.arange(n + 1)), shape=(n * d, n * d)).tocsr()
+    pointers = np.arange(n + 1, dtype=np.int32)
+    blocks = (values.astype(np.float32), pointers[:-1], pointers)
+    return sp.bsr_matrix(blocks, shape=(n * d, n * d)).tocsr()
 
 
 def position_curvature(evaluation: DataEvaluation) -> sp.csr_matrix:
@@ -20,13 +25,14 @@ def position_curvature(evaluation: DataEvaluation) -> sp.csr_matrix:
     own = evaluation.fisher.xyz.numpy()
     if evaluation.pairs is None:
         return atom_blocks(own)
-    n, atoms = len(own), evaluation.pairs.atoms.numpy()
+    n, atoms = len(own), evaluation.pairs.atoms.numpy().astype(np.int32)
     blocks = evaluation.pairs.xyz.numpy()  # symmetric: the same above and below the diagonal
-    row = np.concatenate([np.arange(n), atoms[:, 0], atoms[:, 1]])
-    column = np.concatenate([np.arange(n), atoms[:, 1], atoms[:, 0]])
+    alone = np.arange(n, dtype=np.int32)
+    row = np.concatenate([alone, atoms[:, 0], atoms[:, 1]])
+    column = np.concatenate([alone, atoms[:, 1], atoms[:, 0]])
     order = np.lexsort((column, row))
-    pointers = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n))])
-    values = np.concatenate([own, blocks, blocks])[order]
+    pointers = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n))]).astype(np.int32)
+    values = np.concatenate([own.astype(np.float32), blocks, blocks])[order]
     return sp.bsr_matrix((values, column[order], pointers), shape=(3 * n, 3 * n)).tocsr()
 
 
@@ -44,12 +50,12 @@ def displacement_curvature(evaluation: DataEvaluation) -> sp.csr_matrix:
     per_row[places] = 6
     pointers = np.concatenate([[0], np.cumsum(per_row, dtype=np.int32)])
     columns = np.concatenate([np.arange(n), np.repeat(places, 6, axis=0).reshape(-1)]).astype(np.int32)
-    values = np.concatenate([by_b, by_u[aniso].reshape(-1)])
+    values = np.concatenate([by_b, by_u[aniso].reshape(-1)]).astype(np.float32)
     own = sp.csr_matrix((values, columns, pointers), shape=(7 * n, 7 * n))
     if evaluation.pairs is None:
         return own
     use = _isotropic(evaluation, evaluation.pairs)
-    atoms, between = evaluation.pairs.atoms.numpy()[use], evaluation.pairs.b_iso.numpy()[use]
+    atoms, between = evaluation.pairs.atoms.numpy()[use], evaluation.pairs.b_iso.numpy()[use].astype(np.float32)
     upper = sp.csr_matrix((between, (atoms[:, 0], atoms[:, 1])), shape=(7 * n, 7 * n))
     return sp.csr_matrix(own + upper + upper.T)
 

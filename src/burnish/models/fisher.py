@@ -121,16 +121,17 @@ def fisher_blocks(
     second[:, 3:] *= 0.5
     moments = np.stack([total * quarter**power for power in range(3)], axis=1)
     n = len(b)
-    by_pair, wrt_u, moment = np.empty((n, 6)), np.zeros((n, 36)), np.empty((n, 3))
+    by_pair, wrt_u, moment = np.empty((n, 6)), np.zeros((n if aniso.any() else 1, 36)), np.empty((n, 3))
     for start in range(0, n, PART):
         part = slice(start, min(start + PART, n))
         damped = form2[factors.kind[part]] * np.exp(-0.5 * b[part, None] * position) * coherent[part, None]
         by_pair[part] = damped @ second
         moment[part] = damped @ moments
-        chosen = np.flatnonzero(aniso[part])
-        wrt_u[start + chosen] = damped[chosen] @ fourth.reshape(SHELLS, 36)
+        if len(chosen := np.flatnonzero(aniso[part])):
+            wrt_u[start + chosen] = damped[chosen] @ fourth.reshape(SHELLS, 36)
     by_pair *= (4.0 * math.pi**2) * occ[:, None] ** 2
-    wrt_u[aniso] *= (2.0 * math.pi**2) ** 2 * occ[aniso, None] ** 2
+    if aniso.any():
+        wrt_u[aniso] *= (2.0 * math.pi**2) ** 2 * occ[aniso, None] ** 2
     xyz = np.empty((n, 3, 3))
     for k, (i, j) in enumerate(PAIRS):
         xyz[:, i, j] = xyz[:, j, i] = by_pair[:, k]
@@ -138,7 +139,7 @@ def fisher_blocks(
     return FisherBlocks(
         xyz=as_tensor(xyz),
         b_iso=as_tensor(occ**2 * moment[:, 2]),
-        u_aniso=as_tensor(wrt_u.reshape(-1, 6, 6)),
+        u_aniso=as_tensor(wrt_u.reshape(-1, 6, 6)).expand(n, 6, 6),
         occ=as_tensor(moment[:, 0].copy()),
         b_occ=as_tensor(-occ * moment[:, 1]),
     )

@@ -93,7 +93,8 @@ def fisher_pairs(
     used = shells.total > 0
     quarter, n = 0.25 * shells.position[used], len(pairs)
     form = factors.at(shells.position[used])
-    by_xyz, by_b, by_xyz_b = np.empty((n, 3, 3)), np.empty(n), np.empty((n, 3))
+    by_xyz = np.empty((n, 3, 3), np.float32)  # of thousands of atoms this is the largest array of an evaluation
+    by_b, by_xyz_b = np.empty(n), np.empty((n, 3))
     b = atoms.b_iso.detach().cpu().numpy().astype(np.float64)
     _sum_pairs(
         xyz, b, np.asarray(occ, np.float64), np.asarray(coherent, np.float64), factors.kind, pairs, quarter,

@@ -259,6 +259,7 @@ def refinement_step(
     return_small_blocks()
 
     def target(moved: Atoms) -> float:
+        return_small_blocks()
         return balance.data * data.value(moved) + prior_energy(moved, system, contacts, similar, weights)
 
     trial = _line_search(atoms, step.full, start, system, target)
@@ -339,14 +340,18 @@ def normal_equations(
     """
     slope, curvature = _of_data(kind, evaluation)
     slope, energy = weight * slope, 0.0
-    blocks = sp.csr_matrix(columns.T @ curvature @ columns)
+    narrow = columns.astype(np.float32)  # the solver sums in float64
+    curvature = curvature @ narrow
+    blocks = sp.csr_matrix(narrow.T @ curvature)
     del curvature
     blocks.data *= weight * (1.0 + ridge)
     factors = []
     for term in terms:
         slope += term.gradient
         energy += term.energy
-        factors.append(sp.csr_matrix(term.factor @ columns).astype(np.float32))  # the solver sums in float64
+        own = term.factor.astype(np.float32)
+        del term
+        factors.append(sp.csr_matrix(own @ narrow))
     matrix = NormalMatrix(factors=tuple(factors), blocks=blocks)
     return NormalEquations(gradient=columns.T @ slope, matrix=matrix, energy=energy)
 
@@ -377,6 +382,7 @@ def _gauss_newton(
     energy, predicted = 0.0, 0.0
     full: list[Array] = []
     for kind, own, columns in zip(Kind, (*terms, ()), maps, strict=True):
+        return_small_blocks()
         equations = normal_equations(kind, own, evaluation, columns, weight, ridge)
         if kind is Kind.ADP:
             mixed = weight * slope_by_displacements(evaluation, full[0])
@@ -385,6 +391,7 @@ def _gauss_newton(
         energy += equations.energy
         predicted -= float(equations.gradient @ step) + 0.5 * float(step @ equations.matrix.product(step))
         full.append(columns @ step)
+        del equations
     return _Step(full=(full[0], full[1], full[2]), predicted_gain=predicted, prior_energy=energy)
 
 

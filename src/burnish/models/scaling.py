@@ -57,13 +57,20 @@ def quadratic_terms(crystal: Crystal, hkl: np.ndarray) -> np.ndarray:
     return np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], axis=1)
 
 
-def scale_factors(scaling: Scaling, s2: np.ndarray, quadratic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Overall factor and k_mask of each reflection. (n,), (n,)"""
+def anisotropic_factor(scaling: Scaling, vectors: np.ndarray) -> np.ndarray:
+    """exp(−hᵗ B_aniso h / 4) of Cartesian reciprocal vectors (n, 3). (n,)"""
+    xx, yy, zz, xy, xz, yz = scaling.anisotropy
+    tensor = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    return np.asarray(np.exp(-0.25 * ((vectors @ tensor) * vectors).sum(axis=1)))
+
+
+def scale_factors(scaling: Scaling, s2: np.ndarray, anisotropy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Overall factor, with its anisotropic part as given, and k_mask of each reflection. (n,), (n,)"""
     left, right = scaling.knots.locate(s2)
     nearby = np.minimum(left + 1, len(scaling.knots) - 1)
     log_k = (1.0 - right) * scaling.log_k[left] + right * scaling.log_k[nearby]
     k_mask = (1.0 - right) * scaling.k_mask[left] + right * scaling.k_mask[nearby]
-    return np.exp(log_k - 0.25 * (quadratic @ scaling.anisotropy)), k_mask
+    return np.exp(log_k) * anisotropy, k_mask
 
 
 def fit_scaling(

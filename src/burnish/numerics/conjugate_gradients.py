@@ -22,7 +22,7 @@ class NormalMatrix:
     Attributes
     ----------
     factors : J of each kind of residual, float32 or float64; sums over them are float64. (rows, n) each
-    blocks : D. (n, n)
+    blocks : D, float32 or float64. (n, n)
     ridge : Marquardt's relative damping; 0 for plain Gauss–Newton.
     """
 
@@ -39,18 +39,29 @@ class NormalMatrix:
 
     def product(self, vector: Array) -> Array:
         """(ΣJᵀJ + D) · vector, without the ridge."""
-        result = np.asarray(self.blocks @ vector, dtype=np.float64)
+        result = np.zeros(len(vector))
+        _add_symmetric(self.blocks.indptr, self.blocks.indices, self.blocks.data, vector, result)
         for factor in self.factors:
             _add_product(factor.indptr, factor.indices, factor.data, vector, result)
         return result
 
     def whole(self) -> sp.csr_matrix:
         """ΣJᵀJ + D multiplied out."""
-        result = self.blocks
+        result = self.blocks.astype(np.float64)
         for factor in self.factors:
             precise = factor.astype(np.float64)
             result = result + precise.T @ precise
         return sp.csr_matrix(result)
+
+
+@numba.njit(cache=True)
+def _add_symmetric(pointers, columns, values, vector, result):
+    """result += D · vector."""
+    for row in range(len(pointers) - 1):
+        total = 0.0
+        for k in range(pointers[row], pointers[row + 1]):
+            total += values[k] * vector[columns[k]]
+        result[row] += total
 
 
 @numba.njit(cache=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     return_freed_memory()
     listener = _Recorder(job.notify)
     inputs = read_inputs(options, listener)
+    gc.collect()
+    return_small_blocks()
     refuse_no_working_data(inputs.data)
     settings = refinement_settings(options, inputs.refinable.labels)
     device = chosen_device(options.device)
@@ -60,6 +63,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     )
     earlier = _read_checkpoint(options.continue_from, system) if options.continue_from is not None else None
     job.begin(inputs.files, seed=options.seed, device=device)
+    return_small_blocks()
     state, interrupted = _refine(system, term, listener, earlier, job.path(CHECKPOINT))
     if interrupted:
         term.update_scaling(state.atoms)  # the cycle that was cut off may have left scales of other atoms

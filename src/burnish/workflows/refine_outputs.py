@@ -12,6 +12,7 @@ import gemmi
 
 from burnish import __version__
 from burnish.core.events import Listener, Message
+from burnish.core.memory import return_small_blocks
 from burnish.io.atomic import write_text
 from burnish.io.model_writer import (
     RefinementNumbers,
@@ -66,14 +67,17 @@ def write_outputs(options: RefineOptions, job: Job, done: Finished) -> dict[str,
     """Write every result of a refinement and return its summary."""
     statistics = done.term.statistics()
     write_maps(options, job, done)
+    return_small_blocks()
     structure = output_structure(options, done)
     geometry = geometry_report(done)
     numbers = header_numbers(done, statistics, geometry)
     uncertainties = _uncertainties(done, structure) if options.uncertainties else None
+    return_small_blocks()
     write_model_cif(job.path("refined.cif"), done.inputs.model, structure, numbers, uncertainties)
     _write_pdb(job, structure, numbers, job.notify)
     record = statistics_record(options, done, statistics, geometry)
     write_text(job.path("refined.json"), json.dumps(record, indent=1, allow_nan=False) + "\n")
+    return_small_blocks()
     write_text(job.path("report.html"), _report(options, done, statistics, geometry, structure))
     return {**record["final"], "report": str(job.path("report.html"))}
 
