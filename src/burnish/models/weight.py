@@ -39,6 +39,7 @@ class BalanceLimits:
     overfit : how much the −log likelihood of a free reflection may rise above its best before the data lose weight.
     largest_step : most by which a factor changes in one cycle.
     far_bond_z : rms Z of bonds from which they are tightened even while they are on their way.
+    release : least factor by which a raised factor comes down in a cycle.
     slack_angle_z : rms Z of angles below which the data gain weight while bonds allow; 0 for data with a free set,
         which judges the weight better.
     """
@@ -51,6 +52,7 @@ class BalanceLimits:
     largest_step: float = 1.6
     far_bond_z: float = math.inf
     slack_angle_z: float = 0.0
+    release: float = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,16 +129,16 @@ def plan_balance(history: Sequence[CycleQuality], limits: BalanceLimits) -> Bala
         step = min(limits.largest_step, (now.angle_z / limits.angle_z) ** 2 * 1.1)
         data, angle = _tighten(data, angle, limits.angle[1], step)
     elif now.angle_z < _SLACK * limits.angle_z and angle > limits.angle[0]:
-        angle = max(limits.angle[0], angle * max(0.75, (now.angle_z / limits.angle_z) ** 2))
+        angle = max(limits.angle[0], angle * max(limits.release, (now.angle_z / limits.angle_z) ** 2))
     if now.bond_z > limits.bond_z[1] and bond_settled:
         step = min(limits.largest_step, (now.bond_z / limits.bond_z[1]) ** 2 * 1.1)
         data, bond = _tighten(data, bond, limits.bond[1], step)
     elif now.bond_z < limits.bond_z[0]:
         bond = max(limits.bond[0], bond / min(2.5, (limits.bond_z[0] / max(now.bond_z, 0.1)) ** 2 * 1.1))
     elif now.bond_z < _SLACK * limits.bond_z[1] and bond > 1.0:
-        bond = max(1.0, bond * max(0.75, (now.bond_z / limits.bond_z[1]) ** 2))
+        bond = max(1.0, bond * max(limits.release, (now.bond_z / limits.bond_z[1]) ** 2))
     room = min(limits.slack_angle_z / max(now.angle_z, 0.1), limits.bond_z[1] / max(now.bond_z, 0.1))
-    if room > 1.05 and bond == now.balance.bond and angle == now.balance.angle:
+    if room > 1.05 and bond <= now.balance.bond and angle <= now.balance.angle:
         data *= min(_MORE_DATA, room)
     return Balance(data=data * _by_free_set(history, limits.overfit), bond=bond, angle=angle)
 

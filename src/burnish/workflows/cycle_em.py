@@ -24,6 +24,7 @@ from burnish.jobs.folder import Job
 from burnish.models.map_term import MapTerm
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel
+from burnish.models.restraints.weights import GeometryWeights
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.options.refine import RefineOptions
 from burnish.rebuild.memory import Memory
@@ -56,7 +57,9 @@ from burnish.workflows.refine_inputs import refinement_settings
 
 EVIDENCE_RADIUS = 6.0  # Å about the model: waters and other conformations lie beyond the mask of the refinement
 WATERS_D_MIN = 3.0  # Å; coarser maps do not show single waters
-FSC_ERROR = 0.005  # differences of the FSC average below this do not outweigh geometry
+FSC_ERROR = 0.005  # differences of the FSC average with half map 2 below this do not outweigh geometry
+SEEN_FSC_ERROR = 0.01  # the same of a map refined against, which fits the better the more noise is fitted
+CONTACT_WEIGHT = 2.0  # beside that of every refinement against maps: what moves build may touch more
 POOR_FIT = 0.7  # correlation below which a residue is looked at; sharp single maps rarely give .9 anywhere
 ALTERNATES_D_MIN = 2.0  # Å; coarser maps do not show second conformers
 
@@ -158,6 +161,8 @@ def as_resolution_allows(options: RebuildOptions, listener: Listener) -> Rebuild
         listener(Message(f"no waters are looked for: maps beyond {WATERS_D_MIN:g} Å do not show them"))
     if options.alternates and resolution > ALTERNATES_D_MIN:
         changes["alternates"] = False
+    if options.ions:
+        changes["ions"] = False  # told from waters by electrons, which these maps do not show
     return options.model_copy(update=changes)
 
 
@@ -259,7 +264,7 @@ def _refined(start: EmStart, structure: gemmi.Structure, cycles: int, accepted: 
     quality = RoundQuality(
         r_work=1.0 - fsc,
         r_free=1.0 - (fsc if validation is None else validation.fsc_free),
-        r_free_error=FSC_ERROR,
+        r_free_error=SEEN_FSC_ERROR if validation is None else FSC_ERROR,
         favoured_percent=scores.favoured_percent,
         rotamer_outlier_percent=scores.rotamer_outlier_percent,
         clashscore=scores.clashscore,
@@ -289,7 +294,7 @@ def _agreement(done: _Round) -> dict[str, float]:
 
 
 def _settings(start: EmStart, cycles: int) -> RefinementSettings:
-    return replace(refinement_settings(start.options), cycles=cycles)
+    return replace(refinement_settings(start.options), cycles=cycles, geometry=GeometryWeights(contact=CONTACT_WEIGHT))
 
 
 def _geometry(quality: RoundQuality) -> dict[str, float]:

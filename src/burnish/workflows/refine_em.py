@@ -34,8 +34,10 @@ from burnish.workflows.refine_inputs import refinement_settings, restrained_mode
 SHOWN = ("bond_rmsz", "angle_rmsz", "weight")
 # a single map has no free set: geometry tighter than asked has room for the data, and wide bonds are the only sign of
 # too much
-LIMITS = BalanceLimits(slack_angle_z=0.9, largest_step=2.5, far_bond_z=1.9)
+LIMITS = BalanceLimits(slack_angle_z=0.9, largest_step=2.5, far_bond_z=1.9, release=0.4, bond=(0.2, 6.0))
 HALF_MAP_LIMITS = replace(LIMITS, slack_angle_z=0.0)
+# maps that show no hydrogens press atoms together: with contacts as in crystals clashes of the deposited 3J6B double
+CONTACT_WEIGHT = 2.0
 HALF_MAP_ADP_WEIGHT = 4.0  # looser B of neighbours follow the noise
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
 
@@ -173,6 +175,8 @@ def refine_against(
     atoms = refinable.atoms
     if settings.adp != "fixed" and settings.cycles > 0:
         atoms = with_overall_b(atoms, term)
+    geometry = settings.geometry
+    settings = replace(settings, geometry=replace(geometry, contact=CONTACT_WEIGHT * geometry.contact))
     if len(maps) == 1:
         settings = replace(settings, first_weight=first_map_weight(options.resolution))
     else:
