@@ -22,6 +22,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra burnish[web]")
 import uvicorn
 
+from burnish.jobs.folder import Job
 from burnish.jobs.project import Project
 from burnish.web.server import create_app
 from page_project import make_project
@@ -209,6 +210,20 @@ def test_charts_grow_with_the_job(visit: Open, project: Project) -> None:
     with (project.folder / "Refine/job001/events.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     until(page, f"document.querySelectorAll('figure circle').length >= {before + 2}")
+
+
+def test_a_running_job_is_shown_as_it_ends(visit: Open, project: Project) -> None:
+    job = Job("validate", project.folder / project.next_name("Validate"), {}, project=project)
+    job.begin()
+    name = job.folder.relative_to(project.folder)
+    page = visit(f"#/job/{name}")
+    page.wait_for_selector("h2:has-text('Running')")
+    listed = visit("#/")
+    listed.wait_for_selector(f"tr:has-text('{name}'):has-text('Running')")
+    job.finish({"clashscore": 3.0})
+    page.wait_for_selector("h2:has-text('Succeeded')")
+    page.wait_for_selector("dt:has-text('clashscore')")
+    listed.wait_for_selector(f"tr:has-text('{name}'):has-text('Succeeded')")
 
 
 def test_what_is_wrong_with_a_model(visit: Open) -> None:

@@ -74,6 +74,10 @@ def create_app(project: Project, token: str, hosts: frozenset[str]) -> FastAPI:
     def job(kind: str, number: str) -> dict[str, Any]:
         return show_job(project, f"{kind}/{number}")
 
+    @app.get("/api/jobs/{kind}/{number}/status")
+    def status(kind: str, number: str) -> dict[str, str]:
+        return {"status": project.find(f"{kind}/{number}").status}
+
     @app.get("/api/jobs/{kind}/{number}/events")
     async def events(kind: str, number: str, request: Request, offset: int = 0) -> StreamingResponse:
         folder = project.folder / project.find(f"{kind}/{number}").name

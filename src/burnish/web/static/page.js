@@ -29,8 +29,22 @@ const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(byte
 const link = (name) => h("a", { href: `#/job/${name}` }, name);
 const state = (status) => h("span", { class: `state-${status}` }, status);
 
+// Show the list anew when it changes; whoever moves along it by keyboard stays where they are.
+function renew(jobs) {
+  const before = JSON.stringify(jobs);
+  const timer = setInterval(async () => {
+    const now = await read("/api/jobs").catch(() => jobs);
+    if (document.hidden || JSON.stringify(now) === before) return;
+    const at = document.activeElement?.getAttribute("href");
+    await route();
+    for (const a of main.querySelectorAll("a")) if (at && a.getAttribute("href") === at) a.focus({ preventScroll: true });
+  }, 4000);
+  leave = () => clearInterval(timer);
+}
+
 async function jobsPage() {
   const jobs = await read("/api/jobs");
+  renew(jobs);
   const rows = jobs.toReversed().map((j) => [
     h("span", {}, link(j.name), j.alias ? h("small", {}, ` ${j.alias}`) : null), state(j.status), time(j.started), took(j)]);
   fill(h("h2", {}, "Jobs"),
@@ -40,6 +54,7 @@ async function jobsPage() {
 
 async function graphPage() {
   const jobs = await read("/api/jobs");
+  renew(jobs);
   const depth = new Map();
   for (const j of jobs) depth.set(j.name, 1 + Math.max(-1, ...j.previous.map((p) => depth.get(p) ?? -1)));
   const rows = new Map();
@@ -68,6 +83,7 @@ async function graphPage() {
 async function jobPage(name, residue) {
   const job = await read(`/api/jobs/${name}`);
   const record = job.record;
+  const here = location.hash;
   const live = { metrics: [], log: [], shells: job.statistics?.shells ?? [] };
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "progress" });
   const charts = h("div", { class: "columns" });
@@ -96,7 +112,13 @@ async function jobPage(name, residue) {
     draw();
   });
   draw();
-  leave = () => { stop(); model.leave(); images.leave(); };
+  // a job that starts or ends is shown anew; hand edits end by their own button
+  const watched = ["Scheduled", "Running"].includes(job.status) && record?.job_type !== "edit";
+  const watch = watched ? setInterval(async () => {
+    const { status } = await read(`/api/jobs/${name}/status`).catch(() => job);
+    if (status !== job.status && location.hash === here) route();
+  }, 2000) : 0;
+  leave = () => { clearInterval(watch); stop(); model.leave(); images.leave(); };
 
   const report = job.files.find((f) => f.name.endsWith(".html"));
   const single = Object.entries(record?.summary ?? {}).filter(([k, v]) => typeof v !== "object" && k !== "report");
