@@ -57,6 +57,7 @@ CASES = {
     "NUT": Case("4hg7", ("NUT", "SO4"), ligand_move("NUT"), ligand="NUT", file="4hg7/NUT.cif"),
     "SO4": Case("4hg7", ("NUT", "SO4"), ligand_move("SO4"), ligand="SO4"),
     "PEG": Case("3zt9", ("PEG",), ligand_move("PEG"), ligand="PEG"),
+    "SF4": Case("1dur", ("SF4",), ligand_move("SF4"), ligand="SF4"),
     "NOJ": Case("4iid", ("NOJ", "MRD", "MPD"), ligand_move("NOJ"), cycles=3, ligand="NOJ"),
     "no NUT in 3zt9": Case("3zt9", (), ligand_move("NUT"), cycles=0, ligand="NUT", file="4hg7/NUT.cif"),
     "no BTN in rnase": Case("rnase_tutorial", (), ligand_move("BTN"), cycles=0, ligand="BTN"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ COARSE_STEP = 0.7  # Å, of those in which blobs are looked for
 TAKEN = 1.9  # Å; nearer than that to an atom of the model there is no room for another
 TOO_NEAR = 2.6  # Å; from here inwards density counts less and less
 TAKEN_VALUE = -5.0  # σ
+THRESHOLD = 2.0  # σ; of connected density
+SEEDS = 40  # peaks of each map that blobs are looked for at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,14 @@ class Blob:
     weights : density there, σ. (n,)
     volume : Å³.
     total : Σ density · volume of a point, σ Å³.
+    unexplained : the same of what no water explains either, where that is above the threshold.
     """
 
     points: Array
     weights: Array
     volume: float
     total: float
+    unexplained: float = 0.0
 
     @property
     def centre(self) -> Array:
@@ -98,42 +102,58 @@ def blob_at(box: BoxMap, seed: Array, threshold: float) -> Blob | None:
 
 
 def find_blobs(
-    density: SampledMap, sigma: float, crystal: Symmetry | None, model: Array, extent: float, *, most: int = 8
+    density: SampledMap,
+    residual: SampledMap,
+    sigma: float,
+    crystal: Symmetry | None,
+    model: Array,
+    extent: float,
+    *,
+    most: int = 8,
 ) -> list[Blob]:
-    """Unexplained density near a model, the largest first.
+    """Unexplained density near a model, the largest first: half of them where waters leave most of it, then by size.
+
+    A model with a thousand good waters has a thousand high peaks where these are taken back, and a ligand is none of
+    them; a ligand that waters have been put into leaves only a little.
 
     Parameters
     ----------
     density : difference map; what a ligand may take the place of (waters) is in it.
+    residual : the difference map as it is.
     sigma : its unit.
     crystal : for symmetry mates; None without.
     model : atoms that a ligand may not touch, Å. (k, 3)
     extent : largest distance in the ligand, Å: blobs are looked at in cubes of that size.
     most : how many.
     """
-    spline = spline_map(density)
-    peaks = find_peaks(density, 3.0 * sigma)
-    where, _, distance = nearest_images(crystal, peaks.xyz.numpy(), model)
-    height = peaks.height.numpy() / sigma
-    left = (distance > 1.6) & (distance < 7.0)
-    where, height = where[left], height[left]
-    order = np.argsort(-height)
-    where = where[order]
+    spline, left_over = spline_map(density), spline_map(residual)
+    where = np.concatenate([_seeds(m, sigma, crystal, model) for m in (residual, density)])
     done = np.zeros(len(where), dtype=bool)
     radius = 0.75 * extent + 3.0
     blobs: list[Blob] = []
-    for k in range(min(len(where), 60)):
+    for k in range(len(where)):
         if done[k]:
             continue
         near = near_atoms(crystal, model, where[k], radius + TOO_NEAR)
         box = box_map(spline, sigma, where[k], radius, near, COARSE_STEP)
-        blob = blob_at(box, where[k], 2.0)
+        blob = blob_at(box, where[k], THRESHOLD)
         if blob is None:
             continue
         done |= cKDTree(blob.points).query(where, distance_upper_bound=0.9)[0] < 0.9
-        blobs.append(blob)
-    blobs.sort(key=lambda b: -b.total)
-    return blobs[:most]
+        rest = sample(left_over, torch.from_numpy(blob.points)).numpy() / sigma
+        unexplained = float(rest[rest > THRESHOLD].sum()) * COARSE_STEP**3
+        blobs.append(replace(blob, unexplained=unexplained))
+    first = sorted(blobs, key=lambda b: -b.unexplained)[: most // 2]
+    others = [b for b in sorted(blobs, key=lambda b: -b.total) if not any(b is f for f in first)]
+    return [*first, *others][:most]
+
+
+def _seeds(density: SampledMap, sigma: float, crystal: Symmetry | None, model: Array) -> Array:
+    """The highest peaks that are near a model and not in it. (n, 3)"""
+    peaks = find_peaks(density, 3.0 * sigma)
+    where, _, distance = nearest_images(crystal, peaks.xyz.numpy(), model)
+    left = (distance > 1.6) & (distance < 7.0)
+    return np.asarray(where[left][np.argsort(-peaks.height.numpy()[left], kind="stable")[:SEEDS]])
 
 
 def near_atoms(crystal: Symmetry | None, model: Array, centre: Array, radius: float) -> Array:

@@ -18,7 +18,7 @@ from burnish.data.sampled_map import SampledMap
 from burnish.maps.sampling import points_near, sample, spline_map
 from burnish.rebuild.blobs import Blob, box_map, find_blobs, near_atoms
 from burnish.rebuild.evidence import Evidence, own_density
-from burnish.rebuild.flexible import FlexibleBody, flexible_body
+from burnish.rebuild.flexible import BoxMap, FlexibleBody, flexible_body
 from burnish.rebuild.pose_search import Pose, search_poses, varied_shapes
 from burnish.symmetry.images import images_near
 from burnish.validate.density_fit import mask_radius
@@ -26,6 +26,7 @@ from burnish.validate.density_fit import mask_radius
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
+ENOUGH = 6.0  # σ; what counts of higher density when poses are scored
 VOLUME_OF_ATOM = 7.0  # Å³ above 2σ that an ordered atom of a ligand shows at usual resolution
 WATER_REACH = 2.4  # Å; waters nearer than that to a ligand's atom give way
 
@@ -42,7 +43,7 @@ class LigandRules:
     least_volume : of the blob, as a share of what the ligand would fill.
     most_waters : that give way, as a share of its atoms, one at least: a row of good waters is no ligand.
     conformers : to start from.
-    blobs : searched, the largest first.
+    blobs : searched: this many where waters explain least, and as many of the others, the largest first.
     """
 
     least_correlation: float = 0.70
@@ -51,7 +52,7 @@ class LigandRules:
     least_volume: float = 0.35
     most_waters: float = 0.25
     conformers: int = 40
-    blobs: int = 3
+    blobs: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +61,15 @@ class Unexplained:
 
     Attributes
     ----------
-    difference : mFo − DFc with the density of waters put back. SampledMap
+    difference : mFo − DFc with the density of waters put back.
+    residual : mFo − DFc.
     sigma : of the difference map.
     keep : atoms that a ligand may not touch, Å. (k, 3)
     waters : index of each water's oxygen.
     """
 
     difference: SampledMap
+    residual: SampledMap
     sigma: float
     keep: Array
     waters: Index
@@ -110,6 +113,7 @@ def unexplained(evidence: Evidence, views: Sequence[ResidueView]) -> Unexplained
     heavy = np.array([e not in ("H", "D") for e in atoms.elements])
     return Unexplained(
         difference=difference,
+        residual=evidence.maps.difference,
         sigma=evidence.difference_sigma,
         keep=atoms.xyz.numpy()[stays & heavy],
         waters=waters,
@@ -142,15 +146,24 @@ def propose_ligand(
     spline = spline_map(free.difference)
     found: list[LigandPose] = []
     least = rules.least_volume * VOLUME_OF_ATOM * len(shapes.atoms)
-    blobs = [b for b in find_blobs(free.difference, free.sigma, crystal, free.keep, extent) if b.volume >= least]
-    for blob in blobs[: rules.blobs]:
+    blobs = find_blobs(free.difference, free.residual, free.sigma, crystal, free.keep, extent, most=2 * rules.blobs)
+    for blob in [b for b in blobs if b.volume >= least]:
         spread = float(np.linalg.norm(blob.points - blob.centre, axis=1).max())
         radius = min(max(extent, spread) + 2.0, 0.75 * extent + 8.0)
         occupied = near_atoms(crystal, free.keep, blob.centre, radius + 3.0)
-        box = box_map(spline, free.sigma, blob.centre, radius, occupied)
+        box = evened(box_map(spline, free.sigma, blob.centre, radius, occupied), blob)
         poses = search_poses(body, conformers, box, blob.points, generator)
         found += [LigandPose(pose=p, blob=blob) for p in poses]
     return sorted(found, key=lambda p: -p.pose.score)
+
+
+def evened(box: BoxMap, blob: Blob) -> BoxMap:
+    """A box whose density goes up to what counts in a search: in a good map all of a ligand lies above that, and every
+    pose inside would score the same."""
+    high = float(np.percentile(blob.weights, 90.0))
+    if high <= ENOUGH:
+        return box
+    return replace(box, values=torch.where(box.values > 0, box.values * (ENOUGH / high), box.values))
 
 
 def displaced_waters(xyz: Array, free: Unexplained, atoms: Atoms, crystal: Symmetry | None) -> list[int]:
