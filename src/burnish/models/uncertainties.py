@@ -5,6 +5,11 @@ refined model is the inverse covariance of its parameters (Cruickshank 1999, Act
 inverse is needed near its diagonal only, and there it is local: atoms far from each other hardly correlate. So the
 matrix is inverted in overlapping pieces, each a group of parameters with its neighbours in the sparse matrix, and only
 the group's own part of each inverse is used.
+
+Two things make single atoms look better known than they are. Densities overlap: the curvature between neighbours
+belongs into the matrix. And with n data for p parameters all the small correlations between far atoms, each neglected,
+add up to a factor n/(n − p) of the variance, the one of Cruickshank's precision index; p is here the number of
+parameters that the data rather than the restraints determine, the trace of covariance times curvature of the data.
 """
 
 from __future__ import annotations
@@ -61,16 +66,33 @@ def standard_uncertainties(state: RefinementState, system: RefinementSystem, dat
     parameters, evaluation = parametrise(atoms, system), data.evaluate(atoms)
     of_xyz = position_terms(atoms, system, contacts, system.settings.geometry)
     of_adp = displacement_terms(atoms, system, displacement_pairs(atoms, system))
-    xyz = _deviations(Kind.XYZ, of_xyz, evaluation, parameters.xyz)
-    adp = _deviations(Kind.ADP, of_adp, evaluation, parameters.adp)
+    xyz, p_xyz = _deviations(Kind.XYZ, of_xyz, evaluation, parameters.xyz)
+    adp, p_adp = _deviations(Kind.ADP, of_adp, evaluation, parameters.adp)
+    used = sum(shell.measured - shell.free for shell in data.statistics().shells)
+    wider = inflation(p_xyz + p_adp, used)
     b_iso = np.where(atoms.is_aniso.numpy(), np.nan, adp[:n])
-    return StandardUncertainties(xyz=xyz.reshape(n, 3), b_iso=b_iso)
+    return StandardUncertainties(xyz=wider * xyz.reshape(n, 3), b_iso=wider * b_iso)
 
 
-def _deviations(kind: Kind, terms: Iterable[Term], evaluation: DataEvaluation, columns: sp.csr_matrix) -> Array:
-    """Standard deviation of every entry of the full vector of one kind."""
+def inflation(parameters: float, data: int) -> float:
+    """√(n / (n − p)): what the neglected correlations add up to; at most 3.
+
+    Examples
+    --------
+    >>> round(inflation(500.0, 2000), 3)
+    1.155
+    """
+    return min(3.0, float(1.0 / np.sqrt(max(1.0 - parameters / max(data, 1), 1e-6))))
+
+
+def _deviations(
+    kind: Kind, terms: Iterable[Term], evaluation: DataEvaluation, columns: sp.csr_matrix
+) -> tuple[Array, float]:
+    """Standard deviation of every entry of the full vector of one kind, and how many parameters the data determine."""
     equations = normal_equations(kind, terms, evaluation, columns, 1.0, 0.0)
-    return _spread(columns, inverse_near_diagonal(equations.matrix))
+    covariance = inverse_near_diagonal(equations.matrix)
+    determined = float(covariance.multiply(equations.matrix.blocks).sum())
+    return _spread(columns, covariance), determined
 
 
 def _spread(parameters: sp.csr_matrix, covariance: sp.csr_matrix) -> Array:
