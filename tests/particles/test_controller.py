@@ -26,6 +26,20 @@ def play(max_weights: list[float], shells: list[float], turns: list[float] | Non
     raise AssertionError("it never stops")
 
 
+def test_local_refinement_never_searches() -> None:
+    limits = Limits(
+        start_shell=5.0, nyquist=63, coarse_order=2, fine_order=3, coarse_shell=15, fine_shell=30, local=True
+    )
+    now = Progress(stage="modes", radius=6, shell=5.0)
+    for shell in (12.0, 25.0, 40.0, 55.0, 60.0, 60.0, 60.0, 60.0):
+        plan = plan_next(now, limits)
+        if not isinstance(plan, Plan) or plan.stage == "last":
+            break
+        assert plan.stage == "modes" and not plan.search
+        now = note(now, plan, max_weight=1.0, shell=shell, turned_deg=0.1, ambiguous_frac=0.4, width_deg=0.2)
+    assert isinstance(plan, Plan) and plan.stage == "last"
+
+
 def test_starts_just_beyond_the_starting_map_and_over_relaxes() -> None:
     plan = plan_next(Progress(), LIMITS)
     assert isinstance(plan, Plan)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,10 @@ import torch
 from tests.particles.phantom import write_set
 
 from burnish.core.errors import BurnishError
+from burnish.data.particles import Poses
+from burnish.geometry.rotations import rotation_from_vector
 from burnish.io.mrc import map_stack, read_map
-from burnish.io.particles import read_particles
+from burnish.io.particles import read_particles, write_particles
 from burnish.io.star import make_table, read_star, write_star
 from burnish.jobs.folder import Job
 from burnish.options.refine3d import Refine3DOptions
@@ -96,6 +100,34 @@ def test_threads_do_not_change_a_bit(small_set: tuple, finished: tuple, tmp_path
     for name in ("run_class001.mrc", "run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc"):
         assert torch.equal(read_map(out / name).values, read_map(tmp_path / "job" / name).values)
     assert (out / "run_data.star").read_text() == (tmp_path / "job" / "run_data.star").read_text()
+
+
+def test_local_refinement_starts_from_the_poses_of_the_file(
+    small_set: tuple,
+    finished: tuple,
+    tmp_path: Path,  # type: ignore[type-arg]
+) -> None:
+    """Poses turned by 3° and moved by a pixel come back without any search; without poses it is refused."""
+    out, summary = finished
+    file = read_particles(out / "run_data.star")
+    assert file.particles.poses is not None
+    generator = torch.Generator().manual_seed(2)
+    vector = torch.nn.functional.normalize(torch.randn(60, 3, generator=generator, dtype=torch.float64))
+    rotation = rotation_from_vector(math.radians(3.0) * vector) @ file.particles.poses.rotation
+    poses = Poses(rotation=rotation, shift=file.particles.poses.shift + 4.0)
+    stack = small_set[0].with_name("particles.mrcs")
+    (tmp_path / "particles.mrcs").write_bytes(stack.read_bytes())
+    write_particles(tmp_path / "turned.star", file, replace(file.particles, poses=poses))
+    local = refine(options(small_set, tmp_path / "job", particles=tmp_path / "turned.star", local=True))
+    assert local["iterations"] < summary["iterations"]
+    found = read_particles(tmp_path / "job" / "run_data.star").particles.poses
+    assert found is not None
+    angle = torch.rad2deg(symmetric_angle(small_set[2], found.rotation, point_group("D2")))
+    assert float(angle.median()) < 2.0
+    assert float((found.shift - small_set[3]).norm(dim=1).median()) < 1.0
+    with pytest.raises(BurnishError, match="--local"):
+        refine(options(small_set, tmp_path / "none", local=True))
+    assert not (tmp_path / "none").exists()
 
 
 def test_array_operations_find_the_same(

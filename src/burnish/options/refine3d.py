@@ -42,6 +42,9 @@ class Refine3DOptions(JobOptions, ExecutorOptions, frozen=True, extra="forbid"):
     angular_sampling: float = Field(
         7.5, gt=0, le=30, description="Finest spacing of the global grids, °; modes follow."
     )
+    local: bool = Field(
+        False, description="Start from the poses in the particles' file and look about them only: local searches."
+    )
     offset_range: float = Field(6.0, gt=0, description="Radius of the grid of shifts, px.")
     offset_step: float = Field(2.0, gt=0, description="Spacing of the grid of shifts, px.")
     join_halves: float = Field(40.0, ge=0, description="Halves share what is coarser than this, Å; 0 for nothing.")

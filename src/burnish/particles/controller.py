@@ -32,6 +32,7 @@ class Limits:
     coarse_order, fine_order : HEALPix orders of the grids.
     coarse_shell, fine_shell : outermost shell at which each grid samples the particle densely enough.
     max_iterations : after which it ends whatever happens.
+    local : never search orientations over the whole unit.
     """
 
     start_shell: float
@@ -41,6 +42,7 @@ class Limits:
     coarse_shell: int
     fine_shell: int
     max_iterations: int = 50
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,13 +190,14 @@ def _next_modes(now: Progress, limits: Limits) -> Plan:
     ended = now.gained >= 1 and now.searched >= 1 and settled
     # modes that nothing moves any more may be the wrong ones: the whole unit is searched with the sharp map before
     # the end
-    lost = now.searches < 2 or (now.ambiguous_frac > _AMBIGUOUS and now.searches < _SEARCHES)
+    lost = not limits.local and (now.searches < 2 or (now.ambiguous_frac > _AMBIGUOUS and now.searches < _SEARCHES))
     if ended and not lost:
         return _last(limits)
     wanted = round(now.shell + max(5.0, 0.5 * now.shell))
     radius = min(limits.nyquist, max(now.radius, wanted))
     sharper = now.shell > 1.15 * now.searched_shell + 2
     search = ended or (sharper and (now.searches < 2 or now.ambiguous_frac > _AMBIGUOUS) and now.searched >= 1)
+    search = search and not limits.local
     hard = now.fine_grids > 0  # the posterior was still flat when the coarse grid had no more to give
     return Plan(
         stage="modes",

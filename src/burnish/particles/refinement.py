@@ -32,6 +32,7 @@ from burnish.particles.maximisation import (
     noise_power,
     shift_deviation,
 )
+from burnish.particles.modes import new_modes
 from burnish.particles.reconstruct import crossing, low_pass
 from burnish.particles.state import State
 
@@ -59,7 +60,9 @@ class Iteration:
     tally: Tally
 
 
-def make_limits(setup: Setup, *, initial_lowpass: float, fine_order: int, max_iterations: int) -> Limits:
+def make_limits(
+    setup: Setup, *, initial_lowpass: float, fine_order: int, max_iterations: int, local: bool = False
+) -> Limits:
     """Bounds of the controller from the geometry."""
     frame = setup.store.frame
     fraction = frame.mask_radius / (frame.size * frame.pixel_size)
@@ -72,6 +75,7 @@ def make_limits(setup: Setup, *, initial_lowpass: float, fine_order: int, max_it
         coarse_shell=_densest(angular_step(coarse_order), fraction),
         fine_shell=_densest(angular_step(fine_order), fraction),
         max_iterations=max_iterations,
+        local=local,
     )
 
 
@@ -108,6 +112,25 @@ def start(setup: Setup, reference: Tensor, *, initial_lowpass: float, correction
     )
     state = replace(state, sigma2=_image_power(state, setup, crew))
     return state if corrections.absolute_greyscale else _fit_scale(state, setup, initial_lowpass)
+
+
+def start_at(state: State, setup: Setup, rotation: Tensor, shift: Tensor, *, initial_lowpass: float) -> State:
+    """A state before its first iteration with one mode of each particle, at a pose that is known.
+
+    Parameters
+    ----------
+    rotation, shift : of each particle; shifts in px. (p, 3, 3), (p, 2)
+    """
+    centre = shift.round()
+    shell = setup.store.frame.shell(initial_lowpass)
+    return replace(
+        state,
+        centre=centre.long(),
+        rotation=rotation.double().clone(),
+        shift=shift - centre,
+        modes=new_modes(torch.arange(len(rotation)), rotation, shift - centre),
+        progress=Progress(stage="modes", radius=round(shell) + 1, shell=shell),
+    )
 
 
 def _image_power(state: State, setup: Setup, crew: Crew) -> Tensor:

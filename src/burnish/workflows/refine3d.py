@@ -26,7 +26,7 @@ from burnish.particles.workload import Rates, measure_rates, work_of
 from burnish.symmetry.point_groups import canonical_name, point_group
 from burnish.workflows.device import chosen_device
 from burnish.workflows.refine3d_crew import Workers
-from burnish.workflows.refine3d_inputs import plan_memory, read_inputs
+from burnish.workflows.refine3d_inputs import known_poses, plan_memory, read_inputs
 from burnish.workflows.refine3d_outputs import Outputs, checkpoint_of
 from burnish.workflows.refine3d_report import write_report
 from burnish.workflows.refine3d_setup import make_setup
@@ -50,6 +50,7 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
     device = chosen_device(options.device)
     plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, options.memory, fine_order, fold, device)
     setup = make_setup(options, inputs, symmetry, plan, device, job.notify)
+    known = known_poses(options, inputs) if options.local else None
     state = load_state(checkpoint_of(options.continue_from)) if options.continue_from else None
     if state is not None and len(state.norm) != len(inputs.rows):
         raise DataError(
@@ -66,7 +67,11 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
         absolute_greyscale=options.absolute_greyscale,
     )
     limits = refinement.make_limits(
-        setup, initial_lowpass=options.initial_lowpass, fine_order=fine_order, max_iterations=options.max_iterations
+        setup,
+        initial_lowpass=options.initial_lowpass,
+        fine_order=fine_order,
+        max_iterations=options.max_iterations,
+        local=options.local,
     )
     outputs = Outputs(options=options, inputs=inputs, setup=setup, job=job, symmetry=symmetry)
     with open_executor(options, job.notify, threads=options.threads) as executor:
@@ -83,6 +88,8 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
                     corrections=corrections,
                     crew=crew,
                 )
+                if known is not None:
+                    state = refinement.start_at(state, setup, *known, initial_lowpass=options.initial_lowpass)
             return _iterate(state, setup, limits, corrections, crew, outputs, job)
         finally:
             crew.end()

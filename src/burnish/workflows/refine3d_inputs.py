@@ -84,6 +84,18 @@ def read_inputs(options: Refine3DOptions) -> Inputs:
     )
 
 
+def known_poses(options: Refine3DOptions, inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """Rotations and shifts (px) of the particles taken, from their file."""
+    particles, rows = inputs.file.particles, inputs.rows
+    if particles.poses is None:
+        raise DataError(
+            f"{options.particles}: no poses (rlnAngleRot, rlnAngleTilt, rlnAnglePsi), from which --local starts; "
+            "leave it out"
+        )
+    pixel = torch.tensor([g.pixel_size for g in particles.optics], dtype=torch.float64)[particles.optics_index[rows]]
+    return particles.poses.rotation[rows], particles.poses.shift[rows] / pixel[:, None]
+
+
 def reopen_inputs(options: Refine3DOptions, rows: Tensor, half_set: Tensor) -> Inputs:
     """What `read_inputs` found good, opened again by another process, which takes its word; without the reference."""
     assert options.particles is not None and options.mask_diameter is not None
