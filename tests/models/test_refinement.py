@@ -10,6 +10,8 @@ import torch
 from burnish.chemistry.hydrogens import make_riders
 from burnish.core.events import Metrics
 from burnish.data.atoms import Atoms
+from burnish.data.labels import AtomLabels
+from burnish.data.reflections import Crystal
 from burnish.data.restraints import (
     Angles,
     Bonds,
@@ -20,6 +22,7 @@ from burnish.data.restraints import (
     Restraints,
     Torsions,
 )
+from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, FisherBlocks
 from burnish.models.gaussian_atoms import AtomGradient
 from burnish.models.refinement import (
@@ -35,7 +38,10 @@ from burnish.models.refinement import (
 )
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel, make_system
+from burnish.models.structure_factors import plan_structure_factors, structure_factors
 from burnish.models.weight import Balance
+from burnish.scattering.form_factors import form_factors
+from tests.models.crystals import reflections_to
 
 N = 12
 
@@ -81,25 +87,25 @@ class Springs(DataTerm):
         )  # fmt: skip
 
 
-def _chain() -> tuple[Atoms, Restraints]:
+def _chain(n: int = N) -> tuple[Atoms, Restraints]:
     """A zigzag of carbon atoms in a plane, 1.53 Å and 112° apart."""
     half = 1.53 * np.sin(np.radians(56.0))
     up = 1.53 * np.cos(np.radians(56.0))
-    xyz = torch.tensor([[i * half, up * (i % 2), 0.0] for i in range(N)], dtype=torch.float64)
+    xyz = torch.tensor([[i * half, up * (i % 2), 0.0] for i in range(n)], dtype=torch.float64)
     f = {"dtype": torch.float64}
-    i2 = torch.tensor([[i, i + 1] for i in range(N - 1)])
-    i3 = torch.tensor([[i, i + 1, i + 2] for i in range(N - 2)])
-    near = sorted([(i, j) for i in range(N) for j in range(i + 1, min(i + 4, N))])
+    i2 = torch.tensor([[i, i + 1] for i in range(n - 1)])
+    i3 = torch.tensor([[i, i + 1, i + 2] for i in range(n - 2)])
+    near = sorted([(i, j) for i in range(n) for j in range(i + 1, min(i + 4, n))])
     none = torch.zeros(0, dtype=torch.int64)
     nothing = torch.zeros(0, **f)
-    zero = torch.zeros(N - 1, dtype=torch.int64)
-    bond = {"target": torch.full((N - 1,), 1.53, **f), "sigma": torch.full((N - 1,), 0.02, **f)}
+    zero = torch.zeros(n - 1, dtype=torch.int64)
+    bond = {"target": torch.full((n - 1,), 1.53, **f), "sigma": torch.full((n - 1,), 0.02, **f)}
     restraints = Restraints(
-        n_atoms=N,
+        n_atoms=n,
         bonds=Bonds(atoms=i2, target_nucleus=bond["target"], sigma_nucleus=bond["sigma"], image=zero,
             origin=zero, **bond),
         angles=Angles(
-            atoms=i3, target=torch.full((N - 2,), np.radians(112.0), **f), sigma=torch.full((N - 2,), 0.04, **f),
+            atoms=i3, target=torch.full((n - 2,), np.radians(112.0), **f), sigma=torch.full((n - 2,), 0.04, **f),
             origin=zero[1:]
         ),
         torsions=Torsions(
@@ -112,23 +118,23 @@ def _chain() -> tuple[Atoms, Restraints]:
         ),
         images=Images(rotation=torch.eye(3, **f)[None], shift=torch.zeros(1, 3, **f)),
         contacts=ContactTypes(
-            radius=torch.full((N,), 1.7, **f), united_radius=torch.full((N,), 1.9, **f),
-            ion_radius=torch.full((N,), float("nan"), **f), role=torch.zeros(N, dtype=torch.int64),
-            is_hydrogen=torch.zeros(N, dtype=torch.bool), is_metal=torch.zeros(N, dtype=torch.bool),
-            conformer=torch.zeros(N, dtype=torch.int64), parent=torch.arange(N), near=torch.tensor(near),
+            radius=torch.full((n,), 1.7, **f), united_radius=torch.full((n,), 1.9, **f),
+            ion_radius=torch.full((n,), float("nan"), **f), role=torch.zeros(n, dtype=torch.int64),
+            is_hydrogen=torch.zeros(n, dtype=torch.bool), is_metal=torch.zeros(n, dtype=torch.bool),
+            conformer=torch.zeros(n, dtype=torch.int64), parent=torch.arange(n), near=torch.tensor(near),
             near_bonds=torch.tensor([j - i for i, j in near]),
         ),
     )  # fmt: skip
     atoms = Atoms(
         xyz=xyz,
-        b_iso=torch.full((N,), 20.0, **f),
-        u_aniso=torch.zeros(N, 6, **f),
-        is_aniso=torch.zeros(N, dtype=torch.bool),
-        occ=torch.ones(N, **f),
-        elements=("C",) * N,
-        charges=torch.zeros(N, dtype=torch.int64),
-        altloc=("",) * N,
-        residue=torch.arange(N),
+        b_iso=torch.full((n,), 20.0, **f),
+        u_aniso=torch.zeros(n, 6, **f),
+        is_aniso=torch.zeros(n, dtype=torch.bool),
+        occ=torch.ones(n, **f),
+        elements=("C",) * n,
+        charges=torch.zeros(n, dtype=torch.int64),
+        altloc=("",) * n,
+        residue=torch.arange(n),
     )
     return atoms, restraints
 
@@ -218,3 +224,50 @@ def test_rigid_cycles_come_first_and_bring_a_shifted_model_back(problem):
     assert float((state.atoms.xyz - truth.xyz).abs().max()) < 1e-2
     lengths = (state.atoms.xyz[1:] - state.atoms.xyz[:-1]).norm(dim=1)
     assert lengths.numpy() == pytest.approx(1.53, abs=1e-9)
+
+
+def globule(centre: tuple[float, float, float], residues: int = 60) -> np.ndarray:
+    """A chain folded back and forth into a block, 3.8 Å from residue to residue. (n, 3)"""
+    layers = []
+    for k in range(residues // 20):
+        rows = [[(i if (j + k) % 2 == 0 else 4 - i, j if k % 2 == 0 else 3 - j, k) for i in range(5)] for j in range(4)]
+        layers += [place for row in rows for place in row]
+    xyz = 3.8 * np.array(layers, dtype=float)
+    return xyz - xyz.mean(axis=0) + np.array(centre)
+
+
+def test_domains_turn_about_their_hinge_after_the_chain():
+    """Two globules of one chain, one of them turned by 6°: whole chains cannot mend it, domains do. Data to 3.5 Å."""
+    rng = np.random.default_rng(5)
+    ca = np.concatenate([globule((20.0, 16.0, 12.0)), globule((45.0, 17.0, 14.0))])
+    xyz = (ca[:, None, :] + rng.normal(scale=1.0, size=(120, 4, 3)) * np.array([0, 1, 1, 1])[:, None]).reshape(-1, 3)
+    n = len(xyz)
+    atoms, restraints = _chain(n)
+    truth = replace(atoms, xyz=torch.from_numpy(xyz), b_iso=torch.full((n,), 40.0).double())
+    labels = AtomLabels(
+        chain=("A",) * n, number=tuple(int(i) // 4 for i in range(n)), insertion=("",) * n,
+        residue_name=("ALA",) * n, atom_name=("CA", "N", "C", "O") * 120,
+    )  # fmt: skip
+    turn = np.radians(6.0)
+    rotation = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    hinge, moved = np.array([32.5, 16.5, 13.0]), xyz.copy()
+    moved[240:] = (moved[240:] - hinge) @ rotation.T + hinge
+    crystal = Crystal(cell=(66.0, 40.0, 36.0, 90.0, 90.0, 90.0), space_group="P 21 21 21")
+    r = reflections_to(crystal, 3.5)
+    f = structure_factors(truth, form_factors(truth.elements), np.ones(n), plan_structure_factors(crystal, r.hkl)).abs()
+    free = torch.from_numpy(rng.random(len(f)) < 0.1)
+    data = CrystalTerm(replace(r, f_obs=f.double(), sigma_f_obs=0.05 * f.double() + 1.0, free=free))
+    start = replace(truth, xyz=torch.from_numpy(moved))
+    model = RefinableModel(
+        atoms=start, restraints=restraints, riders=make_riders(restraints, start.xyz), crystal=None, labels=labels
+    )
+    settings = RefinementSettings(cycles=0, rigid_cycles=4, domain_cycles=8, ncs=False)
+    system = make_system(model, settings, d_min=3.5, n_observations=1000)
+    assert [len(g) for g in system.domain_groups] == [240, 240]
+    state = refine(system, data)
+    rms = [float((a - truth.xyz).square().sum(dim=1).mean().sqrt()) for a in (start.xyz, state.atoms.xyz)]
+    r_work = [record.data["r_work"] for record in state.history]
+    assert rms[0] > 0.8 and rms[1] < 0.1
+    assert r_work[4] > 0.12 and r_work[-1] < 0.5 * r_work[4]  # after the chain; after the domains
+    none = make_system(model, replace(settings, domain_cycles=0), d_min=3.5, n_observations=1000)
+    assert none.domain_groups == ()

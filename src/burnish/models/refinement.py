@@ -26,7 +26,6 @@ from burnish.core.memory import return_small_blocks
 from burnish.core.units import EIGHT_PI_SQUARED
 from burnish.data.atoms import Atoms
 from burnish.models.data_curvature import (
-    atom_blocks,
     displacement_curvature,
     position_curvature,
     slope_by_displacements,
@@ -43,7 +42,7 @@ from burnish.models.refinement_system import (
 )
 from burnish.models.restraints.nonbonded import Contacts, find_contacts
 from burnish.models.restraints.stereochemistry import geometry_statistics
-from burnish.models.restraints.term import Array, Term
+from burnish.models.restraints.term import Array, Index, Term
 from burnish.models.rigid_body import moved_rigidly, rigid_columns
 from burnish.models.weight import Balance, CycleQuality, first_weight, plan_balance
 from burnish.numerics.conjugate_gradients import NormalMatrix, solve_normal_equations
@@ -105,11 +104,11 @@ class CyclePlan:
     Attributes
     ----------
     balance : of data, bonds and angles.
-    rigid : only rigid bodies move.
+    bodies : atoms of each rigid body, where only these move.
     """
 
     balance: Balance
-    rigid: bool = False
+    bodies: tuple[Index, ...] = ()
 
 
 class Stop(Enum):
@@ -226,19 +225,31 @@ def start_weight(system: RefinementSystem) -> float:
 
 def plan_next(state: RefinementState, system: RefinementSystem) -> CyclePlan | Stop:
     """Weight of the next cycle, or the reason to end."""
-    if state.cycle >= system.settings.rigid_cycles + system.settings.cycles:
+    if state.cycle >= n_cycles(system):
         return Stop.OUT_OF_CYCLES
     recent = state.history[-2:]
     if len(recent) == 2 and all(record.step == 0.0 and record.cycle > 0 for record in recent):
         return Stop.CONVERGED
-    return CyclePlan(balance=state.balance, rigid=state.cycle < system.settings.rigid_cycles)
+    return CyclePlan(balance=state.balance, bodies=_bodies(state.cycle, system))
+
+
+def n_cycles(system: RefinementSystem) -> int:
+    """Cycles of all kinds."""
+    return system.settings.rigid_cycles + system.settings.domain_cycles + system.settings.cycles
+
+
+def _bodies(cycle: int, system: RefinementSystem) -> tuple[Index, ...]:
+    """What moves as rigid bodies in the cycle after this one: chains first, then domains, then nothing."""
+    if cycle < system.settings.rigid_cycles:
+        return system.rigid_groups
+    return system.domain_groups if cycle < system.settings.rigid_cycles + system.settings.domain_cycles else ()
 
 
 def refinement_step(
     state: RefinementState, system: RefinementSystem, data: DataTerm, plan: CyclePlan
 ) -> RefinementState:
     """One cycle: derivatives, Gauss–Newton step, shorter steps until the target falls, new scales, new weight."""
-    if plan.rigid:
+    if plan.bodies:
         return _rigid_step(state, system, data, plan)
     atoms, balance = state.atoms, plan.balance
     weights = replace(system.settings.geometry, bond=balance.bond, angle=balance.angle)
@@ -276,11 +287,11 @@ def refinement_step(
 
 def _rigid_step(state: RefinementState, system: RefinementSystem, data: DataTerm, plan: CyclePlan) -> RefinementState:
     """One cycle in which rigid bodies follow the data alone."""
-    atoms, groups = state.atoms, system.rigid_groups
+    atoms, groups = state.atoms, plan.bodies
     evaluation = data.evaluate(atoms)
     directions = rigid_columns(atoms.xyz.numpy(), groups)
     gradient = directions.T @ evaluation.gradient.xyz.numpy().reshape(-1)
-    curvature = sp.csr_matrix(directions.T @ atom_blocks(evaluation.fisher.xyz.numpy()) @ directions)
+    curvature = sp.csr_matrix(directions.T @ position_curvature(evaluation) @ directions)
     step, _ = solve_normal_equations(NormalMatrix(factors=(), blocks=curvature), -gradient, tolerance=1e-8)
     moved, taken = atoms, 0.0
     for fraction in (1.0, 0.5, 0.25, 0.1):
@@ -451,9 +462,7 @@ def report_cycle(state: RefinementState, system: RefinementSystem, listener: Lis
     record = state.history[-1]
     values = {"weight": record.balance.data, "step": record.step, **record.data, **record.geometry}
     listener(Metrics(series="cycles", step=record.cycle, values=values))
-    listener(
-        Progress(stage="refinement", done=record.cycle, total=system.settings.rigid_cycles + system.settings.cycles)
-    )
+    listener(Progress(stage="refinement", done=record.cycle, total=n_cycles(system)))
 
 
 def refine(system: RefinementSystem, data: DataTerm, listener: Listener = ignore) -> RefinementState:

@@ -30,6 +30,7 @@ class RefinementSettings:
     tls : refine TLS groups beside residual B: none, one for each chain, or as given in `tls_groups`.
     tls_groups : atoms of each group when `tls` is "given".
     rigid_cycles : cycles that move rigid bodies before the others.
+    domain_cycles : cycles that then move the domains of chains as rigid bodies; none where every chain is one domain.
     rigid_groups : atoms of each rigid body; empty for one body for each chain.
     hydrogens : ride on their atoms ("ride") or are refined as the others ("free").
     adp_weight : factor on the restraints of B.
@@ -53,6 +54,7 @@ class RefinementSettings:
     tls: Literal["none", "chain", "given"] = "none"
     tls_groups: tuple[tuple[int, ...], ...] = ()
     rigid_cycles: int = 0
+    domain_cycles: int = 0
     rigid_groups: tuple[tuple[int, ...], ...] = ()
     hydrogens: Literal["ride", "free"] = "ride"
     adp_weight: float = 1.0

@@ -15,6 +15,7 @@ from burnish.data.hydrogens import Riders
 from burnish.data.labels import AtomLabels
 from burnish.data.particle_symmetry import Symmetry
 from burnish.data.restraints import Restraints
+from burnish.models.domains import domain_atoms
 from burnish.models.parameters import (
     OccupancyGroups,
     Parametrisation,
@@ -102,6 +103,7 @@ class RefinementSystem:
     copies : corresponding atoms of equal chains that are restrained to be alike.
     tls_groups : atoms of each TLS group. (k,) each
     rigid_groups : atoms of each body of the rigid cycles.
+    domain_groups : atoms of each domain, for the cycles after those.
     jelly_sigma : σ of the restraints that hold present distances, Å; None without.
     backbone : residues whose φ and ψ are restrained; None without.
     secondary_structure : helices and strands that are held together; None without.
@@ -120,6 +122,7 @@ class RefinementSystem:
     copies: tuple[Copies, ...]
     tls_groups: tuple[Index, ...]
     rigid_groups: tuple[Index, ...]
+    domain_groups: tuple[Index, ...]
     jelly_sigma: float | None
     backbone: Backbone | None
     secondary_structure: SecondaryStructure | None
@@ -167,6 +170,9 @@ def make_system(
         chosen[torch.as_tensor(group)] = True
         atoms = anisotropic(atoms, chosen)
     held = atoms.is_aniso.numpy() & (not aniso)
+    domains = _domain_groups(model, settings)
+    if not domains:
+        settings = replace(settings, domain_cycles=0)
     return RefinementSystem(
         model=replace(model, atoms=atoms),
         settings=settings,
@@ -178,6 +184,7 @@ def make_system(
         copies=_copies(model, settings, d_min),
         tls_groups=tls_groups,
         rigid_groups=_rigid_groups(model, settings),
+        domain_groups=domains,
         jelly_sigma=_jelly_sigma(settings, d_min),
         backbone=_backbone(model, settings),
         secondary_structure=_secondary_structure(model, settings),
@@ -212,6 +219,14 @@ def _rigid_groups(model: RefinableModel, settings: RefinementSettings) -> tuple[
     if settings.rigid_cycles == 0:
         return ()
     return tuple(np.array(g) for g in settings.rigid_groups) if settings.rigid_groups else _by_chain(model)
+
+
+def _domain_groups(model: RefinableModel, settings: RefinementSettings) -> tuple[Index, ...]:
+    """Atoms of each domain where some chain has more than one, else none."""
+    if settings.domain_cycles == 0 or model.labels is None:
+        return ()
+    found = domain_atoms(model.labels, model.atoms.xyz.numpy())
+    return found if len(found) > len(set(model.labels.chain)) else ()
 
 
 def _copies(model: RefinableModel, settings: RefinementSettings, d_min: float) -> tuple[Copies, ...]:

@@ -112,6 +112,12 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
         description="TLS groups: none, auto (by chain), or a file: REFMAC's TLS and RANGE, or phenix' selections.",
     )
     rigid_body: int = Field(0, ge=0, description="Cycles that move chains as rigid bodies before the others.")
+    rigid_domains: int | None = Field(
+        None,
+        ge=0,
+        description="Cycles after those that move the domains of chains as rigid bodies, found from the contacts "
+        "within each chain; as many as of whole chains unless given.",
+    )
     twin: bool = Field(False, description="Find twin laws and refine the fractions.")
 
     # how to run and write

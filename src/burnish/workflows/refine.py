@@ -20,6 +20,7 @@ from burnish.models.refinement import (
     Stop,
     initial_state,
     iterate,
+    n_cycles,
     plan_next,
     state_arrays,
     state_from_arrays,
@@ -135,7 +136,7 @@ def _tell(state: RefinementState, system: RefinementSystem, listener: Listener) 
     record = state.history[-1]
     numbers = {**record.data, **record.geometry, "weight": record.weight}
     listener(Metrics("cycle", record.cycle, {name: numbers[name] for name in SHOWN}))
-    listener(Progress("refinement", record.cycle, system.settings.cycles + system.settings.rigid_cycles))
+    listener(Progress("refinement", record.cycle, n_cycles(system)))
 
 
 def shells_of(statistics: DataStatistics, cycle: int) -> Shells:

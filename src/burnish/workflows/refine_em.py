@@ -217,7 +217,12 @@ def fit_flexibly(
         listener(Message(f"flexible fit to {stage.resolution:.1f} Å: {stage.text}"))
         coarse = options.model_copy(update={"resolution": stage.resolution, "mask_radius": stage.mask_radius})
         chosen = replace(
-            settings, cycles=stage.cycles, rigid_cycles=stage.rigid_cycles, jelly_body=stage.jelly_body, adp="fixed"
+            settings,
+            cycles=stage.cycles,
+            rigid_cycles=stage.rigid_cycles,
+            domain_cycles=0,
+            jelly_body=stage.jelly_body,
+            adp="fixed",
         )
         if stage.domains:
             listener(Message(f"{len(domains)} domains in {chains} chains"))

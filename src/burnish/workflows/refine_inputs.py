@@ -201,6 +201,7 @@ def refinement_settings(options: RefineOptions, labels: AtomLabels | None = None
         tls="given" if groups else "chain" if options.tls == "auto" else "none",
         tls_groups=groups,
         rigid_cycles=options.rigid_body,
+        domain_cycles=options.rigid_body if options.rigid_domains is None else options.rigid_domains,
         seed=options.seed,
     )
 
