@@ -55,7 +55,7 @@ class Progress:
     stage : its kind.
     order, radius, map_radius : as planned.
     max_weight : mean over particles of the share of the best pose.
-    shell : where the FSC in the particle's sphere falls below .143.
+    shell : where the FSC inside the mask of the references falls below .143.
     gained : how many iterations ago `shell` last rose by one.
     searched : how many iterations ago orientations were searched.
     searches : in the stage of modes, so far.

@@ -158,12 +158,12 @@ def refine3d_page(report: Refine3DReport, pictures: Sequence[tuple[bytes, str]])
     state = "finished" if report.finished else "running"
     lead = (
         f"{len(report.history)} iterations, {state}. The half maps agree to {last['resolution']:.2f} Å (whole box, "
-        f"FSC 0.143) and to {last['resolution_masked']:.2f} Å inside the mask."
+        f"FSC 0.143) and to {last['resolution_masked']:.2f} Å inside the mask, not corrected for it."
     )
     numbers = Numbers(
         [
             ("resolution, whole box", f"{last['resolution']:.2f} Å"),
-            ("inside the mask", f"{last['resolution_masked']:.2f} Å"),
+            ("inside the mask, uncorrected", f"{last['resolution_masked']:.2f} Å"),
             ("mean share of best pose", f"{last['pmax']:.2f}"),
             ("width of rotations", f"{last['accuracy_rotation_deg']:.2f}°"),
             ("width of shifts", f"{last['accuracy_shift']:.2f} Å"),
