@@ -1,11 +1,12 @@
 """TLS groups in the formats of REFMAC and phenix, and their records in headers."""
 
+import gemmi
 import numpy as np
 import pytest
 
 from burnish.core.errors import DataError, InputError
 from burnish.data.labels import AtomLabels
-from burnish.io.tls_groups import read_tls_groups, tls_records
+from burnish.io.tls_groups import read_tls_groups, tls_records, tls_remarks
 from burnish.models.tls import TlsGroup
 
 LABELS = AtomLabels(
@@ -22,6 +23,31 @@ def test_groups(tmp_path):
     first = "TLS one\nRANGE 'A   1.' 'A   2.' ALL\nORIGIN 1 2 3\n"
     path.write_text(first + "TLS\nRANGE  'A   4.' 'A   5.' ALL\nRANGE 'B   1.' 'B   9.'\n")
     assert read_tls_groups(path, LABELS) == ((0, 1, 2), (4, 5, 6, 7))
+
+
+def test_remarks_of_the_pdb_format_are_read_by_gemmi(tmp_path):
+    s = np.array([[0.011, 0.02, -0.03], [0.04, -0.005, 0.06], [0.07, -0.08, -0.006]]) / 57.29578
+    t = np.array([[0.1, 0.04, -0.05], [0.04, 0.2, 0.06], [-0.05, 0.06, 0.3]])
+    found = TlsGroup(origin=np.array([1.0, -2.0, 103.5]), t=t, l=np.diag([3.0, 2.0, 1.0]) / 57.29578**2, s=s)
+    atoms = [(0, 1, 2, 4, 5, 6, 7), (3,)]
+    written = tls_records(atoms, [found, found], LABELS)
+    head = ["", "  DATA USED IN REFINEMENT.", "   RESOLUTION RANGE HIGH (ANGSTROMS) : 1.50"]
+    lines = [f"REMARK   3{line}".ljust(80) for line in [*head, *tls_remarks(written)]]
+    assert max(map(len, lines)) == 80
+    path = tmp_path / "m.pdb"
+    atom = "ATOM      1  CA  ALA A   1       0.000   0.000   0.000  1.00 20.00           C  "
+    path.write_text("\n".join([*lines, atom, "END", ""]))
+    read = gemmi.read_structure(str(path)).meta.refinement[0].tls_groups
+    assert len(read) == 2
+    for one, other in zip(read, written, strict=True):
+        assert one.origin.tolist() == pytest.approx(other.origin.tolist(), abs=1e-4)
+        for name in ("T", "L"):
+            pair = getattr(one, name).elements_pdb(), getattr(other, name).elements_pdb()
+            assert pair[0] == pytest.approx(pair[1], abs=1e-4)
+        assert np.array(one.S.tolist()) == pytest.approx(np.array(other.S.tolist()), abs=1e-4)
+        ranges = [[(r.chain, r.res_begin.num, r.res_end.num) for r in group.selections] for group in (one, other)]
+        assert ranges[0] == ranges[1]
+    assert tls_remarks([]) == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from burnish import __version__
 from burnish.io.atomic import write_aside
 from burnish.io.models import ModelFile
+from burnish.io.tls_groups import tls_remarks
 
 FloatArray = NDArray[np.float64]
 SOFTWARE = "Burnish"
@@ -157,6 +158,7 @@ def _remarks(numbers: RefinementNumbers) -> list[str]:
         "",
         "  RMS DEVIATIONS FROM IDEAL VALUES        COUNT    RMS   WEIGHT",
         *(f"   {line.name:<35s} : {line.count:6d} ; {line.rms:.3f} ; {line.target:.3f}" for line in numbers.restraints),
+        *tls_remarks(numbers.tls_groups),
     ]
     two = ["", f" RESOLUTION. {numbers.d_min:7.2f} ANGSTROMS."]
     return [f"REMARK   2{line}".ljust(80) for line in two] + [f"REMARK   3{line}".ljust(80) for line in three]

@@ -125,6 +125,33 @@ def tls_records(
     return out
 
 
+def tls_remarks(groups: Sequence[gemmi.TlsGroup]) -> list[str]:
+    """TLS DETAILS of REMARK 3 of the PDB format (version 3.3), without the name of the record.
+
+    Units as in `tls_records`. Chains have one character there.
+    """
+    if not groups:
+        return []
+    lines = ["", "  TLS DETAILS", f"   NUMBER OF TLS GROUPS  : {len(groups):4d}"]
+    for group in groups:
+        lines += ["", f"   TLS GROUP : {int(group.id):5d}"]
+        lines += [f"    NUMBER OF COMPONENTS GROUP : {len(group.selections):4d}"]
+        lines += ["    COMPONENTS        C SSSEQI   TO  C SSSEQI"]
+        for part in group.selections:
+            first, last = (f"{end.num:6d}{end.icode}" for end in (part.res_begin, part.res_end))
+            lines += [f"    RESIDUE RANGE :   {part.chain:1s}{first}       {part.chain:1s}{last}"]
+        lines += ["    ORIGIN FOR THE GROUP (A):" + "".join(f"{x:9.4f}" for x in group.origin.tolist())]
+        for name, tensor in (("T", group.T), ("L", group.L)):
+            six = tensor.elements_pdb()
+            pairs = zip(("11", "33", "13"), ("22", "12", "23"), (0, 2, 4), (1, 3, 5), strict=True)
+            lines += [f"    {name} TENSOR"]
+            lines += [f"      {name}{a}:{six[i]:9.4f} {name}{b}:{six[j]:9.4f}" for a, b, i, j in pairs]
+        lines += ["    S TENSOR"]
+        for i, row in enumerate(group.S.tolist(), start=1):
+            lines += ["      " + " ".join(f"S{i}{j}:{value:9.4f}" for j, value in enumerate(row, start=1))]
+    return lines
+
+
 def _six(tensor: np.ndarray) -> list[float]:
     return [float(tensor[i, j]) for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))]
 
