@@ -64,6 +64,11 @@ def test_a_session_from_opening_to_its_job(client: TestClient, project: Project)
     assert "no such residue" in missing.json()["error"]
     undone = ask(client, "/api/sessions/Rebuild/job001", {"command": {"tool": "undo"}})
     assert (undone["undo"], undone["redo"]) == (0, 1)
+    (project.folder / "other.mrc").write_bytes((project.folder / "map.mrc").read_bytes())
+    assert ask(client, "/api/sessions/Rebuild/job001", {"do": "map", "map": "other.mrc"})["map"] == "other.mrc"
+    for path in ("../map.mrc", "none.mrc", ".burnish_lock"):
+        other = client.post("/api/sessions/Rebuild/job001", content=json.dumps({"do": "map", "map": path}))
+        assert other.status_code == 404
     ask(client, "/api/sessions/Rebuild/job001", {"command": REFINE})
     ask(client, "/api/sessions/Rebuild/job001", {"do": "save"})
     assert (project.folder / "Rebuild/job001/rebuilt.cif").is_file()

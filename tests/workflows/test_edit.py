@@ -74,6 +74,19 @@ def test_every_edit_can_be_taken_back_and_done_again(inputs: tuple[Path, Path], 
         live.apply(command(tool="redo"))
 
 
+def test_the_map_can_be_another_one(inputs: tuple[Path, Path], opened: Opened, tmp_path: Path) -> None:
+    live = session(inputs, opened, tmp_path / "journal.jsonl")
+    before = live.apply(command(tool="look", chain="A", number="5"))["residue"]
+    cut = opened.structure.clone()
+    del cut[0]["A"][4]
+    (tmp_path / "other").mkdir()
+    _, density = write_inputs(tmp_path / "other", cut, density_of(cut))
+    live.use_map(density)
+    after = live.apply(command(tool="look", chain="A", number="5"))["residue"]
+    assert after["xyz"] == before["xyz"]
+    assert after["density"] < 0.5 * before["density"]
+
+
 def test_a_gap_is_built_and_taken_back(inputs: tuple[Path, Path], opened: Opened, tmp_path: Path) -> None:
     live = session(inputs, opened, tmp_path / "journal.jsonl")
     live.apply(command(tool="delete", chain="A", number="4"))
