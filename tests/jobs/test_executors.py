@@ -89,6 +89,18 @@ def test_workers_that_die_while_they_start_are_replaced(on_dask: Executor) -> No
     assert on_dask.gather([on_dask.submit("math:sqrt", 25)]) == [5]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_tasks_near_workers_that_all_died_at_once_are_done_by_others(on_dask: Executor) -> None:
+    waiting = [on_dask.submit("time:sleep", 1.0, place=k / 8) for k in range(8)]
+    time.sleep(0.3)
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.kill()
+    assert on_dask.gather(waiting) == [None] * 8
+
+
 def test_nobody_at_the_address() -> None:
     from burnish.jobs import dask_executor
 

@@ -20,6 +20,7 @@ import yaml
 
 from burnish.core.errors import DataError, InputError, ResourceError
 from burnish.core.events import Listener, Message
+from burnish.jobs.dask_rescue import free_stuck
 from burnish.jobs.executors import Executor, LocalExecutor, Outcome, call
 from burnish.options.executor import ExecutorOptions
 
@@ -200,8 +201,8 @@ class DaskExecutor(Executor):
     def __init__(self, client: Any, cluster: Any, listener: Listener, *, revives: bool = False) -> None:
         self._client, self._cluster, self._listener = client, cluster, listener
         self._closing = threading.Event()
-        if revives:
-            threading.Thread(target=self._revive, name="revive-workers", daemon=True).start()
+        self._revives = revives
+        threading.Thread(target=self._look_after, name="look-after-workers", daemon=True).start()
         self._known: set[str] = set()
         self._number = 0
         with warnings.catch_warnings():
@@ -245,12 +246,13 @@ class DaskExecutor(Executor):
                 with suppress(TimeoutError, OSError):
                     part.close()
 
-    def _revive(self) -> None:
-        """Start workers anew that have died for good: Dask starts one again that dies at work, but gives up on one that
-        dies while it starts, and a job without workers would wait for ever."""
+    def _look_after(self) -> None:
+        """Help where Dask would wait for ever: after workers that died while they started, and see `free_stuck`."""
         while not self._closing.wait(_PULSE):
             with suppress(Exception):  # whatever fails is tried again
-                self._cluster.sync(self._replace_dead)
+                if self._revives:
+                    self._cluster.sync(self._replace_dead)
+                self._client.run_on_scheduler(free_stuck)
 
     async def _replace_dead(self) -> None:
         for name, worker in list(self._cluster.workers.items()):
