@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from burnish.core.events import Message, Metrics, Shells
 from burnish.jobs.folder import Job
+from burnish.jobs.pipeline import new_process
 from burnish.jobs.project import Project, init_project
 from burnish.web.jobs_view import read_events
 from burnish.web.security import HEADER, MAX_BODY
@@ -177,6 +178,15 @@ def test_maps_that_are_none_are_refused_in_one_line(client: TestClient) -> None:
     assert client.get("/maps/x.mtz?kind=density&centre=a,b").status_code == 404
     bad = client.get("/maps/Refine3D/job001/run_data.star?kind=file&centre=1,2")
     assert (bad.status_code, "expected x,y,z" in bad.json()["error"]) == (400, True)
+
+
+def test_a_job_whose_folder_is_gone_is_still_shown(project: Project, client: TestClient) -> None:
+    with project.changing() as held:
+        held[0] = held[0].with_process(new_process("External/job009/", "Succeeded"))
+    shown = client.get("/api/jobs/External/job009").json()
+    assert (shown["files"], shown["first_map"]) == ([], None)
+    assert client.get("/api/jobs/External/job009/images").json()["maps"] == []
+    assert client.get("/api/jobs/External/job009/status").json() == {"status": "Succeeded"}
 
 
 def test_what_a_form_can_be_filled_in_with(project: Project, client: TestClient) -> None:

@@ -80,6 +80,7 @@ def show_job(project: Project, name: str) -> dict[str, Any]:
         "statistics": _json_beside(folder, "refined.json"),
         "validation": _json_beside(folder, "validation.json"),
         "view": what_to_view(project, folder, record),
+        "first_map": next((m["path"] for m in list_maps(project, folder) if not m["mask"]), None),
         "moves": read_moves(folder),
         "starts": what_next(project, folder, record),
         "data": data_of(project, record),
@@ -145,7 +146,8 @@ def list_maps(project: Project, folder: Path) -> list[dict[str, Any]]:
     """Maps of a job with what the page calls them, its own first, then the mask and half maps that it was given."""
     record = read_record(folder)
     given = [record.options.get(k) for k in ("mask", "half1", "half2", "reference")] if record else []
-    own = [p for p in sorted(folder.iterdir()) if p.suffix in MAP_SUFFIXES and _is_shown(p)]
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    own = [p for p in there if p.suffix in MAP_SUFFIXES and _is_shown(p)]
     first = {name: k for k, name in enumerate(FIRST_MAPS)}
     own.sort(key=lambda p: (first.get(p.name, len(first)), p.name))
     others = [project.folder / v for v in given if isinstance(v, str) and Path(v).suffix in MAP_SUFFIXES]

@@ -3,16 +3,13 @@
 import { lines } from "./charts.js";
 import { h, present, svg } from "./dom.js";
 import { read } from "./server.js";
-import { openViewer, prepare } from "./viewer.js";
+import { openViewer } from "./viewer.js";
 
 const SHADES = ["#f1f5f9", "#c6dbef", "#9ecae1", "#6baed6", "#3182bd", "#08519c", "#08306b"];
 
-export async function imagesPart(job, { withCharts, maps }) {
-  const found = await read(`/api/jobs/${job.name}/images`);
+export function imagesPart(job, found, { withCharts, maps }) {
   const anything = found.fsc?.length || found.guinier || found.views?.particles || found.micrographs?.length || found.pictures.length || found.maps.length;
   if (!anything) return { element: null, leave: () => {} };
-  const first = found.maps.find((m) => !m.mask);
-  if (maps && first) prepare(first.path);
   const chart = (make) => (withCharts ? make() : h("p", {}, "Charts are not installed; `make web` brings them."));
   const element = h("section", {},
     maps && found.maps.length ? mapViewer(found.maps) : null,

@@ -89,11 +89,11 @@ async function jobPage(name, residue) {
   const charts = h("div", { class: "columns" });
   const logHeading = h("h3", { hidden: true }, "Log");
   const log = h("pre", { tabindex: 0, "aria-label": "log", hidden: true });
-  const map = job.files.find((f) => /\.(mrc|map|ccp4)$/.test(f.name));
-  if (job.view || map) prepare();
+  if (job.view || job.first_map) prepare(job.view ? null : job.first_map);
+  const pictures = read(`/api/jobs/${name}/images`);
   const withCharts = await ready();
   const model = await modelPart(job, { withCharts, residue });
-  const images = await imagesPart(job, { withCharts, maps: !job.view });
+  const images = imagesPart(job, await pictures, { withCharts, maps: !job.view });
 
   const draw = () => {
     if (!withCharts) return;
