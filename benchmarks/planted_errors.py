@@ -3,12 +3,12 @@
 Usage: planted_errors.py MODEL DATA FOLDER [--rounds N] [--ligand NAME_OR_CIF]... [--labels F,SIGF] [--seed N]
        planted_errors.py --table FOLDER...        one table of several runs
 
-Planted, all seeded, only where the model is well determined (B): side chains in another rotamer, side chains cut at Cβ,
-peptides turned over, waters removed, waters put where there are none, loops of six residues and one ligand removed,
-and 0.3 Å of noise on every atom. A side chain counts as repaired when its atoms beyond Cβ are within 0.7 Å rms of where
-they were, a peptide when its oxygen is within 1 Å, a removed water when one is within 0.7 Å of its place, a misplaced
-one when none is left there, a loop when its main chain is within 1 Å rms, a ligand when its atoms are within 1 Å rms of
-atoms of a ligand. Found: a move was tried there. Wrong changes: side chains, peptides and well-determined waters that
+Planted, all seeded, only where the model is well determined (B, and fit to the density of the model as it was): side
+chains in another rotamer, side chains cut at Cβ, peptides turned over, waters removed, waters put where there are none,
+loops of six residues and one ligand removed, and 0.3 Å of noise on every atom. A side chain counts as repaired when its
+atoms beyond Cβ are within 0.7 Å rms of where they were, a peptide when its oxygen is within 1 Å, a removed water when
+one is within 0.7 Å of its place, a misplaced one when none is left there, a loop when its main chain is within 1 Å rms,
+a ligand when its atoms are within 1 Å rms of atoms of a ligand. Found: a move was tried there. Wrong changes: side chains, peptides and well-determined waters that
 were right and are not any more; amides and imidazoles turned over are counted apart, since density does not tell which
 way round they were.
 """
@@ -32,15 +32,20 @@ import torch
 from burnish.chemistry.edit_model import with_positions, with_waters, without_atoms, without_hydrogens
 from burnish.chemistry.residues import ResidueView, residue_views
 from burnish.chemistry.rotamers import rotamers_of
+from burnish.core.events import ignore
 from burnish.io.models import atoms_of, read_model
+from burnish.options.rebuild import RebuildOptions
 from burnish.rebuild.conformations import BACKBONE, chi_of, with_chi, with_peptide_turned
+from burnish.validate.density_fit import residue_fits
 from burnish.validate.flips import SWAPS
 from burnish.validate.rotamers import validate_rotamers
+from burnish.workflows.model_rounds import make_scene, make_term, read_start
 
 SHARE = {"rotamers": 0.10, "cut": 0.05, "peptides": 0.05, "waters removed": 0.3, "waters misplaced": 0.1}
 RESIDUES_A_LOOP = 80  # one loop is removed for so many residues
 LOOP = 6
 NOISE = 0.3  # Å rms of each atom's displacement
+SHOWN, SEEN = 0.85, 1.0  # correlation of a residue, and density of a water, σ, that are well determined
 FIT_B = 1.3  # only side chains whose B is below this times the mean of the model are damaged: they have density
 
 
@@ -56,6 +61,29 @@ class Damage:
     misplaced: list[list[float]] = field(default_factory=list)
     loops: list[list[str]] = field(default_factory=list)
     ligand: dict[str, list[list[float]]] = field(default_factory=dict)
+    faint: list[str] = field(default_factory=list)  # waters that the density of the undamaged model does not show
+
+
+def fits_of(model: Path, options: argparse.Namespace) -> dict[str, tuple[float, float]]:
+    """Correlation and density, σ, of each residue of the undamaged model, by its label."""
+    columns = {"labels": options.labels} if options.labels else {}
+    asked = RebuildOptions(model=model, data=options.data, out=options.folder, ligand=tuple(options.ligand), **columns)
+    start = read_start(asked, ignore, cycles=0)
+    scene = make_scene(start, without_hydrogens(start.inputs.topology.structure), make_term(start, ignore))
+    maps, atoms = scene.evidence.maps, scene.evidence.atoms
+    electrons = torch.tensor([float(gemmi.Element(e).atomic_number) for e in atoms.elements])
+    fits = residue_fits(
+        maps.density,
+        maps.calculated,
+        maps.difference,
+        atoms.xyz,
+        atoms.b_iso,
+        atoms.occ,
+        electrons,
+        scene.views,
+        maps.d_min,
+    )
+    return {scene.views[f.view].label: (f.correlation, f.density) for f in fits}
 
 
 def graph_of(structure: gemmi.Structure) -> dict[int, list[int]]:
@@ -74,12 +102,15 @@ def graph_of(structure: gemmi.Structure) -> dict[int, list[int]]:
     return graph
 
 
-def pick_loops(views: Sequence[ResidueView], b_iso: np.ndarray, rng: np.random.Generator, number: int) -> list[range]:
+def pick_loops(
+    views: Sequence[ResidueView], b_iso: np.ndarray, shown: set[int], rng: np.random.Generator, number: int
+) -> list[range]:
     """Stretches of single-conformer residues inside a chain whose main chain is well determined."""
     good = [
-        v.kind == "protein" and v.is_primary and not v.altloc and v.indices("N", "CA", "C", "O") is not None
+        i in shown and v.kind == "protein" and v.is_primary and not v.altloc
+        and v.indices("N", "CA", "C", "O") is not None
         and b_iso[list(v.indices("N", "CA", "C", "O") or ())].max() < FIT_B * b_iso.mean()
-        for v in views
+        for i, v in enumerate(views)
     ]  # fmt: skip
     found: list[range] = []
     for first in rng.permutation(len(views) - LOOP - 8):
@@ -100,16 +131,31 @@ def pick_ligand(views: Sequence[ResidueView], b_iso: np.ndarray, names: Sequence
     return next((v for v in views if v.kind == "other" and v.name in names and not v.altloc), None)
 
 
-def damage(structure: gemmi.Structure, seed: int, ligands: Sequence[str] = ()) -> Damage:
-    """Plant the errors."""
+def damage(
+    structure: gemmi.Structure,
+    seed: int,
+    ligands: Sequence[str] = (),
+    fits: dict[str, tuple[float, float]] | None = None,
+) -> Damage:
+    """Plant the errors.
+
+    Parameters
+    ----------
+    structure : without hydrogens.
+    seed : of all that is random.
+    ligands : one of these components is removed.
+    fits : of `fits_of`; without them B alone says what is well determined.
+    """
     rng = np.random.default_rng(seed)
     views, xyz = residue_views(structure[0]), atoms_of(structure).xyz.numpy().copy()
     truth = xyz.copy()
     b_iso = atoms_of(structure).b_iso.numpy()
     graph = graph_of(structure)
     good = {r.view for r in validate_rotamers(torch.from_numpy(xyz), views) if r.verdict == "favoured"}
-    proteins = [i for i, v in enumerate(views) if v.kind == "protein" and not v.altloc and v.is_primary]
-    loops = pick_loops(views, b_iso, rng, max(1, len(proteins) // RESIDUES_A_LOOP))
+    shown = {i for i, v in enumerate(views) if fits is None or fits.get(v.label, (0.0, 0.0))[0] > SHOWN}
+    seen = {i for i, v in enumerate(views) if fits is None or fits.get(v.label, (0.0, 0.0))[1] > SEEN}
+    proteins = [i for i, v in enumerate(views) if v.kind == "protein" and not v.altloc and v.is_primary and i in shown]
+    loops = pick_loops(views, b_iso, shown, rng, max(1, len(proteins) // RESIDUES_A_LOOP))
     near_loops = {k for stretch in loops for k in range(stretch[0] - 2, stretch[-1] + 3)}
     sides = [
         i
@@ -146,7 +192,7 @@ def damage(structure: gemmi.Structure, seed: int, ligands: Sequence[str] = ()) -
             if len(peptides) >= max(2, round(SHARE["peptides"] * len(proteins))):
                 break
     waters = [(i, v.atoms["O"]) for i, v in enumerate(views) if v.kind == "water" and "O" in v.atoms]
-    well = [a for _, a in waters if b_iso[a] < 1.5 * b_iso.mean()]
+    well = [a for i, a in waters if b_iso[a] < 1.5 * b_iso.mean() and i in seen]
     gone = rng.choice(well, round(SHARE["waters removed"] * len(well)), replace=False) if well else []
     misplaced = spots_without_water(xyz, rng, round(SHARE["waters misplaced"] * len(waters)))
     ligand = pick_ligand(views, b_iso, ligands)
@@ -166,6 +212,7 @@ def damage(structure: gemmi.Structure, seed: int, ligands: Sequence[str] = ()) -
         misplaced=misplaced,
         loops=[[views[k].label for k in stretch] for stretch in loops],
         ligand={ligand.name: truth[list(ligand.atoms.values())].tolist()} if ligand else {},
+        faint=[f"{views[i].chain} {views[i].number}" for i, _ in waters if i not in seen],
     )
 
 
@@ -305,7 +352,12 @@ def _wrong_changes(
     dropped, kept = [], 0
     for index, site in enumerate(truth[0].all()):
         spot = atoms.xyz[index].numpy()
-        clear = site.residue.is_water() and float(atoms.b_iso[index]) < 1.5 * float(atoms.b_iso.mean())
+        name = f"{site.chain.name} {site.residue.seqid}"
+        clear = (
+            site.residue.is_water()
+            and name not in done.faint
+            and float(atoms.b_iso[index]) < 1.5 * float(atoms.b_iso.mean())
+        )
         if clear and not (len(gone_before) and np.linalg.norm(gone_before - spot, axis=1).min() < 0.01):
             kept += 1
             if len(waters) == 0 or np.linalg.norm(waters - spot, axis=1).min() > 1.0:
@@ -401,7 +453,7 @@ def main() -> None:
         print(as_table(options.table))
         return
     truth = without_hydrogens(read_model(options.model).structure)
-    done = damage(truth, options.seed, options.remove)
+    done = damage(truth, options.seed, options.remove, fits_of(options.model, options))
     options.folder.mkdir(parents=True, exist_ok=True)
     before = count(truth, done, done.structure)
     summary = repair(truth, options, done)
