@@ -8,7 +8,8 @@ chains in another rotamer, side chains cut at Cβ, peptides turned over, waters 
 loops of six residues and one ligand removed, and 0.3 Å of noise on every atom. A side chain counts as repaired when its
 atoms beyond Cβ are within 0.7 Å rms of where they were, a peptide when its oxygen is within 1 Å, a removed water when
 one is within 0.7 Å of its place, a misplaced one when none is left there, a loop when its main chain is within 1 Å rms,
-a ligand when its atoms are within 1 Å rms of atoms of a ligand. Found: a move was tried there. Wrong changes: side chains, peptides and well-determined waters that
+a ligand when its atoms are within 1 Å rms of atoms of a ligand. Found: a move was tried there. Wrong changes: side
+chains, peptides and well-determined waters that
 were right and are not any more; amides and imidazoles turned over are counted apart, since density does not tell which
 way round they were.
 """
