@@ -127,7 +127,7 @@ def line(name: str, program: str, score: Score | None, cost: Cost | None, note: 
         return f"| {name} | {program} | {note} |  |  |  |  |  |"
     numbers = f"{score.r_work:.4f} | {score.r_free:.4f} | {score.bond_rmsd:.4f} / {score.bond_z:.2f}"
     numbers += f" | {score.angle_rmsd:.2f} / {score.angle_z:.2f}"
-    spent = f"{cost.cpu:.0f} | {cost.memory:.0f}" if cost else " | "
+    spent = f"{cost.cpu:.1f} | {cost.memory:.0f}" if cost else " | "
     return f"| {name} | {program} | {numbers} | {spent} |"
 
 

@@ -91,11 +91,11 @@ def write_model_cif(
     uncertainties : of the atoms of `refined`, when the user asked for them.
     """
     structure = _with_header(refined, numbers)
-    if model.document is None:
+    document = model.document
+    if document is None:
         document = structure.make_mmcif_document()
         block = document.sole_block()
     else:
-        document = gemmi.cif.read_string(model.document.as_string())
         block = next(b for b in document if b.find_loop("_atom_site.id").get_loop() is not None)
         _update_block(block, structure)
     if uncertainties is not None:

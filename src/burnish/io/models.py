@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class ModelFile:
     structure : one model, entities set up; its atoms in the order of `atoms`.
     atoms : parameters of every atom, in the order of `structure[0].all()`.
     crystal : cell and space group, None when the file has none.
-    document : the mmCIF document of the file, None for PDB.
+    packed : the text of an mmCIF file, compressed; None for PDB.
     messages : what the user should know.
     """
 
@@ -40,8 +41,18 @@ class ModelFile:
     structure: gemmi.Structure
     atoms: Atoms
     crystal: Crystal | None
-    document: gemmi.cif.Document | None
+    packed: bytes | None
     messages: tuple[Message, ...]
+
+    @property
+    def document(self) -> gemmi.cif.Document | None:
+        """The mmCIF document of the file, read anew for each caller; None for PDB.
+
+        As a document a large model takes thirty times the memory of its packed text.
+        """
+        if self.packed is None:
+            return None
+        return gemmi.cif.read_string(zlib.decompress(self.packed).decode("utf-8", errors="replace"))
 
 
 def read_model(path: Path) -> ModelFile:
@@ -56,7 +67,6 @@ def read_model(path: Path) -> ModelFile:
     path = Path(path)
     content = read_bytes(path)
     text = content.decode("utf-8", errors="replace")
-    document = None
     is_cif = _looks_like_cif(text)
     try:
         if is_cif:
@@ -88,7 +98,7 @@ def read_model(path: Path) -> ModelFile:
         structure=structure,
         atoms=atoms_of(structure),
         crystal=_crystal(path, structure),
-        document=document,
+        packed=zlib.compress(content, 1) if is_cif else None,
         messages=tuple(messages),
     )
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy.sparse.csgraph import connected_components
 
 from burnish.chemistry.hydrogens import place_hydrogens
 from burnish.core.units import EIGHT_PI_SQUARED
@@ -140,6 +139,10 @@ def find_occupancy_groups(atoms: Atoms, restraints: Restraints) -> OccupancyGrou
     n = len(atoms)
     letters, letter = np.unique(np.array(atoms.altloc, dtype=object).astype(str), return_inverse=True)
     alternate = letters[letter] != ""
+    if not alternate.any():
+        return OccupancyGroups(group=np.full(n, -1, dtype=np.int64), set_of_group=np.zeros(0, dtype=np.int64))
+    from scipy.sparse.csgraph import connected_components  # takes long to import, and few models need it
+
     residue = atoms.residue.numpy()
     bonds = restraints.bonds.atoms.numpy()
     bonds = bonds[alternate[bonds].all(axis=1)]
@@ -148,7 +151,7 @@ def find_occupancy_groups(atoms: Atoms, restraints: Restraints) -> OccupancyGrou
     _, cluster = connected_components(links, directed=False)
     group = np.full(n, -1, dtype=np.int64)
     sets: list[int] = []
-    for number, which in enumerate(np.unique(cluster[residue[alternate]]) if alternate.any() else []):
+    for number, which in enumerate(np.unique(cluster[residue[alternate]])):
         members = alternate & (cluster[residue] == which)
         present = np.unique(letter[members])
         if len(present) < 2:

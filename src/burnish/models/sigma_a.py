@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from burnish.models.likelihood import amplitude_likelihood
 from burnish.models.resolution import Knots, knots_by_number
+from burnish.numerics.quasi_newton import minimise
 
 FREE_PER_KNOT = 60
 MOST_KNOTS = 20
@@ -122,17 +122,11 @@ def fit_sigma_a(
         )
         return found.value + 0.5 * float(bend @ bend), gradient
 
-    limits = [(-5.0, float(np.log(MAX_D))), LOG_D_RANGE] + [(x - 8.0, x + 8.0) for x in start.log_s]
-    first = np.linalg.lstsq(along, np.log(start.d), rcond=None)[0]
-    best = minimize(
-        objective,
-        np.concatenate([np.clip(first, *np.array(limits[:2]).T), start.log_s]),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=limits,
-        options={"maxiter": 60, "ftol": 1e-7},
-    )
-    return SigmaA(knots=knots, d=np.exp(along @ best.x[:2]), log_s=best.x[2:])
+    low = np.concatenate([[-5.0, LOG_D_RANGE[0]], start.log_s - 8.0])
+    high = np.concatenate([[np.log(MAX_D), LOG_D_RANGE[1]], start.log_s + 8.0])
+    first = np.concatenate([np.linalg.lstsq(along, np.log(start.d), rcond=None)[0], start.log_s])
+    best, _ = minimise(objective, first, low, high, tolerance=1e-7, max_iterations=60)
+    return SigmaA(knots=knots, d=np.exp(along @ best[:2]), log_s=best[2:])
 
 
 def _along(knots: Knots) -> np.ndarray:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from burnish.data.reflections import Reflections
@@ -101,6 +100,8 @@ class TwinTarget(Target):
 
     def _fit_fractions(self, f_model: Tensor, work: Tensor) -> None:
         """Least squares on amplitudes, fractions not negative; then by likelihood once there is an error model."""
+        from scipy.optimize import minimize  # ten megabytes, wanted for twins only
+
         single = f_model.abs()[self.mates.mate][:, work].square()
         f_obs = self.reflections.f_obs[work]
 

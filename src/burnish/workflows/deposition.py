@@ -72,9 +72,10 @@ def read_source(folder: Path) -> Source:
     if not options:
         options = {"data": (record.get("data") or {}).get("file"), "ligand": []}
     model = read_model(folder / "refined.cif")
-    if model.document is None:
+    document = model.document
+    if document is None:
         raise DataError(f"{folder / 'refined.cif'}: is no mmCIF; run the refinement again")
-    block = next(b for b in model.document if b.find_loop("_atom_site.id").get_loop() is not None)
+    block = next(b for b in document if b.find_loop("_atom_site.id").get_loop() is not None)
     return Source(folder=folder, record=record, options=options, model=model, block=block)
 
 
