@@ -91,7 +91,7 @@ def first_map_weight(resolution: float) -> float:
 
     Notes
     -----
-    2 exp(−1.7588 + 0.6311 d), exp() from 0.2 on: the regression of Servalcat's authors over 472 deposited cases, but not
+    2 exp(−1.7588 + 0.6311 d), exp() from 0.2 on: the regression of Servalcat's authors over 472 cases, but not
     beyond 4.5 Å: at 6.6 Å it leaves bonds at an rms Z of 2. Twice, because coefficients count once here, and their
     Friedel mates as well there.
     """
