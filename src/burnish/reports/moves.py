@@ -62,7 +62,7 @@ def _round_blocks(rounds: Sequence[dict[str, Any]]) -> list[Block]:
             f"{r['rotamer_outlier_percent']:.1f}",
             f"{r['clashscore']:.1f}",
             f"{r['molprobity_score']:.2f}",
-            str(r["accepted"]),
+            f"{r['accepted']:.0f}",
             "kept" if r.get("best") else "",
         ]
         for r in rounds
