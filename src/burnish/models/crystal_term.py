@@ -128,6 +128,7 @@ class CrystalTerm(DataTerm):
         self._exponential: ExponentialScale | None = None
         self._by_shell = self._plain = AppliedScale.of(np.zeros(0), np.zeros(0))
         self._last: ModelAmplitudes | None = None
+        self._statistics: DataStatistics | None = None  # of the last scaling, asked for several times a cycle
         self._known: tuple[Atoms, Tensor] | None = None
         self._masked: Tensor | None = None
 
@@ -204,6 +205,7 @@ class CrystalTerm(DataTerm):
         return self._by_shell.of_model(f_calc, self._f_mask)
 
     def update_scaling(self, atoms: Atoms) -> None:
+        self._statistics = None
         return_small_blocks()
         self._update_mask(atoms)
         f_calc = self._calculated(atoms)
@@ -315,6 +317,11 @@ class CrystalTerm(DataTerm):
         return self._last
 
     def statistics(self) -> DataStatistics:
+        if self._statistics is None:
+            self._statistics = self._make_statistics()
+        return self._statistics
+
+    def _make_statistics(self) -> DataStatistics:
         if self._scaling is None or self._exponential is None:
             raise RuntimeError("update_scaling() comes first")
         model = self.amplitudes.f_model.to(torch.complex128)

@@ -11,12 +11,13 @@ from matplotlib.ticker import MaxNLocator
 from burnish.models.data_term import ShellStatistics
 from burnish.reports.figures import BLUE, GREEN, GREY, ORANGE, VIOLET, new_figure, resolution_axis
 
+MARGINS = (0.62, 0.12, 0.5, 0.32)  # inches around every panel; to have them found would draw everything twice
 BOND_BAND = (0.5, 1.0)  # where the rms Z of bonds should end
 
 
 def cycles_figure(cycles: Sequence[Mapping[str, float]]) -> Figure:
     """R factors and the likelihood of the free set by cycle."""
-    figure, (left, right) = new_figure(9.0, 3.6, columns=2)
+    figure, (left, right) = new_figure(9.0, 3.6, columns=2, margins=MARGINS)
     number = [c["cycle"] for c in cycles]
     left.plot(number, [100 * c["r_work"] for c in cycles], color=BLUE, marker="o", markersize=3.5, label="R-work")
     if np.isfinite([c["r_free"] for c in cycles]).any():
@@ -37,7 +38,7 @@ def cycles_figure(cycles: Sequence[Mapping[str, float]]) -> Figure:
 
 def shells_figure(shells: Sequence[ShellStatistics]) -> Figure:
     """Agreement by resolution."""
-    figure, (left, middle, right) = new_figure(11.0, 3.6, columns=3)
+    figure, (left, middle, right) = new_figure(11.0, 3.6, columns=3, margins=MARGINS)
     s = np.array([0.5 * (1 / x.d_max + 1 / x.d_min) for x in shells])
     for axes, title, curves in (
         (left, "R factors", (("work", "r_work", BLUE), ("free", "r_free", ORANGE))),
@@ -58,7 +59,7 @@ def shells_figure(shells: Sequence[ShellStatistics]) -> Figure:
 
 def geometry_figure(cycles: Sequence[Mapping[str, float]]) -> Figure:
     """Root mean square Z of bonds and angles, with the weight of the data."""
-    figure, (left, right) = new_figure(9.0, 3.2, columns=2)
+    figure, (left, right) = new_figure(9.0, 3.2, columns=2, margins=MARGINS)
     number = [c["cycle"] for c in cycles]
     left.axhspan(*BOND_BAND, color=GREEN, alpha=0.12, linewidth=0)
     left.plot(number, [c["bond_rmsz"] for c in cycles], color=BLUE, marker="o", markersize=3.5, label="bonds")
@@ -77,7 +78,7 @@ def geometry_figure(cycles: Sequence[Mapping[str, float]]) -> Figure:
 
 def b_figure(b_model: Sequence[float], b_water: Sequence[float]) -> Figure:
     """Histogram of B."""
-    figure, (axes,) = new_figure(8.0, 3.2)
+    figure, (axes,) = new_figure(8.0, 3.2, margins=MARGINS)
     every = np.array([*b_model, *b_water])
     top = float(np.percentile(every, 99.5)) if len(every) else 1.0
     bins = list(np.linspace(0.0, max(top, 1.0), 41))
