@@ -55,6 +55,7 @@ from burnish.workflows.refine_em import (
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
 from burnish.workflows.refine_inputs import refinement_settings
 
+LIGAND_RADIUS = 12.0  # Å about the model, where a ligand is to be placed
 EVIDENCE_RADIUS = 6.0  # Å about the model: waters and other conformations lie beyond the mask of the refinement
 WATERS_D_MIN = 3.0  # Å; coarser maps do not show single waters
 FSC_ERROR = 0.005  # differences of the FSC average with half map 2 below this do not outweigh geometry
@@ -76,6 +77,7 @@ class EmStart:
     copies : symmetry of the maps, or None.
     sequences : three-letter codes of the molecules in the sample.
     files : every input.
+    reach : about the model, of the density that moves see, Å.
     """
 
     options: RefineOptions
@@ -85,6 +87,7 @@ class EmStart:
     copies: MapSymmetry | None
     sequences: tuple[tuple[str, ...], ...]
     files: tuple[Path, ...]
+    reach: float
 
     @property
     def symmetry(self) -> Symmetry | None:
@@ -150,6 +153,7 @@ def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cy
         copies=map_symmetry(refine_options, maps[0], xyz),
         sequences=sequences,
         files=tuple(files),
+        reach=LIGAND_RADIUS if asked.names else EVIDENCE_RADIUS,
     )
 
 
@@ -243,7 +247,7 @@ def _restrained(start: EmStart, structure: gemmi.Structure) -> tuple[Topology, R
 
 def _evidence_term(start: EmStart, refinable: RefinableModel) -> MapTerm:
     """The maps within reach of what moves may add."""
-    wide = start.options.model_copy(update={"mask_radius": EVIDENCE_RADIUS})
+    wide = start.options.model_copy(update={"mask_radius": start.reach})
     boxed = boxed_about(start.maps, refinable, wide, start.copies)
     term = MapTerm(boxed, symmetry=None if start.copies is None else start.copies.density)
     term.prepare(refinable.atoms)
