@@ -1,6 +1,7 @@
 """`burnish refine` against half maps: a disturbed helix comes back, outputs agree, bad input is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import gemmi
@@ -71,6 +72,19 @@ def test_statistics(refined: Path) -> None:
     assert len(record["cycles"]) == final["cycles"] + 1
 
 
+def test_a_mask_of_ones_own(case: Path, tmp_path: Path) -> None:
+    """A wide mask: the box holds all of it, and the model comes back as well."""
+    half = read_map(case / "half1.mrc")
+    mask = torch.zeros_like(half.values)
+    mask[4:-4, 4:-4, 6:-6] = 1.0
+    write_map(tmp_path / "mask.mrc", replace(half, values=mask))
+    halves = ("--half1", case / "half1.mrc", "--half2", case / "half2.mrc", "--mask", tmp_path / "mask.mrc")
+    assert burnish("refine", case / "model.cif", *halves, "--resolution", "2.2", "--out", tmp_path / "job") == 0
+    assert min(read_map(tmp_path / "job/refined_fo.mrc").values.shape) >= 40
+    after = rms_distance(tmp_path / "job/refined.cif", case / "truth.cif")
+    assert after < 0.5 * rms_distance(case / "model.cif", case / "truth.cif")
+
+
 def test_maps_lie_on_the_model(case: Path, refined: Path) -> None:
     """Density at the atoms, from the MRC map by its origin and from the MTZ in the model's own frame."""
     structure = gemmi.read_structure(str(case / "truth.cif"))
@@ -103,6 +117,8 @@ def test_the_report_says_what_was_found(refined: Path) -> None:
         (("--half1", "half1.mrc", "--half2", "small.mrc", "--resolution", "2.2"), "grid"),
         (("--map", "far.mrc", "--resolution", "2.2"), "place the model"),
         (("--map", "none.mrc", "--resolution", "2.2"), "none.mrc"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--mask", "small.mrc"), "small.mrc: its grid"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--mask", "closed.mrc"), "no value above"),
         ((), "--map"),
     ],
 )
@@ -116,6 +132,7 @@ def test_bad_input_is_one_line_and_leaves_no_folder(
 ) -> None:
     monkeypatch.chdir(case)
     half = read_map(case / "half1.mrc")
+    write_map(case / "closed.mrc", replace(half, values=torch.zeros_like(half.values)))
     small = DensityMap(values=half.values[:40], voxel_size=half.voxel_size, origin=half.origin)
     write_map(case / "small.mrc", small)
     write_map(case / "far.mrc", DensityMap(values=half.values, voxel_size=half.voxel_size, origin=(500.0, 0.0, 0.0)))

@@ -25,6 +25,7 @@ from burnish.maps.mask import seed_from_atoms
 from burnish.models.map_blur import blur_of
 from burnish.models.structure_factors import fft_size
 
+OPEN = 0.01  # of a mask: where it is higher, density counts
 LEAST_IN_SHELL = 100  # coefficients; fewer would not hold an estimate of signal and noise
 
 
@@ -88,6 +89,7 @@ def box_maps(
     mask_radius: float = 3.0,
     padding: float = 6.0,
     first_alone: bool = False,
+    mask: DensityMap | None = None,
 ) -> BoxedMaps:
     """Mask maps about a model, cut them to a box about it and transform them.
 
@@ -99,14 +101,19 @@ def box_maps(
     mask_radius : of the mask about every position, Å.
     padding : between the mask and the faces of the box, Å.
     first_alone : take the first of two half maps alone; the second says only how the signal falls off.
+    mask : on the grid of the maps, 0 to 1, in place of one about every position; the box then holds all of it.
     """
     like = maps[0]
     voxel = like.voxel_size
-    start, size = _box(like, xyz, mask_radius + padding)
-    local = xyz - torch.tensor(like.origin, dtype=xyz.dtype)
-    seed = seed_from_atoms(local.detach().cpu().numpy(), tuple(like.values.shape), voxel, mask_radius)
-    mask = torch.from_numpy(seed).to(like.values)
-    boxed_mask = _cut(mask, start, size)
+    if mask is None:
+        start, size = _box(like, xyz, mask_radius + padding)
+        local = xyz - torch.tensor(like.origin, dtype=xyz.dtype)
+        seed = seed_from_atoms(local.detach().cpu().numpy(), tuple(like.values.shape), voxel, mask_radius)
+        inside = torch.from_numpy(seed).to(like.values)
+    else:
+        inside = mask.values.to(like.values).clamp(0.0, 1.0)
+        start, size = _box(like, torch.cat([xyz, _corners(like, inside).to(xyz)]), padding)
+    boxed_mask = _cut(inside, start, size)
     cell = tuple(n * v for n, v in zip(size, voxel, strict=True))
     crystal = Crystal(cell=(cell[0], cell[1], cell[2], 90.0, 90.0, 90.0), space_group="P 1")
     hkl = _hemisphere(size, cell, resolution)
@@ -116,12 +123,12 @@ def box_maps(
     falloff = None
     if len(maps) == 2:
         mean = replace(like, values=0.5 * (maps[0].values + maps[1].values))
-        blurred = _coefficients(mean, mask, None, start, size, hkl)
+        blurred = _coefficients(mean, inside, None, start, size, hkl)
         width = 1.0 / max(n * v for n, v in zip(like.values.shape[::-1], voxel, strict=True))  # of a shell of the map
         found = blur_of(blurred, placed, crystal, hkl, s2, shell)
         falloff = Falloff(b=found, largest=1.0 / resolution + 0.5 * width)
     used = maps[:1] if first_alone else maps
-    halves = torch.stack([_coefficients(m, mask, falloff, start, size, hkl) for m in used])
+    halves = torch.stack([_coefficients(m, inside, falloff, start, size, hkl) for m in used])
     return BoxedMaps(
         crystal=crystal,
         origin=tuple(o + a * v for o, a, v in zip(like.origin, start, voxel, strict=True)),  # type: ignore[arg-type]
@@ -133,6 +140,15 @@ def box_maps(
         mask=boxed_mask.permute(2, 1, 0),
         without_halves=len(maps) == 1,
     )
+
+
+def _corners(like: DensityMap, inside: Tensor) -> Tensor:
+    """Lowest and highest position that a mask lets through, (x, y, z) Å. (2, 3)"""
+    found = torch.nonzero(inside > OPEN)
+    if len(found) == 0:
+        raise ValueError("the mask is closed everywhere")
+    ends = torch.stack([found.amin(dim=0), found.amax(dim=0)]).flip(1).double()
+    return ends * torch.tensor(like.voxel_size).double() + torch.tensor(like.origin).double()
 
 
 def _box(like: DensityMap, xyz: Tensor, margin: float) -> tuple[tuple[int, int, int], tuple[int, int, int]]:

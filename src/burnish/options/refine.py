@@ -28,6 +28,7 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     resolution: float | None = Field(None, gt=0.0, description="Resolution to refine to, Å; needed with maps.")
     pixel_size: float | None = Field(None, gt=0.0, description="Calibrated pixel size of the maps, Å.")
     mask_radius: float = Field(3.0, gt=0.0, le=20.0, description="Density within this of the model counts, Å.")
+    mask: Path | None = Field(None, description="Mask on the grid of the maps, in place of one about the model.")
     cross_validation: bool = Field(False, description="Refine against half map 1 as well, and judge by half map 2.")
     flexible: float | None = Field(
         None,
@@ -169,6 +170,8 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
             raise ValueError("--flexible: a resolution of maps coarser than --resolution expected")
         if self.reference is not None and self.data is not None:
             raise ValueError("--reference is for maps so far")
+        if self.mask is not None and self.data is not None:
+            raise ValueError("--mask is for maps")
         if self.cross_validation and halves != 2:
             raise ValueError("--cross-validation needs two half maps")
         return self

@@ -16,7 +16,7 @@ from burnish.data.density import DensityMap
 from burnish.io.models import read_model
 from burnish.io.mrc import read_map
 from burnish.jobs.folder import Job
-from burnish.models.boxed_maps import BoxedMaps, box_maps
+from burnish.models.boxed_maps import OPEN, BoxedMaps, box_maps
 from burnish.models.copies import copied_positions
 from burnish.models.domains import domain_atoms
 from burnish.models.map_term import MapTerm, with_overall_b
@@ -79,9 +79,11 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
         listener(Message(f"{symmetry.density.name}: {len(symmetry.density)} copies of the model"))
     if options.reference is not None:
         refinable = with_reference(refinable, options.reference, listener)
+    if options.mask is not None:
+        read_mask(options.mask, maps[0])
     settings = refinement_settings(options)
     device = chosen_device(options.device)
-    extra = [] if options.reference is None else [options.reference]
+    extra = [path for path in (options.reference, options.mask) if path is not None]
     job.begin([options.model, *paths, *options.ligand, *extra], seed=options.seed, device=device)
     if len(maps) == 1:
         listener(
@@ -129,6 +131,17 @@ def read_maps(paths: Sequence[Path], pixel_size: float | None) -> list[DensityMa
                 "expected the same; give the right one with --pixel-size"
             )
     return maps
+
+
+def read_mask(path: Path, like: DensityMap) -> DensityMap:
+    """A mask on the grid of the maps, open somewhere."""
+    mask = read_map(path)
+    if mask.values.shape != like.values.shape:
+        ours, theirs = (" × ".join(map(str, reversed(m.values.shape))) for m in (mask, like))
+        raise DataError(f"{path}: its grid is {ours}, that of the maps {theirs}; make the mask from one of the maps")
+    if float(mask.values.max()) <= OPEN:
+        raise DataError(f"{path}: no value above {OPEN:g}; a mask is 1 inside and 0 outside")
+    return mask
 
 
 def refuse_model_elsewhere(path: Path, xyz: Tensor, density: DensityMap) -> None:
@@ -249,8 +262,10 @@ def boxed_about(
     xyz = heavy_positions(refinable)
     if symmetry is not None:
         xyz = copied_positions(xyz, symmetry.density)
-    radius = options.mask_radius
-    return box_maps(maps, xyz, options.resolution or 0.0, mask_radius=radius, first_alone=first_alone)
+    mask = None if options.mask is None else read_mask(options.mask, maps[0])
+    return box_maps(
+        maps, xyz, options.resolution or 0.0, mask_radius=options.mask_radius, first_alone=first_alone, mask=mask
+    )
 
 
 def _tell(state: RefinementState, term: MapTerm, cycles: int, listener: Listener) -> None:
