@@ -19,6 +19,21 @@ def test_a_failure_is_not_repeated_until_the_zone_has_moved():
     assert not memory.would_repeat("rotamer", "A 1 LEU", XYZ[:4])
 
 
+def test_failures_are_forgotten_when_the_maps_are_clearer_but_not_what_was_left():
+    memory = Memory()
+    memory.remember_failure("rotamer", "A 1 LEU", XYZ)
+    memory.remember_left("A 1 LEU", XYZ)
+    memory.forget_failures()
+    for kept in (memory, memory_from_record(memory.as_record())):
+        assert not kept.would_repeat("rotamer", "A 1 LEU", XYZ)
+        assert kept.goes_back("A 1 LEU", XYZ)
+        assert not kept.is_new
+    alone = Memory()
+    alone.remember_failure("rotamer", "A 1 LEU", XYZ)
+    alone.forget_failures()
+    assert not alone.is_new
+
+
 def test_what_was_left_is_not_returned_to():
     memory = Memory()
     memory.remember_left("A 1 LEU", XYZ)

@@ -25,7 +25,7 @@ from burnish.rebuild.move import Judgement, decide
 from burnish.rebuild.moves.amides import flip_side_chains
 from burnish.rebuild.moves.peptides import peptide_site
 from burnish.rebuild.moves.rotamers import rotamer_site
-from burnish.rebuild.rounds import RoundQuality, best_round, should_stop
+from burnish.rebuild.rounds import RoundQuality, best_round, is_clearer, should_stop
 from burnish.rebuild.torsion_energy import peptide_nll
 from burnish.validate.flips import Flip
 from peptide_model import make_peptide, positions
@@ -211,6 +211,12 @@ def test_the_best_round_is_that_of_the_best_geometry_where_r_free_cannot_tell():
     assert best_round([quality(0.253, 1.2, error=0.004), quality(0.248, 2.2, error=0.004)]) == 1
     assert best_round([quality(0.250, 1.501, error=0.004), quality(0.248, 1.503, error=0.004)]) == 1
     assert best_round([quality(0.25), quality(0.25)]) == 0
+
+
+def test_when_maps_are_clearer():
+    assert is_clearer(quality(0.30), quality(0.27))
+    assert not is_clearer(quality(0.30), quality(0.29))
+    assert not is_clearer(quality(0.27), quality(0.30))
 
 
 def test_when_to_stop():

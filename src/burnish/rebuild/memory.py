@@ -40,6 +40,10 @@ class Memory:
         """Note that nothing better was found for a zone at these positions (m, 3)."""
         self.failed[f"{kind}|{residue}"] = xyz.copy()
 
+    def forget_failures(self) -> None:
+        """What failed may be tried again: the maps have become clearer. That rounds have been is not forgotten."""
+        self.failed = {k: np.zeros((0, 3)) for k in self.failed}
+
     def goes_back(self, residue: str, xyz: Array) -> bool:
         """Whether the judged atoms (j, 3) would return to a conformation that was given up in an earlier round."""
         return any(_alike(old, xyz, BACK) for old in self.left.get(residue, ()))

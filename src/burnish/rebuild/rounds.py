@@ -31,6 +31,7 @@ class RoundQuality:
 
 
 LEAST_GAIN = 0.0005  # of R-free
+CLEARER = 0.02  # of R-work
 LEAST_SCORE = 0.02  # of the MolProbity score
 
 
@@ -43,6 +44,11 @@ def best_round(history: Sequence[RoundQuality]) -> int:
     lowest = min(history, key=lambda q: q.r_free)
     alike = [k for k, q in enumerate(history) if q.r_free <= lowest.r_free + lowest.r_free_error]
     return min(alike, key=lambda k: (round(history[k].molprobity_score, 2), history[k].r_free, k))
+
+
+def is_clearer(before: RoundQuality, now: RoundQuality) -> bool:
+    """Whether the phases have improved so much that what failed in the maps before may succeed now."""
+    return now.r_work < before.r_work - CLEARER
 
 
 def should_stop(history: Sequence[RoundQuality], most: int) -> str | None:

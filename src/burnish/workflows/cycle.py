@@ -18,7 +18,7 @@ from burnish.models.refinement_system import RefinementSystem
 from burnish.options.rebuild import CycleOptions
 from burnish.rebuild.memory import Memory
 from burnish.rebuild.move import MoveRecord
-from burnish.rebuild.rounds import RoundQuality, best_round, should_stop
+from burnish.rebuild.rounds import RoundQuality, best_round, is_clearer, should_stop
 from burnish.reports.moves import moves_page
 from burnish.reports.page import render
 from burnish.reports.validation import validation_page
@@ -109,6 +109,8 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
         else:
             now = _refined(start, structure, term, cycles, _accepted(records), listener)
         _say(now.quality, number, listener)
+        if is_clearer(standing.qualities[-1], now.quality):
+            standing.memory.forget_failures()
         _write_round(start, job, now, term, standing)
     job.notify(Message(f"stopped: {reason}"))
     return _finish(start, job, options, now, term, standing)

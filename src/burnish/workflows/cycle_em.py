@@ -28,7 +28,7 @@ from burnish.models.restraints.weights import GeometryWeights
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.options.refine import RefineOptions
 from burnish.rebuild.memory import Memory
-from burnish.rebuild.rounds import RoundQuality, best_round, should_stop
+from burnish.rebuild.rounds import RoundQuality, best_round, is_clearer, should_stop
 from burnish.reports.moves import moves_page
 from burnish.reports.page import render
 from burnish.reports.validation import validation_page
@@ -228,6 +228,8 @@ def cycle_in_maps(options: CycleOptions, job: Job) -> dict[str, Any]:
         cycles = options.final_cycles if len(rounds) == options.rounds else options.cycles
         rounds.append(_refined(start, structure, cycles, sum(r.accepted for r in records), listener))
         _say(rounds[-1], len(rounds) - 1, listener)
+        if is_clearer(last.quality, rounds[-1].quality):
+            memory.forget_failures()
     return _finish(start, job, options, rounds, lines, warnings)
 
 
