@@ -8,6 +8,7 @@ megabytes. Map coefficients of an MTZ file are transformed here. No PyTorch: the
 from __future__ import annotations
 
 import math
+import mmap
 import struct
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ Grid = NDArray[np.float32]
 MOST_OVERVIEW = 128  # points along an edge of a coarse map
 MOST_BOX = 160  # points along an edge of a box
 KEPT_BYTES = 96 << 20  # transforms of MTZ files kept in memory
+AT_A_TIME = 32  # planes of a file that are looked at before they are let go
 SAMPLING = 3.0  # grid points per d_min
 BELOW, ABOVE = 10.0, 30.0  # rms deviations from the mean between which values are told apart
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}  # kinds of numbers by the header's mode
@@ -63,12 +65,14 @@ class Box:
 def overview(path: Path) -> ServedMap:
     """A whole map of a CCP4 or MRC file, averaged over blocks until no edge has more than `MOST_OVERVIEW` points."""
     header, stored = _open(path)
-    values = _ordered(header, stored)
+    values = _ordered(header, stored.values)
     factor = max(1, math.ceil(max(values.shape) / MOST_OVERVIEW))
     kept = [n // factor for n in values.shape]
     small = np.empty(kept, dtype=np.float32)
     total = square = 0.0
     for z in range(kept[0]):  # a few planes at a time: the file never stands in memory as a whole
+        if z % AT_A_TIME == 0:
+            stored.forget()
         planes = np.asarray(values[z * factor : (z + 1) * factor], dtype=np.float32)
         flat = planes.reshape(-1)
         square += float(flat @ flat)
@@ -94,7 +98,7 @@ def overview(path: Path) -> ServedMap:
 def box_of_file(path: Path, box: Box) -> ServedMap:
     """A box of a CCP4 or MRC file at full resolution, cut off where the map ends."""
     header, stored = _open(path)
-    values = _ordered(header, stored)
+    values = _ordered(header, stored.values)
     low, high = _bounds(header.cell, header.grid, box)
     first = [math.floor(lo - s + 1e-3) for lo, s in zip(low, header.start, strict=True)]
     last = [math.ceil(hi - s - 1e-3) for hi, s in zip(high, header.start, strict=True)]
@@ -163,8 +167,21 @@ class _Header:
     sigma: float
 
 
-def _open(path: Path) -> tuple[_Header, np.memmap]:
-    """Header and values [section, row, column] of a CCP4 or MRC file; values stay in the file."""
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Values of a file [section, row, column], which stay there, and the mapping that they are seen through."""
+
+    values: np.ndarray
+    mapping: mmap.mmap
+
+    def forget(self) -> None:
+        """Let go of the pages seen so far: they count as memory of the server, once for each request."""
+        if hasattr(self.mapping, "madvise"):
+            self.mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _open(path: Path) -> tuple[_Header, _Stored]:
+    """Header and values of a CCP4 or MRC file."""
     with path.open("rb") as file:
         raw = file.read(1024)
     if len(raw) < 1024 or raw[208:211] != b"MAP":
@@ -189,7 +206,10 @@ def _open(path: Path) -> tuple[_Header, np.memmap]:
         start = [o * n / c for o, n, c in zip(origin, grid, cell[:3], strict=True)]
     sigma = struct.unpack(f"{order}f", raw[216:220])[0]
     header = _Header(cell, grid, tuple(start), axes, words[21], sigma if math.isfinite(sigma) else 0.0)  # type: ignore[arg-type]
-    return header, np.memmap(path, dtype=kind, mode="r", offset=offset, shape=(sections, rows, columns))
+    with path.open("rb") as file:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    values = np.frombuffer(mapping, dtype=kind, count=columns * rows * sections, offset=offset)
+    return header, _Stored(values.reshape(sections, rows, columns), mapping)
 
 
 def _ordered(header: _Header, stored: np.ndarray) -> np.ndarray:
@@ -243,10 +263,16 @@ def section(path: Path, axis: int, fraction: float = 0.5, *, most: int = 400) ->
     fraction : how far along that axis.
     """
     header, stored = _open(path)
-    values = _ordered(header, stored)
+    values = _ordered(header, stored.values)
     n = values.shape[2 - axis]
     at = min(max(round(fraction * (n - 1)), 0), n - 1)
-    plane = np.asarray(np.take(values, at, axis=2 - axis), dtype=np.float32)
+    if axis == 2:
+        plane = np.array(values[at], dtype=np.float32)
+    else:
+        plane = np.empty((values.shape[0], values.shape[1 + axis]), dtype=np.float32)
+        for z in range(0, len(plane), AT_A_TIME):
+            plane[z : z + AT_A_TIME] = np.take(values[z : z + AT_A_TIME], at, axis=2 - axis)
+            stored.forget()
     factor = max(1, math.ceil(max(plane.shape) / most))
     rows, columns = (max(1, size // factor) for size in plane.shape)
     plane = (

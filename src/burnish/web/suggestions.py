@@ -11,6 +11,7 @@ from burnish.jobs.record import JobRecord, read_record
 
 INPUTS = {".mrc", ".map", ".ccp4", ".mrcs", ".star", ".cs", ".mtz", ".cif", ".pdb", ".fasta", ".csv", ".yaml"}
 MOST_FILES = 400
+MOST_OF_FOLDER, MOST_LOOKED_AT = 200, 5000  # files; projects hold millions
 DEEPEST = 4  # folders
 MODELS = ("refined.cif", "rebuilt.cif", "undone.cif", "fitted.cif")  # what jobs leave, the best first
 MAPS = ("half1", "half2", "map")
@@ -27,7 +28,9 @@ def list_inputs(project: Project) -> list[str]:
         here = Path(folder).relative_to(root)
         names[:] = [] if len(here.parts) >= DEEPEST else [n for n in names if not n.startswith(".")]
         is_job = "job.json" in files
-        for name in files:
+        if len(found) > MOST_LOOKED_AT:
+            break
+        for name in files[:MOST_OF_FOLDER]:  # a folder of micrographs is not what a form is filled in with
             if Path(name).suffix in INPUTS and not name.startswith((".", "default_pipeline")):
                 path = Path(folder) / name
                 if path.is_file():
