@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from burnish.data.reflections import Crystal
+from burnish.models.boxed_maps import box_maps
 from burnish.models.map_blur import b_from_scales, blur_of
+from burnish.models.map_term import MapTerm
 from burnish.scattering.form_factors import Radiation, form_factors
+from tests.models.test_map_term import _atoms, _maps
 
 CELL = 32.0
 
@@ -61,3 +66,24 @@ def test_falloff_of_scales() -> None:
     s2 = torch.linspace(0.0, 0.08, 9, dtype=torch.float64)
     assert b_from_scales(3.0 * torch.exp(-0.25 * 70.0 * s2), s2, torch.ones(9)) == pytest.approx(70.0)
     assert b_from_scales(torch.tensor([1.0, 0.5, -0.1]).double(), s2[:3], torch.ones(3)) == 0.0
+
+
+def test_noise_beyond_the_signal_does_not_reach_the_shells_within() -> None:
+    """Half maps of blurred atoms to Nyquist: the halves agree to 4 Å as well as in maps cut there."""
+    atoms = _atoms()
+    blurred = replace(atoms, b_iso=atoms.b_iso + 150.0)
+    maps = _maps(blurred, noise=0.003)
+    nyquist = 2.0 * max(maps[0].voxel_size)
+    near = MapTerm(box_maps(maps, atoms.xyz, 4.0))
+    far = MapTerm(box_maps(maps, atoms.xyz, nyquist, signal_to=4.0))
+    raised = MapTerm(box_maps(maps, atoms.xyz, nyquist))
+
+    def agreement(term: MapTerm) -> float:
+        """Mean FSC of the halves to 5 Å."""
+        fsc, s2 = term.half_fsc(), term.maps.shell_mean(term.maps.s2)
+        assert fsc is not None
+        return float(fsc[s2 < 5.0**-2].mean())
+
+    assert agreement(near) > 0.8
+    assert agreement(far) > agreement(near) - 0.05
+    assert agreement(raised) < agreement(far)

@@ -90,6 +90,7 @@ def box_maps(
     padding: float = 6.0,
     first_alone: bool = False,
     mask: DensityMap | None = None,
+    signal_to: float | None = None,
 ) -> BoxedMaps:
     """Mask maps about a model, cut them to a box about it and transform them.
 
@@ -101,6 +102,8 @@ def box_maps(
     mask_radius : of the mask about every position, Å.
     padding : between the mask and the faces of the box, Å.
     first_alone : take the first of two half maps alone; the second says only how the signal falls off.
+    signal_to : resolution to which half maps show the model, Å, when that is not the limit: what lies beyond is noise,
+        and is sharpened no more than what lies there.
     mask : on the grid of the maps, 0 to 1, in place of one about every position; the box then holds all of it.
     """
     like = maps[0]
@@ -125,8 +128,10 @@ def box_maps(
         mean = replace(like, values=0.5 * (maps[0].values + maps[1].values))
         blurred = _coefficients(mean, inside, None, start, size, hkl)
         width = 1.0 / max(n * v for n, v in zip(like.values.shape[::-1], voxel, strict=True))  # of a shell of the map
-        found = blur_of(blurred, placed, crystal, hkl, s2, shell)
-        falloff = Falloff(b=found, largest=1.0 / resolution + 0.5 * width)
+        limit = max(resolution, signal_to or 0.0)
+        known = s2 <= limit**-2 * (1.0 + 1e-9)
+        found = blur_of(blurred[known], placed, crystal, hkl[known], s2[known], shell[known])
+        falloff = Falloff(b=found, signal=1.0 / limit, largest=1.0 / resolution + 0.5 * width)
     used = maps[:1] if first_alone else maps
     halves = torch.stack([_coefficients(m, inside, falloff, start, size, hkl) for m in used])
     return BoxedMaps(
@@ -212,15 +217,17 @@ class Falloff:
     Attributes
     ----------
     b : Å²; amplitudes are divided by exp(−b s²/4).
+    signal : s beyond which they are divided by no less than there, Å⁻¹.
     largest : s beyond which nothing is let through the mask, Å⁻¹.
     """
 
     b: float
+    signal: float
     largest: float
 
     def amplitude(self, s: Tensor) -> Tensor:
         """What amplitudes at s (Å⁻¹) are divided by; infinite beyond the resolution."""
-        values = torch.exp(-0.25 * self.b * s.square())
+        values = torch.exp(-0.25 * self.b * s.clamp_max(self.signal).square())
         return torch.where(s <= self.largest, values, math.inf)
 
 
@@ -255,5 +262,5 @@ def _coefficients(
     found = half[h % size[0], k % size[1], l] * math.prod(density.voxel_size)
     if falloff is not None:
         cell = torch.tensor([n * v for n, v in zip(size, density.voxel_size, strict=True)], dtype=torch.float64)
-        found = found * torch.exp(-0.25 * falloff.b * (hkl.double() / cell).square().sum(1))
+        found = found * falloff.amplitude((hkl.double() / cell).square().sum(1).sqrt().clamp_max(falloff.largest))
     return found.to(torch.complex64)

@@ -70,8 +70,8 @@ def judge_in_maps(options: ValidateOptions, model: ModelFile, listener: Listener
     refuse_beyond_nyquist(resolution, like, options.map or options.half1 or options.model)
     symmetry = map_symmetry(refine_options, like, model.atoms.xyz[heavy])
     maps = halves if halves else [like]
-    term = _term(maps, model, heavy, resolution, symmetry)
-    whole = _term(maps, model, heavy, NYQUIST_SHARE * 2.0 * max(like.voxel_size), symmetry)
+    term = _term(maps, model, heavy, resolution, symmetry, resolution)
+    whole = _term(maps, model, heavy, NYQUIST_SHARE * 2.0 * max(like.voxel_size), symmetry, resolution)
     density = primary if primary is not None else weighted_map(halves[0], halves[1], resolution)
     atoms = model.atoms if symmetry is None else with_copies(model.atoms, symmetry.density)
     calculated = model_density(atoms, density, resolution)
@@ -110,13 +110,13 @@ def _term(
     heavy: torch.Tensor,
     resolution: float,
     symmetry: MapSymmetry | None,
+    signal_to: float,
 ) -> MapTerm:
-    """The maps near the model, the model scaled to them."""
+    """The maps near the model, the model scaled to them; half maps hold noise beyond `signal_to`, Å."""
     particle = None if symmetry is None else symmetry.density
     xyz = model.atoms.xyz[heavy]
-    term = MapTerm(
-        box_maps(maps, xyz if particle is None else copied_positions(xyz, particle), resolution), symmetry=particle
-    )
+    every = xyz if particle is None else copied_positions(xyz, particle)
+    term = MapTerm(box_maps(maps, every, resolution, signal_to=signal_to), symmetry=particle)
     term.prepare(model.atoms)
     return term
 
