@@ -119,8 +119,17 @@ def _fsc_figure(report: EmReport) -> Figure:
 
 
 def _fsc_caption(report: EmReport) -> str:
-    crossings = [f"{level:g} at {crossing(report.s, report.fsc_model, level)}" for level in (0.5, 0.143)]
-    return f"The correlation of model and map falls to {' and to '.join(crossings)}."
+    """Where the curve of model and map falls below the usual levels, or that it does not."""
+    curve = report.fsc_model
+    falls = [level for level in (0.5, 0.143) if min(curve, default=1.0) < level]
+    stays = [level for level in (0.5, 0.143) if level not in falls]
+    parts = []
+    if falls:
+        places = [f"{level:g} at {crossing(report.s, curve, level)}" for level in falls]
+        parts.append(f"falls to {' and to '.join(places)}")
+    if stays:
+        parts.append(f"stays above {' and '.join(f'{level:g}' for level in stays)} to {1.0 / report.s[-1]:.2f} Å")
+    return f"The correlation of model and map {' and '.join(parts)}."
 
 
 def crossing(s: Sequence[float], curve: Sequence[float], level: float) -> str:
