@@ -171,7 +171,7 @@ def test_phenix_labels(refined, tmp_path):
 @pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("case", "r_free"), [("rnase_tutorial", 0.294), ("5d5w", 0.272), ("lysozyme_unfinished", 0.319)]
+    ("case", "r_free"), [("rnase_tutorial", 0.294), ("5d5w", 0.262), ("lysozyme_unfinished", 0.312)]
 )
 def test_measured_cases_reach_servalcat(case, r_free, shared_data, tmp_path):
     """R-free of Servalcat 0.4.142 after ten cycles from the same start, plus .3 points."""

@@ -271,7 +271,9 @@ def refinement_step(
 
     def target(moved: Atoms) -> float:
         return_small_blocks()
-        return balance.data * data.value(moved) + prior_energy(moved, system, contacts, similar, weights)
+        of_data = balance.data * data.value(moved)
+        return_small_blocks()
+        return of_data + prior_energy(moved, system, contacts, similar, weights)
 
     trial = _line_search(atoms, step.full, start, system, target)
     ridge = _next_ridge(state.ridge, start - trial.target, step.predicted_gain, trial.fraction)
@@ -363,6 +365,8 @@ def normal_equations(
         own = term.factor.astype(np.float32)
         del term
         factors.append(sp.csr_matrix(own @ narrow))
+        del own
+        return_small_blocks()
     matrix = NormalMatrix(factors=tuple(factors), blocks=blocks)
     return NormalEquations(gradient=columns.T @ slope, matrix=matrix, energy=energy)
 
