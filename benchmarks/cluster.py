@@ -91,14 +91,14 @@ def run(o: argparse.Namespace, workers: int, folder: Path, iterations: int) -> R
     )  # fmt: skip
     began = time.monotonic()
     inputs = read_inputs(options)
-    plan = plan_memory(inputs.frame, len(inputs.rows), 1, options.memory, ORDER, len(point_group(o.symmetry)))
+    plan = plan_memory(inputs.frame, len(inputs.rows), 1, options.memory, ORDER, len(point_group(o.symmetry)), "cpu")
     told: list[Metrics] = []
 
     def listen(event: Event) -> None:
         if isinstance(event, Metrics):
             told.append(event)
 
-    setup = make_setup(options, inputs, o.symmetry, plan.block_size, int(plan.images), listen)
+    setup = make_setup(options, inputs, o.symmetry, plan, "cpu", listen)
     corrections = refinement.Corrections()
     limits = refinement.make_limits(setup, initial_lowpass=o.lowpass, fine_order=ORDER, max_iterations=iterations)
     with open_executor(ExecutorOptions(executor=options.executor, workers=options.workers), listen) as executor:

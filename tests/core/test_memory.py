@@ -1,7 +1,9 @@
-"""Freed arrays leave the process."""
+"""Freed arrays leave the process, or serve again."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -23,3 +25,30 @@ def test_freed_arrays_leave_the_process() -> None:
     assert resident_mib() > before + 100
     del arrays
     assert resident_mib() < before + 30
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from burnish.core.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    np.ones(1_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts page faults of Linux")
+def test_freed_arrays_serve_again_where_the_environment_says_otherwise() -> None:
+    if not return_freed_memory():
+        pytest.skip("the C library has no mallopt")
+    environment = os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}
+    faults = [
+        int(
+            subprocess.run([sys.executable, "-c", FAULTS, how], env=environment, capture_output=True, check=True).stdout
+        )
+        for how in ("keep", "leave")
+    ]
+    assert faults[0] < faults[1] / 4

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from burnish.core.events import ignore
-from burnish.core.memory import return_freed_memory
+from burnish.core.memory import keep_freed_memory
 from burnish.jobs.shared_array import fill
 from burnish.options.refine3d import Refine3DOptions
 from burnish.particles.controller import Plan
@@ -75,7 +75,7 @@ def open_bench(spec: str) -> Bench:
     ----------
     spec : file that `burnish.workflows.refine3d_crew` wrote.
     """
-    return_freed_memory()
+    keep_freed_memory()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     given = torch.load(spec, weights_only=True)
