@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from burnish.models.weight import Balance, BalanceLimits, CycleQuality, first_weight, plan_balance
+from burnish.models.weight import (
+    Balance,
+    BalanceLimits,
+    CycleQuality,
+    first_map_weight,
+    first_weight,
+    half_map_weight,
+    plan_balance,
+)
 
 LIMITS = BalanceLimits()
 
@@ -76,3 +84,30 @@ def test_controller_brings_a_simple_world_to_its_limits():
 
 def test_first_weight_grows_with_the_resolution_limit():
     assert first_weight(3.0) > first_weight(1.5) > 1
+
+
+def test_weights_against_maps() -> None:
+    assert half_map_weight(0.2) == pytest.approx(2.0 * half_map_weight(0.1))
+    assert first_map_weight(3.5) > first_map_weight(3.0)
+    assert first_map_weight(8.0) == first_map_weight(4.5)  # grows no further
+
+
+def test_a_raised_factor_comes_down_as_fast_as_the_limits_allow() -> None:
+    history = [
+        CycleQuality(balance=Balance(data=1.0, bond=4.0), bond_z=z, angle_z=0.5, free_value=math.nan)
+        for z in (1.2, 0.8, 0.6)
+    ]
+    slow = plan_balance(history, BalanceLimits())
+    fast = plan_balance(history, BalanceLimits(release=0.4))
+    assert slow.bond == pytest.approx(3.0)
+    assert fast.bond == pytest.approx(4.0 * max(0.4, (0.6 / 0.95) ** 2))
+
+
+def test_data_gain_weight_while_bonds_are_let_go() -> None:
+    history = [
+        CycleQuality(balance=Balance(data=1.0, bond=2.0), bond_z=0.7, angle_z=0.5, free_value=math.nan)
+        for _ in range(3)
+    ]
+    now = plan_balance(history, BalanceLimits(slack_angle_z=0.9))
+    assert now.bond < 2.0
+    assert now.data > 1.0
