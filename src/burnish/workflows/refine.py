@@ -71,6 +71,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     done = Finished(
         inputs=inputs, system=system, term=term, state=state, interrupted=interrupted, warnings=listener.warnings
     )
+    gc.collect()
     return_small_blocks()
     summary = write_outputs(options, job, done)
     if interrupted:
