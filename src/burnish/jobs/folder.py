@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from burnish.core.errors import JobError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells, ignore
-from burnish.jobs.liveness import hold
+from burnish.jobs.liveness import hold, let_go
 from burnish.jobs.pipeline import Status
 from burnish.jobs.project import Project
 from burnish.jobs.record import JobRecord, State, hash_file
@@ -134,7 +134,7 @@ class Job:
             statuses: dict[str, Status] = {"finished": "Succeeded", "failed": "Failed", "interrupted": "Aborted"}
             self.project.end(self.project_name, statuses[state])
         if self._alive is not None:
-            self._alive.close()
+            let_go(self.folder, self._alive)
 
     def _write_record(self) -> None:
         target = self.folder / "job.json"

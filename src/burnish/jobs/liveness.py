@@ -25,6 +25,12 @@ def hold(folder: Path) -> IO[str]:
     return file
 
 
+def let_go(folder: Path, held: IO[str]) -> None:
+    """End the job's hold and leave no file of it."""
+    (folder / LOCK_NAME).unlink(missing_ok=True)
+    held.close()
+
+
 def is_running(folder: Path) -> bool:
     """Whether some process holds the lock of this job's folder."""
     path = folder / LOCK_NAME

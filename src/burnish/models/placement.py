@@ -35,7 +35,7 @@ class PlacementSettings:
     Attributes
     ----------
     resolution : of the map, Å.
-    search_resolution : of the global search, Å; None for twice the map's, at least 8.
+    search_resolution : of the global search, Å; None for twice the map's, at least 8 and a third of the model's radius.
     step : between rotations, rad; None for what the search resolution asks at the model's radius.
     candidates : places that climb.
     """
@@ -82,8 +82,10 @@ def place_globally(
     xyz, weights = _thin(xyz.double(), weights.double())
     centre = xyz.mean(dim=0)
     local = xyz - centre
-    resolution = settings.search_resolution or max(8.0, 2.0 * settings.resolution)
     radius = float(local.square().sum(1).mean().sqrt())
+    # Orientations and voxels each go with the third power of radius over resolution: a large model shows enough of its
+    # shape at a resolution that leaves some four thousand orientations.
+    resolution = settings.search_resolution or max(8.0, 2.0 * settings.resolution, radius / 3.0)
     step = settings.step or min(math.radians(20.0), 0.8 * resolution / max(radius, resolution))
     coarse = _coarse_map(density, resolution)
     found = _scan(coarse, local, weights, resolution, even_rotations(step), settings.candidates, listener)
@@ -205,7 +207,11 @@ def _same_power(transform: Tensor, shell: Tensor, inside: Tensor) -> Tensor:
 
 def _peaks(correlation: Tensor, count: int) -> list[tuple[float, tuple[int, int, int]]]:
     """Highest points, no two of them neighbours."""
-    highest = torch.nn.functional.max_pool3d(correlation[None, None], 5, stride=1, padding=2)[0, 0]
+    highest = correlation[None, None]
+    for axis in range(3):  # the maximum over a cube, one direction after the other
+        width = [5 if a == axis else 1 for a in range(3)]
+        highest = torch.nn.functional.max_pool3d(highest, width, stride=1, padding=[w // 2 for w in width])
+    highest = highest[0, 0]
     values = torch.where(correlation >= highest, correlation, -math.inf).reshape(-1)
     top = values.topk(min(count, len(values)))
     ny, nx = correlation.shape[1:]

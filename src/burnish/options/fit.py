@@ -22,7 +22,9 @@ class FitOptions(JobOptions, frozen=True):
     resolution: float = Field(gt=0.0, description="Resolution of the map, Å.")
     local: bool = Field(False, description="Only climb from where the model stands.")
     search_resolution: float | None = Field(
-        None, gt=0.0, description="Resolution of the global search, Å; twice the map's, at least 8, if not given."
+        None,
+        gt=0.0,
+        description="Resolution of the search, Å; by default twice the map's, at least 8 and a third of the radius.",
     )
     step_deg: float | None = Field(None, gt=0.0, le=45.0, description="Step between orientations, °; automatic.")
     candidates: int = Field(40, ge=1, le=1000, description="Places of the search that climb.")
