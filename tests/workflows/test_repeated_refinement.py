@@ -45,7 +45,9 @@ def test_mates_in_the_lattice_share_a_fold(case, tmp_path):
 def test_paired_refinement_compares_on_common_data(case, tmp_path, capsys):
     model, data = case
     out = tmp_path / "out"
-    assert burnish("paired", model, data, "--limits", "2.4,2.0", "--cycles", 4, "--out", out, "--json") == 0
+    # the data are of atoms without hydrogens: riding ones are an error of the model that coarse data hide better
+    brief = ("--cycles", 4, "--hydrogens", "remove")
+    assert burnish("paired", model, data, "--limits", "2.4,2.0", *brief, "--out", out, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     record = json.loads((out / "paired.json").read_text())
     assert len(record["pairs"]) == 1
