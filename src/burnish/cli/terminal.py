@@ -19,10 +19,10 @@ class Terminal:
 
     def __init__(self, name: str, *, quiet: bool = False) -> None:
         self._name = name
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, emoji=False)
         self._quiet = quiet
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
@@ -66,7 +66,7 @@ class Terminal:
 
         Other nested parts are left to the files.
         """
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False, emoji=False)  # names of files may hold brackets and colons
         table = Table(show_header=False, box=None, pad_edge=False)
         for name, value in summary.items():
             if isinstance(value, float):
@@ -76,7 +76,7 @@ class Terminal:
             elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
                 records = Table(*(str(key).replace("_", " ") for key in value[0]), box=None, pad_edge=False)
                 for record in value:
-                    records.add_row(*(escape(str(v)) for v in record.values()))
+                    records.add_row(*(str(v) for v in record.values()))
                 console.print(records)
         if table.row_count:
             console.print(table)

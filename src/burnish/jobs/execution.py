@@ -64,6 +64,8 @@ def explain(error: ValidationError) -> str:
 
 def _explain(error: Any) -> str:
     where = "--" + ".".join(str(p) for p in error["loc"]).replace("_", "-") if error["loc"] else "options"
+    if error["type"] == "string_pattern_mismatch":
+        return f"{where} {error['input']}: expected text like {error['ctx']['pattern']}"
     expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     found = "" if not error["loc"] or error["type"] == "missing" else f" {error['input']!s}"
     return (

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from burnish.core.errors import DataError, InputError
+from burnish.core.errors import DataError
 from burnish.core.events import Message
 from burnish.core.units import RAD_PER_MRAD
 from burnish.data.particles import Particles
@@ -37,6 +37,7 @@ from burnish.particles.ctf_refinement.refinement import (
 )
 from burnish.workflows.ctfrefine_checkpoint import Checkpoint
 from burnish.workflows.ctfrefine_inputs import Inputs, read_beam_shifts, read_inputs
+from burnish.workflows.device import chosen_device
 
 DEFAULT_SPREAD = 200.0  # Å; of defocus in micrographs with too few particles to tell
 UNCERTAINTY_COLUMNS = (
@@ -53,7 +54,7 @@ def run(options: CtfRefineOptions, job: Job) -> dict[str, Any]:
     started = time.monotonic()
     torch.set_num_threads(1)  # chunks are shared by threads of our own
     torch.set_flush_denormal(True)
-    device = _device(options.device)
+    device = torch.device(chosen_device(options.device))
     inputs = read_inputs(options)
     particles = inputs.file.particles
     particles = _split_groups(options, particles, job)
@@ -68,7 +69,7 @@ def run(options: CtfRefineOptions, job: Job) -> dict[str, Any]:
         images.read,
         device,
     )
-    job.begin(inputs.paths, device=options.device)
+    job.begin(inputs.paths, device=str(device))
     for note in inputs.file.notes:
         job.notify(Message(note, "warning"))
     checkpoint = Checkpoint(job, options)
@@ -88,18 +89,6 @@ def run(options: CtfRefineOptions, job: Job) -> dict[str, Any]:
     _report(job, options, experiment, state, findings, summary)
     checkpoint.remove()
     return summary
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"--device {name}: cannot be used here ({reason}); give cpu, or cuda on a machine with one"
-        ) from None
-    return device
 
 
 def _settings(options: CtfRefineOptions) -> RefinementSettings:
