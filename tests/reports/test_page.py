@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 from burnish.reports.figures import as_pdf, as_png, house_style, new_figure
 from burnish.reports.page import Note, Numbers, Page, Picture, Section, Table, Text, render
-from burnish.reports.validation import with_viewer_links
+from burnish.reports.validation import viewer_address, with_viewer_links
 
 
 class Checker(HTMLParser):
@@ -66,7 +66,7 @@ def test_figures_become_png_and_one_pdf_and_leave_the_settings_alone():
 def test_residues_of_a_table_lead_to_the_viewer():
     rows = [["A 27 LEU", "1"], ["B1 103A SER OG", "2"], ["bond", "3"]]
     page = Page("x", "y", [Section("", [Table(["Residue", "n"], rows), Table(["Kind"], [["bond"]])])])
-    linked = with_viewer_links(page, "/#/job/Validate/job003?residue=")
+    linked = with_viewer_links(page, viewer_address("Validate/job003/"))
     first, second = linked.sections[0].blocks
     start = "/#/job/Validate/job003?residue="
     assert list(first.links) == [start + "A/27", start + "B1/103A", ""]

@@ -24,6 +24,8 @@ import uvicorn
 
 from burnish.jobs.folder import Job
 from burnish.jobs.project import Project
+from burnish.reports.page import Page, Section, Table, render
+from burnish.reports.validation import viewer_address, with_viewer_links
 from burnish.web.server import create_app
 from page_project import make_project
 
@@ -243,16 +245,38 @@ def test_what_is_wrong_with_a_model(visit: Open) -> None:
 
 
 @needs_viewer
-def test_a_link_from_a_report_goes_to_its_residue(visit: Open, project: Project) -> None:
+@pytest.mark.parametrize("job", ["Refine/job001", "Refine/job001/"])
+def test_a_link_from_a_report_goes_to_its_residue(visit: Open, project: Project, job: str) -> None:
     page = visit("#/")  # as the table of validation.html links to it
     with page.expect_response(lambda r: "/maps/" in r.url and "centre=" in r.url) as asked:
-        page.goto(page.url.split("#")[0] + "#/job/Refine/job001?residue=A/4")
+        page.goto(page.url.split("#")[0] + f"#/job/{job}?residue=A/4")
     page.wait_for_selector(".said:has-text('A 4 VAL')")
     centre = parse_qs(urlsplit(asked.value.url).query)["centre"][0]
     model = gemmi.read_structure(str(project.folder / "Refine/job001/refined.cif"))
     places = [atom.pos.tolist() for atom in model[0]["A"]["4"][0]]
     x, y, z = (float(v) for v in centre.split(","))
     assert min(math.dist((x, y, z), place) for place in places) < 1.0
+
+
+@needs_viewer
+@pytest.mark.parametrize("way", ["file", "frame"])
+def test_a_report_opens_the_page_at_its_residue(visit: Open, project: Project, way: str) -> None:
+    report = project.folder / "Refine/job001/report.html"
+    table = Table(["Residue", "RSCC"], [["A 4 VAL", ".61"]])
+    content = with_viewer_links(Page("x", "y", [Section("", [table])]), viewer_address("Refine/job001/"))
+    report.write_text(render(content))
+    page = visit("#/job/Refine/job001" if way == "frame" else "files/Refine/job001/report.html")
+    if way == "frame":
+        page.locator("summary", has_text="Report").click()
+    place = page.frame_locator("iframe.report") if way == "frame" else page
+    with page.expect_popup() as opened:
+        place.locator("a", has_text="A 4 VAL").click()
+    shown = opened.value
+    shown.set_default_timeout(PATIENCE)
+    shown.wait_for_selector(".said:has-text('A 4 VAL')")
+    assert shown.evaluate("window.origin") != "null"  # an ordinary page again, whose tools work
+    report.unlink()
+    shown.close()
 
 
 @needs_viewer

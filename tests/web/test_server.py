@@ -110,8 +110,9 @@ def test_script_in_files_is_text(client: TestClient) -> None:
     assert star.headers["content-type"].startswith("text/plain")
     assert star.headers["x-content-type-options"] == "nosniff"
     report = client.get("/files/Refine3D/job001/report.html")
-    assert "sandbox" in report.headers["content-security-policy"]
-    assert "script-src" not in report.headers["content-security-policy"]
+    policy = report.headers["content-security-policy"]
+    assert "sandbox" in policy and "default-src 'none'" in policy
+    assert "script-src" not in policy and "allow-scripts" not in policy and "allow-forms" not in policy
 
 
 def test_jobs_and_their_details(client: TestClient) -> None:

@@ -58,6 +58,11 @@ def validation_page(record: dict[str, Any], name: str, agreement: dict[str, floa
 RESIDUE = re.compile(r"(\S+) (-?\d+[A-Za-z]?) [A-Z0-9]+\b")  # "A 27 LEU", as findings name residues and atoms
 
 
+def viewer_address(job: str) -> str:
+    """Where the web page shows a job ("Validate/job003/", as RELION names it) at a residue to be appended."""
+    return f"/#/job/{job.rstrip('/')}?residue="
+
+
 def with_viewer_links(page: Page, viewer: str) -> Page:
     """The page with each table's residues leading to the viewer.
 

@@ -33,8 +33,13 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "form-action 'self'",
     )
 )
-# A report of a job is a page of our own making without scripts: it gets none, whatever stands in its text.
-REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
+# A report of a job is a page of our own making without scripts: it gets none, whatever stands in its text. A click on
+# one of its residues opens this page, which needs the cookie (hence the origin) and its own scripts (hence the escape).
+REPORT_SANDBOX = "allow-same-origin allow-popups allow-popups-to-escape-sandbox"
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; base-uri 'none'; "
+    f"form-action 'none'; sandbox {REPORT_SANDBOX}"
+)
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,

@@ -20,7 +20,7 @@ from burnish.models.crystal_term import CrystalTerm
 from burnish.models.fit_maps import fit_maps
 from burnish.options.validate import ValidateOptions
 from burnish.reports.page import render
-from burnish.reports.validation import validation_page, with_viewer_links
+from burnish.reports.validation import validation_page, viewer_address, with_viewer_links
 from burnish.validate.geometry import geometry_record
 from burnish.validate.map_validation import add_to_residues
 from burnish.validate.model_validation import JudgedMaps, validate_model
@@ -61,7 +61,7 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
     record["geometry"] = geometry_record(found.geometry)
     content = validation_page(record, options.model.name, agreement)
     if job.project_name is not None:
-        content = with_viewer_links(content, f"/#/job/{job.project_name}?residue=")
+        content = with_viewer_links(content, viewer_address(job.project_name))
     page = render(content)
     inputs = (options.model, options.data, options.half1, options.half2, options.map, *options.ligand)
     job.begin([path for path in inputs if path is not None])

@@ -80,6 +80,9 @@ async function graphPage() {
     h("div", { class: "scroll" }, svg("svg", { class: "graph", width, height, role: "img", "aria-label": "job graph" }, edges, boxes)));
 }
 
+// A report has no scripts; its links open this page in another tab.
+const REPORT_SANDBOX = "allow-same-origin allow-popups allow-popups-to-escape-sandbox";
+
 async function jobPage(name, residue) {
   const job = await read(`/api/jobs/${name}`);
   const record = job.record;
@@ -132,7 +135,7 @@ async function jobPage(name, residue) {
     model.element,
     images.element,
     charts,
-    report ? h("details", {}, h("summary", {}, "Report"), h("iframe", { class: "report", sandbox: "", src: `/files/${report.path}`, title: "report", loading: "lazy" })) : null,
+    report ? h("details", {}, h("summary", {}, "Report"), h("iframe", { class: "report", sandbox: REPORT_SANDBOX, src: `/files/${report.path}`, title: "report", loading: "lazy" })) : null,
     logHeading, log,
     h("div", { class: "columns" },
       h("section", {}, h("h3", {}, "Before and after"),
@@ -206,7 +209,7 @@ async function route() {
   leave();
   leave = () => {};
   const [address, query] = location.hash.split("?");
-  const [, page = "", ...rest] = address.split("/");
+  const [, page = "", ...rest] = address.replace(/\/+$/, "").split("/");  // RELION's names of jobs end in "/"
   try {
     const asked = new URLSearchParams(query);
     if (page === "job") await jobPage(rest.join("/"), asked.get("residue"));
