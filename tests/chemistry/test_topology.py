@@ -177,15 +177,37 @@ def test_nucleotides_are_linked():
     assert bond_names(topology, Origin.NUCLEIC) == {frozenset(("1/O3'", "2/P"))}
 
 
-def test_n_glycan_is_linked_and_beta():
+def glycosylated_asparagine() -> gemmi.Structure:
     asparagine, sugar = residue("ASN", 5), residue("NAG", 401)
     sugar.remove_atom("O1", "\0", gemmi.Element("O"))
     carbon = sugar.find_atom("C1", "*").pos
     anchor = asparagine.find_atom("ND2", "*").pos
     for atom in sugar:
         atom.pos += gemmi.Position(*(anchor - carbon).tolist()) + gemmi.Position(0.8, 0.9, 0.8)
-    topology = topology_of(structure({"A": [asparagine], "B": [sugar]}), hydrogens="remove")
+    return structure({"A": [asparagine], "B": [sugar]})
+
+
+def test_n_glycan_is_linked_and_beta():
+    topology = topology_of(glycosylated_asparagine(), hydrogens="remove")
     assert bond_names(topology, Origin.GLYCOSIDIC) == {frozenset(("5/ND2", "401/C1"))}
+
+
+@pytest.mark.parametrize("link_id", ["", "pyr-ASN", "no such link", "BETA1-4"])
+def test_links_survive_however_their_record_is_written(link_id):
+    model = glycosylated_asparagine()
+    asparagine, sugar = model[0]["A"][0], model[0]["B"][0]
+    record = gemmi.Connection()
+    record.type, record.asu, record.link_id = gemmi.ConnectionType.Covale, gemmi.Asu.Same, link_id
+    record.partner1 = gemmi.AtomAddress("A", asparagine.seqid, "ASN", "ND2", "\0")  # the link names the sugar first
+    record.partner2 = gemmi.AtomAddress("B", sugar.seqid, "NAG", "C1", "\0")
+    model.connections.append(record)
+    once = topology_of(model)
+    again = topology_of(once.structure)
+    for topology in (once, again):
+        assert bond_names(topology, Origin.GLYCOSIDIC) == {frozenset(("5/ND2", "401/C1"))}
+        assert not topology.messages
+        assert "5/HD21" in labels(topology) and "5/HD22" not in labels(topology)  # the link takes it away
+    assert labels(again) == labels(once)
 
 
 def test_riding_hydrogens_follow():

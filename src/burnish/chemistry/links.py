@@ -51,6 +51,7 @@ def complete_links(model: gemmi.Structure, library: gemmi.MonLib, linking: Linki
     linking : distances that decide.
     """
     messages = _check_records(model, linking)
+    match_link_names(model, library)
     messages += _bridge_stretched(model, linking)
     if linking.find:
         messages += _find_links(model, library, linking)
@@ -141,6 +142,33 @@ def _check_records(model: gemmi.Structure, linking: Linking) -> list[str]:
         kept.append(connection)
     model.connections = gemmi.ConnectionList(kept)
     return messages
+
+
+def match_link_names(model: gemmi.Structure, library: gemmi.MonLib) -> None:
+    """Put the partners of every record that names a link into the link's order; drop names that do not fit.
+
+    gemmi matches a record without a name in either order and writes the name of the link into it, but passes over a
+    record with a name whose partners stand in the other order: without this, a model would lose its glycans' bonds
+    when its topology is made a second time.
+    """
+    for connection in model.connections:
+        if not connection.link_id:
+            continue
+        first, second = model[0].find_cra(connection.partner1, True), model[0].find_cra(connection.partner2, True)
+        best, swapped, _, _ = library.match_link(
+            first.residue, first.atom.name, first.atom.altloc, second.residue, second.atom.name, second.atom.altloc
+        )
+        if best is None or best.id != connection.link_id:
+            swapped = False
+            named = library.get_link(connection.link_id)
+            ends = [(b.id1.atom, b.id2.atom) for b in named.rt.bonds[:1]] if named is not None else []
+            if (second.atom.name, first.atom.name) in ends:
+                swapped = True
+            elif (first.atom.name, second.atom.name) not in ends:
+                connection.link_id = ""
+        if swapped:
+            connection.partner1 = _address(second.chain, second.residue, second.atom)
+            connection.partner2 = _address(first.chain, first.residue, first.atom)
 
 
 def _bridge_stretched(model: gemmi.Structure, linking: Linking) -> list[str]:

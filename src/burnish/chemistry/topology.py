@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from burnish.chemistry.contacts import contact_types
-from burnish.chemistry.links import Linking, complete_links, link_origin, mend_polymers
+from burnish.chemistry.links import Linking, complete_links, link_origin, match_link_names, mend_polymers
 from burnish.chemistry.metals import SIGMA as METAL_SIGMA
 from burnish.chemistry.metals import metal_distance
 from burnish.core.errors import DataError
@@ -105,6 +105,7 @@ def build_topology(
         raise DataError(f"{structure.name}: no restraints could be made: {error}") from error
     strange = _drop_strange_hydrogens(model, topology) if hydrogens == "keep" else []
     if strange or _drop_failed_hydrogens(model):
+        match_link_names(model, monlib)
         topology = gemmi.prepare_topology(model, monlib, 0, gemmi.HydrogenChange.NoChange, warnings=messages)
     for index, site in enumerate(model[0].all()):
         site.atom.serial = index + 1
