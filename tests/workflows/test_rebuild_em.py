@@ -70,17 +70,49 @@ def test_rebuild_turns_the_peptide_back_and_finds_the_water(
     assert min(w.atom.pos.dist(there.atom.pos) for w in waters) < 0.5
 
 
-def test_cycle_keeps_the_best_round(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def _cycle(case: Path, out: Path) -> int:
     arguments = ("--rounds", "1", "--cycles", "3", "--final-cycles", "3", "--no-alternates")
-    assert burnish("cycle", case / "model.cif", *_halves(case), *arguments, "--out", tmp_path / "job", "--json") == 0
-    summary = json.loads(capsys.readouterr().out)
-    assert summary["fsc_average"] > summary["fsc_average_first"]
-    assert summary["best_round"] == 1
-    assert np.linalg.norm(_oxygen(tmp_path / "job/refined.cif") - _oxygen(case / "truth.cif")) < 0.5
-    assert "fsc_free" in json.loads((tmp_path / "job/refined.json").read_text())["final"]
+    return burnish("cycle", case / "model.cif", *_halves(case), *arguments, "--out", out, "--json")
+
+
+@pytest.fixture(scope="module")
+def cycled(case: Path) -> Path:
+    """The folder of a cycle of one round."""
+    assert _cycle(case, case / "cycled") == 0
+    return case / "cycled"
+
+
+def test_cycle_keeps_the_best_round(case: Path, cycled: Path) -> None:
+    rounds = json.loads((cycled / "rounds.json").read_text())
+    assert rounds[1]["fsc_average"] > rounds[0]["fsc_average"]
+    assert rounds[1]["best"]
+    assert np.linalg.norm(_oxygen(cycled / "refined.cif") - _oxygen(case / "truth.cif")) < 0.5
+    assert (cycled / "refined.cif").read_bytes() == (cycled / "round_01/refined.cif").read_bytes()
+    assert "fsc_free" in json.loads((cycled / "refined.json").read_text())["final"]
     for name in ("round_00/refined.cif", "round_01/refined.json", "validation.json", "moves.html", "refined_fo.mrc"):
-        assert (tmp_path / "job" / name).exists()
-    assert "FSC average" in (tmp_path / "job/moves.html").read_text()
+        assert (cycled / name).exists()
+    page = (cycled / "moves.html").read_text()
+    assert "FSC average" in page
+    changed = [line for line in map(json.loads, (cycled / "moves.jsonl").read_text().splitlines()) if line["accepted"]]
+    assert changed
+    assert all((cycled / line["picture"]).exists() for line in changed)
+    assert "Before and after" in page
+
+
+def test_a_cycle_that_was_stopped_goes_on_as_if_never_stopped(
+    case: Path, cycled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("burnish.workflows.cycle_em.rebuild_structure", stop)
+        assert _cycle(case, tmp_path / "job") == 130
+    assert not (tmp_path / "job/refined.cif").exists()
+    assert _cycle(case, tmp_path / "job") == 0
+    assert "going on after round 0" in (tmp_path / "job/run.log").read_text()
+    for name in ("moves.jsonl", "rounds.json", "refined.cif", "validation.json"):
+        assert (tmp_path / "job" / name).read_bytes() == (cycled / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(

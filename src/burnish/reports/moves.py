@@ -95,7 +95,8 @@ def _round_figure(rounds: Sequence[dict[str, Any]], fit: dict[str, str]) -> byte
 
 
 LEGEND = (
-    "2mFo − DFc at 1.2 σ in blue, mFo − DFc at +3 σ in green and −3 σ in red; atoms that the move is about have orange "
+    "2mFo − DFc (of particles: the weighted density) at 1.2 σ in blue, mFo − DFc (observed less calculated) at +3 σ in "
+    "green and −3 σ in red; atoms that the move is about have orange "
     "carbons. Left: the model and its maps before the round; right: after all moves of the round, before refinement."
 )
 

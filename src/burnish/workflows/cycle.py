@@ -27,9 +27,9 @@ from burnish.workflows.cycle_checkpoint import (
     STANDING,
     Standing,
     read_round_checkpoint,
-    read_standing,
     request,
     round_folder,
+    standing_in,
     write_round_checkpoint,
     write_standing,
 )
@@ -81,7 +81,7 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
     refuse_finer_limits(options, start.d_min)
     term = make_term(start, listener)
     asked = request(options)
-    standing = _earlier(job, asked)
+    standing = standing_in(job, asked)
     job.begin(start.inputs.files, seed=options.seed)
     if standing is None:
         now = _refined(start, start.inputs.model.structure, term, options.cycles, 0, listener)
@@ -114,17 +114,6 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
         _write_round(start, job, now, term, standing)
     job.notify(Message(f"stopped: {reason}"))
     return _finish(start, job, options, now, term, standing)
-
-
-def _earlier(job: Job, asked: dict[str, Any]) -> Standing | None:
-    """Where an earlier run of the same request stood in this folder; None to start anew."""
-    if not job.path(STANDING).exists():
-        return None
-    standing = read_standing(job.path(STANDING))
-    if standing.asked != asked:
-        job.notify(Message(f"{job.folder}: holds a cycle of other inputs or options; this one starts anew"))
-        return None
-    return standing
 
 
 def _accepted(records: tuple[MoveRecord, ...]) -> int:

@@ -12,8 +12,10 @@ import gemmi
 import numpy as np
 
 from burnish.core.errors import DataError
+from burnish.core.events import Message
 from burnish.io.atomic import write_aside, write_text
 from burnish.io.models import atoms_of, with_atoms
+from burnish.jobs.folder import Job
 from burnish.jobs.record import hash_file
 from burnish.models.refinement import RefinementState, state_arrays
 from burnish.options.rebuild import CycleOptions
@@ -50,7 +52,7 @@ class Standing:
 def request(options: CycleOptions) -> dict[str, Any]:
     """What is asked, without where it goes, how long it goes on and what judges its end; inputs by their content."""
     asked = options.model_dump(mode="json", exclude={"out", "rounds", "rcomplete", "paired"})
-    files = (options.model, options.data, options.sequence)
+    files = (options.model, options.data, options.half1, options.half2, options.map, options.sequence)
     return {**asked, "inputs": [hash_file(path).sha256 for path in files if path is not None]}
 
 
@@ -59,19 +61,53 @@ def round_folder(folder: Path, number: int) -> Path:
     return folder / f"round_{number:02d}"
 
 
+def standing_in(job: Job, asked: dict[str, Any]) -> Standing | None:
+    """Where an earlier run of the same request stood in a job's folder; None to start anew."""
+    if not job.path(STANDING).exists():
+        return None
+    standing = read_standing(job.path(STANDING))
+    if standing.asked != asked:
+        job.notify(Message(f"{job.folder}: holds a cycle of other inputs or options; this one starts anew"))
+        return None
+    return standing
+
+
 def write_round_checkpoint(folder: Path, before: gemmi.Structure, state: RefinementState) -> None:
     """Write the model that a round refined and the refinement's last state."""
-    given = atoms_of(before)
-    arrays = {f"before_{name}": getattr(given, name).numpy() for name in _FIELDS}
-    text = before.make_mmcif_document().as_string()
-    arrays["before"] = np.frombuffer(text.encode(), dtype=np.uint8)
-    arrays |= {f"state_{name}": array for name, array in state_arrays(state).items()}
-    with write_aside(folder / ROUND) as aside, aside.open("wb") as file:
-        np.savez(file, **arrays)
+    _write_arrays(
+        folder, {**_model_arrays(before), **{f"state_{n}": array for n, array in state_arrays(state).items()}}
+    )
 
 
 def read_round_checkpoint(folder: Path) -> tuple[gemmi.Structure, dict[str, np.ndarray]]:
     """The model that a round refined, and the arrays of its last state."""
+    structure, arrays = _read_arrays(folder)
+    return structure, {n.removeprefix("state_"): array for n, array in arrays.items() if n.startswith("state_")}
+
+
+def write_model_checkpoint(folder: Path, structure: gemmi.Structure) -> None:
+    """Write a model alone, in full precision."""
+    _write_arrays(folder, _model_arrays(structure))
+
+
+def read_model_checkpoint(folder: Path) -> gemmi.Structure:
+    """The model that `write_model_checkpoint` wrote."""
+    return _read_arrays(folder)[0]
+
+
+def _model_arrays(structure: gemmi.Structure) -> dict[str, np.ndarray]:
+    atoms = atoms_of(structure)
+    arrays = {f"before_{name}": getattr(atoms, name).numpy() for name in _FIELDS}
+    text = structure.make_mmcif_document().as_string()
+    return {**arrays, "before": np.frombuffer(text.encode(), dtype=np.uint8)}
+
+
+def _write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    with write_aside(folder / ROUND) as aside, aside.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _read_arrays(folder: Path) -> tuple[gemmi.Structure, dict[str, np.ndarray]]:
     path = folder / ROUND
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -85,8 +121,7 @@ def read_round_checkpoint(folder: Path) -> tuple[gemmi.Structure, dict[str, np.n
             getattr(atoms, name).numpy()[...] = arrays[f"before_{name}"]
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: is no checkpoint of a round ({error}); start the cycle anew") from None
-    states = {name.removeprefix("state_"): array for name, array in arrays.items() if name.startswith("state_")}
-    return with_atoms(structure, atoms), states
+    return with_atoms(structure, atoms), arrays
 
 
 def write_standing(path: Path, standing: Standing) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ from burnish.reports.page import render
 from burnish.reports.validation import validation_page
 from burnish.validate.summary import validation_record
 from burnish.workflows.addition_moves import needed_components
+from burnish.workflows.cycle_checkpoint import (
+    STANDING,
+    Standing,
+    read_model_checkpoint,
+    request,
+    round_folder,
+    standing_in,
+    write_model_checkpoint,
+    write_standing,
+)
 from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
 from burnish.workflows.model_rounds import (
@@ -43,10 +54,12 @@ from burnish.workflows.model_rounds import (
     validate_round,
     write_moves,
 )
+from burnish.workflows.move_pictures import draw_moves, read_pictures
 from burnish.workflows.refine_em import (
     EmRun,
-    boxed_about,
+    box_about,
     cross_validate,
+    density_symmetry,
     read_maps,
     refine_against,
     refuse_beyond_nyquist,
@@ -108,18 +121,14 @@ class _Round:
 
     Attributes
     ----------
-    evidence : the maps farther about the model.
-    validation : of the same round refined against half map 1 alone; None from one map.
+    structure : refined, with hydrogens.
+    evidence : the maps farther about it than its refinement sees them.
+    quality : against the maps, or the half map not seen, and of the geometry.
     """
 
     structure: gemmi.Structure
-    topology: Topology
-    refinable: RefinableModel
-    run: EmRun
     evidence: MapTerm
     quality: RoundQuality
-    fsc_average: float
-    validation: HalfMapValidation | None
 
 
 def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cycles: int) -> EmStart:
@@ -176,17 +185,20 @@ def rebuild_in_maps(options: RebuildOptions, job: Job) -> dict[str, Any]:
     job.begin(start.files, seed=options.seed)
     structure = start.model.structure.clone()
     structure.spacegroup_hm = "P 1"
-    _, refinable = _restrained(start, structure)
-    term = _evidence_term(start, refinable)
+    topology, _ = _restrained(start, structure)
+    term = _evidence_term(start, topology.structure)
     before = term.fsc_average
     allowed = as_resolution_allows(options, job.notify)
     rebuilt, records = rebuild_structure(start, structure, term, allowed, job.notify)
-    term.prepare(atoms_of(rebuilt))
     lines = move_lines(records, 1)
+    if options.pictures:
+        draw_moves(job.folder, lines, structure, rebuilt, term)
+    term.prepare(atoms_of(rebuilt))
     with write_aside(job.path("rebuilt.cif")) as aside:
         rebuilt.make_mmcif_document().write_file(str(aside))
     write_moves(job.path("moves.jsonl"), lines)
-    write_text(job.path("moves.html"), render(moves_page(lines, [], options.model.name)))
+    page = moves_page(lines, [], options.model.name, read_pictures(job.folder, lines), str(job.folder))
+    write_text(job.path("moves.html"), render(page))
     return {
         "fsc_average_start": round(before, 4),
         "fsc_average": round(term.fsc_average, 4),
@@ -208,29 +220,30 @@ def cycle_in_maps(options: CycleOptions, job: Job) -> dict[str, Any]:
         job.notify(event)
 
     start = read_em_start(options, listener, cycles=options.cycles)
+    asked = request(options)
+    standing = standing_in(job, asked)
     job.begin(start.files, seed=options.seed)
-    first = start.model.structure.clone()
-    first.spacegroup_hm = "P 1"
-    rounds = [_refined(start, first, options.cycles, 0, listener)]
-    _say(rounds[0], 0, listener)
     allowed = as_resolution_allows(options, listener)  # type: ignore[arg-type]
-    lines: list[dict[str, Any]] = []
-    memory = Memory()
-    while True:
-        _write_round(start, job.path(f"round_{len(rounds) - 1:02d}"), job, rounds[-1], warnings)
-        reason = should_stop([r.quality for r in rounds], options.rounds)
-        if reason is not None:
-            job.notify(Message(f"stopped: {reason}"))
-            break
-        last = rounds[-1]
-        structure, records = rebuild_structure(start, last.structure, last.evidence, allowed, listener, memory)
-        lines += move_lines(records, len(rounds))
-        cycles = options.final_cycles if len(rounds) == options.rounds else options.cycles
-        rounds.append(_refined(start, structure, cycles, sum(r.accepted for r in records), listener))
-        _say(rounds[-1], len(rounds) - 1, listener)
-        if is_clearer(last.quality, rounds[-1].quality):
-            memory.forget_failures()
-    return _finish(start, job, options, rounds, lines, warnings)
+    if standing is None:
+        standing = Standing(qualities=[], lines=[], memory=Memory(), warnings=warnings, asked=asked)
+        first = start.model.structure.clone()
+        first.spacegroup_hm = "P 1"
+        now = _refined(start, first, options.cycles, 0, job, standing, listener)
+    else:
+        listener(Message(f"going on after round {len(standing.qualities) - 1}"))
+        standing.warnings = warnings = [*standing.warnings, *warnings]
+        now = _read_round(start, job, len(standing.qualities) - 1, standing)
+    while (reason := should_stop(standing.qualities, options.rounds)) is None:
+        number = len(standing.qualities)
+        structure, records = rebuild_structure(start, now.structure, now.evidence, allowed, listener, standing.memory)
+        lines = move_lines(records, number)
+        if options.pictures:
+            draw_moves(job.folder, lines, now.structure, structure, now.evidence)
+        standing.lines += lines
+        cycles = options.final_cycles if number == options.rounds else options.cycles
+        now = _refined(start, structure, cycles, sum(r.accepted for r in records), job, standing, listener)
+    job.notify(Message(f"stopped: {reason}"))
+    return _finish(start, job, options, now, standing)
 
 
 def _restrained(start: EmStart, structure: gemmi.Structure) -> tuple[Topology, RefinableModel]:
@@ -247,21 +260,30 @@ def _restrained(start: EmStart, structure: gemmi.Structure) -> tuple[Topology, R
     return topology, refinable
 
 
-def _evidence_term(start: EmStart, refinable: RefinableModel) -> MapTerm:
-    """The maps within reach of what moves may add."""
+def _evidence_term(start: EmStart, structure: gemmi.Structure) -> MapTerm:
+    """The maps within reach of what moves may add to a model with its hydrogens."""
     wide = start.options.model_copy(update={"mask_radius": start.reach})
-    boxed = boxed_about(start.maps, refinable, wide, start.copies)
-    term = MapTerm(boxed, symmetry=None if start.copies is None else start.copies.density)
-    term.prepare(refinable.atoms)
+    heavy = atoms_of(without_hydrogens(structure)).xyz
+    term = MapTerm(box_about(start.maps, heavy, wide, start.copies), symmetry=density_symmetry(start.copies))
+    term.prepare(atoms_of(structure))
     return term
 
 
-def _refined(start: EmStart, structure: gemmi.Structure, cycles: int, accepted: int, listener: Listener) -> _Round:
-    """Refine and judge one round."""
+def _refined(
+    start: EmStart,
+    structure: gemmi.Structure,
+    cycles: int,
+    accepted: int,
+    job: Job,
+    standing: Standing,
+    listener: Listener,
+) -> _Round:
+    """Refine, judge and write one round, and what going on after it needs."""
+    number = len(standing.qualities)
     topology, refinable = _restrained(start, structure)
     run = refine_against(start.maps, refinable, _settings(start, cycles), start.options, start.copies, listener)
     refined = with_atoms(topology.structure, run.state.atoms)
-    evidence = _evidence_term(start, replace(refinable, atoms=run.state.atoms))
+    evidence = _evidence_term(start, refined)
     scores = validate_round(start, refined, evidence).scores
     fsc, validation = run.term.fsc_average, None
     if len(start.maps) == 2:
@@ -277,26 +299,27 @@ def _refined(start: EmStart, structure: gemmi.Structure, cycles: int, accepted: 
         molprobity_score=scores.molprobity_score,
         accepted=accepted,
     )
-    return _Round(
-        structure=refined,
-        topology=topology,
-        refinable=refinable,
-        run=run,
-        evidence=evidence,
-        quality=quality,
-        fsc_average=fsc,
-        validation=validation,
-    )
+    listener(Metrics("round", number, {**_agreement(start, quality), **_geometry(quality)}))
+    if standing.qualities and is_clearer(standing.qualities[-1], quality):
+        standing.memory.forget_failures()
+    _write_round(start, job, number, _Finished(topology, refinable, run, validation), standing.warnings)
+    write_model_checkpoint(round_folder(job.folder, number), refined)
+    standing.qualities.append(quality)
+    write_moves(job.path("moves.jsonl"), standing.lines)
+    write_standing(job.path(STANDING), standing)
+    return _Round(structure=refined, evidence=evidence, quality=quality)
 
 
-def _say(done: _Round, number: int, listener: Listener) -> None:
-    listener(Metrics("round", number, {**_agreement(done), **_geometry(done.quality)}))
+def _read_round(start: EmStart, job: Job, number: int, standing: Standing) -> _Round:
+    """A round as it was left."""
+    refined = read_model_checkpoint(round_folder(job.folder, number))
+    return _Round(structure=refined, evidence=_evidence_term(start, refined), quality=standing.qualities[number])
 
 
-def _agreement(done: _Round) -> dict[str, float]:
+def _agreement(start: EmStart, quality: RoundQuality) -> dict[str, float]:
     """FSC averages of a round with the maps, and with half map 2 when refined against half map 1."""
-    found = {"fsc_average": done.fsc_average}
-    return found if done.validation is None else {**found, "fsc_free": done.validation.fsc_free}
+    found = {"fsc_average": 1.0 - quality.r_work}
+    return found if len(start.maps) == 1 else {**found, "fsc_free": 1.0 - quality.r_free}
 
 
 def _settings(start: EmStart, cycles: int) -> RefinementSettings:
@@ -308,8 +331,19 @@ def _geometry(quality: RoundQuality) -> dict[str, float]:
     return {k: float(v) for k, v in asdict(quality).items() if not k.startswith("r_")}
 
 
-def _write_round(start: EmStart, folder: Path, job: Job, done: _Round, warnings: list[str]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """The refinement of a round; `validation` is of the same against half map 1 alone, None from one map."""
+
+    topology: Topology
+    refinable: RefinableModel
+    run: EmRun
+    validation: HalfMapValidation | None
+
+
+def _write_round(start: EmStart, job: Job, number: int, done: _Finished, warnings: list[str]) -> None:
     """Everything that `burnish refine` writes."""
+    folder = round_folder(job.folder, number)
     folder.mkdir(parents=True, exist_ok=True)
     inner = Job("cycle", folder, {}, job.listener, keeps_record=False)
     finished = EmFinished(
@@ -325,36 +359,35 @@ def _write_round(start: EmStart, folder: Path, job: Job, done: _Round, warnings:
         warnings=warnings,
         maps=[str(p) for p in (start.options.half1, start.options.half2, start.options.map) if p is not None],
     )
-    return write_em_outputs(start.options, inner, finished)
+    write_em_outputs(start.options, inner, finished)
 
 
-def _finish(
-    start: EmStart,
-    job: Job,
-    options: CycleOptions,
-    rounds: list[_Round],
-    lines: list[dict[str, Any]],
-    warnings: list[str],
-) -> dict[str, Any]:
-    """Write the best round at the top, the moves, and the validation."""
-    best = best_round([r.quality for r in rounds])
-    kept = rounds[best]
-    summary = _write_round(start, job.folder, job, kept, warnings)
+def _finish(start: EmStart, job: Job, options: CycleOptions, last: _Round, standing: Standing) -> dict[str, Any]:
+    """Copy the best round to the top; write the moves and the validation."""
+    qualities, lines = standing.qualities, standing.lines
+    best = best_round(qualities)
+    kept = last if best == len(qualities) - 1 else _read_round(start, job, best, standing)
+    for path in sorted(round_folder(job.folder, best).iterdir()):
+        if path.name.startswith("refined") or path.name == "report.html":
+            with write_aside(job.path(path.name)) as aside:
+                shutil.copyfile(path, aside)
+    summary = json.loads(job.path("refined.json").read_text(encoding="utf-8"))["final"]
     found = validate_round(start, kept.structure, kept.evidence)
     record = validation_record(found, start.d_min)
-    record["agreement"] = {"fsc_average": round(kept.fsc_average, 4)}
+    record["agreement"] = {name: round(value, 4) for name, value in _agreement(start, kept.quality).items()}
     write_text(job.path("validation.json"), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     write_text(job.path("validation.html"), render(validation_page(record, options.model.name)))
     write_moves(job.path("moves.jsonl"), lines)
-    table = [{"round": k, **_agreement(r), **_geometry(r.quality), "best": k == best} for k, r in enumerate(rounds)]
-    write_text(job.path("moves.html"), render(moves_page(lines, table, options.model.name)))
+    table = [{"round": k, **_agreement(start, q), **_geometry(q), "best": k == best} for k, q in enumerate(qualities)]
+    page = moves_page(lines, table, options.model.name, read_pictures(job.folder, lines), str(job.folder))
+    write_text(job.path("moves.html"), render(page))
     write_text(job.path("rounds.json"), json.dumps(table, indent=1) + "\n")
     scores = found.scores
     return {
         **summary,
         "best_round": best,
-        "rounds": len(rounds) - 1,
-        "fsc_average_first": rounds[0].fsc_average,
+        "rounds": len(qualities) - 1,
+        "fsc_average_first": 1.0 - qualities[0].r_work,
         "ramachandran_favoured_percent": round(scores.favoured_percent, 2),
         "rotamer_outliers": scores.rotamer_outliers,
         "clashscore": round(scores.clashscore, 2),

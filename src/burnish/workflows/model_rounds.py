@@ -25,7 +25,7 @@ from burnish.io.sequences import read_sequences
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_term import DataTerm
 from burnish.models.em_fit_maps import EmMapMaker
-from burnish.models.fit_maps import fit_maps
+from burnish.models.fit_maps import FitMaps, fit_maps
 from burnish.models.map_term import MapTerm
 from burnish.models.refinement import RefinementState, refine
 from burnish.models.refinement_system import RefinableModel, RefinementSystem, make_system
@@ -265,14 +265,25 @@ def make_scene(start: RoundStart, structure: gemmi.Structure, term: DataTerm) ->
 
 def validate_round(start: RoundStart, structure: gemmi.Structure, term: DataTerm) -> ModelValidation:
     """Judge a model that the term has seen last."""
-    if isinstance(term, MapTerm):
-        maps = EmMapMaker(term).fit_maps()
-    elif isinstance(term, CrystalTerm):
-        maps = fit_maps(term)
-    else:
-        raise TypeError(f"no maps are known to be made from a {type(term).__name__}")
+    maps = term_maps(term)
     judged = JudgedMaps(density=maps.density, calculated=maps.calculated, difference=maps.difference, d_min=maps.d_min)
     return validate_model(structure, atoms_of(structure), start.library.monlib, start.symmetry, judged)
+
+
+def term_maps(term: DataTerm) -> FitMaps:
+    """Observed, calculated and difference density of the model that the term has seen last."""
+    if isinstance(term, MapTerm):
+        return EmMapMaker(term).fit_maps()
+    if isinstance(term, CrystalTerm):
+        return fit_maps(term)
+    raise TypeError(f"no maps are known to be made from a {type(term).__name__}")
+
+
+def term_symmetry(term: DataTerm) -> Symmetry | None:
+    """Symmetry of the data."""
+    if isinstance(term, MapTerm):
+        return term.symmetry
+    return term.reflections.crystal if isinstance(term, CrystalTerm) else None
 
 
 def move_lines(records: Sequence[MoveRecord], number: int) -> list[dict[str, Any]]:

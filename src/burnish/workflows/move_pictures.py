@@ -12,15 +12,15 @@ import numpy as np
 import torch
 
 from burnish.chemistry.edit_model import without_hydrogens
-from burnish.data.reflections import Crystal
+from burnish.data.particle_symmetry import Symmetry
 from burnish.io.atomic import write_aside
 from burnish.io.models import atoms_of
 from burnish.maps.sampling import rms, spline_map
-from burnish.models.crystal_term import CrystalTerm
-from burnish.models.fit_maps import fit_maps
+from burnish.models.data_term import DataTerm
 from burnish.rebuild.atom_rows import name_of
 from burnish.reports.density_pictures import PicturedAtoms, PicturedMaps, best_view, density_pictures
 from burnish.symmetry.images import images_near
+from burnish.workflows.model_rounds import term_maps, term_symmetry
 
 FOLDER = "pictures"
 MOVED = 0.3  # Å; atoms that moved less are not what the move was about
@@ -45,12 +45,12 @@ class Snapshot:
     maps: PicturedMaps
 
 
-def snapshot(structure: gemmi.Structure, term: CrystalTerm) -> Snapshot:
+def snapshot(structure: gemmi.Structure, term: DataTerm) -> Snapshot:
     """A model, hydrogens left out, and its maps; the term has seen it last."""
     bare = without_hydrogens(structure)
     atoms = atoms_of(bare)
     term.prepare(atoms)
-    maps = fit_maps(term)
+    maps = term_maps(term)
     names = tuple(name_of(site) for site in bare[0].all())
     return Snapshot(
         names=names,
@@ -70,7 +70,7 @@ def draw_moves(
     lines: Sequence[dict[str, Any]],
     before: gemmi.Structure,
     after: gemmi.Structure,
-    term: CrystalTerm,
+    term: DataTerm,
     most: int = MOST,
 ) -> None:
     """Write a picture of each accepted move of one round and put its name into the move's line, under "picture".
@@ -87,7 +87,7 @@ def draw_moves(
     if not wanted[:most]:
         return
     first, second = snapshot(before, term), snapshot(after, term)
-    crystal = term.reflections.crystal
+    crystal = term_symmetry(term)
     (folder / FOLDER).mkdir(exist_ok=True)
     for line in wanted[:most]:
         drawn = _drawn(line, first, second, crystal)
@@ -105,7 +105,7 @@ def read_pictures(folder: Path, lines: Sequence[dict[str, Any]]) -> dict[str, by
     return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
 
 
-def _drawn(line: dict[str, Any], first: Snapshot, second: Snapshot, crystal: Crystal) -> bytes | None:
+def _drawn(line: dict[str, Any], first: Snapshot, second: Snapshot, crystal: Symmetry | None) -> bytes | None:
     """The place of one move in both snapshots; None where nothing of it is left."""
     meant = _meant(line, first, second)
     old = [first.places[name] for name in sorted(meant) if name in first.places]
@@ -139,7 +139,9 @@ def _around(shot: Snapshot, focus: np.ndarray) -> np.ndarray:
     return np.asarray(everything[np.linalg.norm(everything - focus.mean(0), axis=1) < 3.6])
 
 
-def _pictured(shot: Snapshot, meant: set[str], centre: np.ndarray, reach: float, crystal: Crystal) -> PicturedAtoms:
+def _pictured(
+    shot: Snapshot, meant: set[str], centre: np.ndarray, reach: float, crystal: Symmetry | None
+) -> PicturedAtoms:
     sites = list(shot.structure[0].all())
     xyz = torch.tensor([s.atom.pos.tolist() for s in sites], dtype=torch.float64).numpy()
     near = images_near(crystal, xyz, centre[None], reach)

@@ -13,6 +13,7 @@ from burnish.chemistry.checks import check_atoms
 from burnish.core.errors import DataError, InputError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells
 from burnish.data.density import DensityMap
+from burnish.data.particle_symmetry import ParticleSymmetry
 from burnish.io.models import read_model
 from burnish.io.mrc import read_map
 from burnish.jobs.folder import Job
@@ -169,6 +170,11 @@ def refuse_beyond_nyquist(resolution: float, density: DensityMap, path: Path) ->
         )
 
 
+def density_symmetry(symmetry: MapSymmetry | None) -> ParticleSymmetry | None:
+    """The copies that density is of."""
+    return None if symmetry is None else symmetry.density
+
+
 def refine_against(
     maps: Sequence[DensityMap],
     refinable: RefinableModel,
@@ -182,9 +188,8 @@ def refine_against(
     """Refine a model against these maps, or the first half map alone, telling of every cycle."""
     if options.resolution is None:
         raise InputError("--resolution: needed with maps")
-    particle = None if symmetry is None else symmetry.density
     boxed = boxed_about(maps, refinable, options, symmetry, first_alone=first_alone)
-    term = MapTerm(boxed, device=chosen_device(options.device), symmetry=particle)
+    term = MapTerm(boxed, device=chosen_device(options.device), symmetry=density_symmetry(symmetry))
     atoms = refinable.atoms
     if settings.adp != "fixed" and settings.cycles > 0:
         atoms = with_overall_b(atoms, term)
@@ -258,8 +263,19 @@ def boxed_about(
     *,
     first_alone: bool = False,
 ) -> BoxedMaps:
-    """Maps about the model and all of its copies."""
-    xyz = heavy_positions(refinable)
+    """Maps about a model and all of its copies."""
+    return box_about(maps, heavy_positions(refinable), options, symmetry, first_alone=first_alone)
+
+
+def box_about(
+    maps: Sequence[DensityMap],
+    xyz: Tensor,
+    options: RefineOptions,
+    symmetry: MapSymmetry | None,
+    *,
+    first_alone: bool = False,
+) -> BoxedMaps:
+    """Maps about positions and all of their copies; positions of all atoms but hydrogens, Å. (n, 3)"""
     if symmetry is not None:
         xyz = copied_positions(xyz, symmetry.density)
     mask = None if options.mask is None else read_mask(options.mask, maps[0])
