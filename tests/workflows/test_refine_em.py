@@ -72,6 +72,26 @@ def test_statistics(refined: Path) -> None:
     assert len(record["cycles"]) == final["cycles"] + 1
 
 
+def test_a_stopped_run_goes_on_to_the_same_end(
+    case: Path, refined: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    halves = ("--half1", case / "half1.mrc", "--half2", case / "half2.mrc", "--resolution", "2.2")
+    assert burnish("refine", case / "model.cif", *halves, "--cycles", "5", "--out", tmp_path / "a") == 0
+    further = ("--cycles", "12", "--continue-from", tmp_path / "a/checkpoint.npz", "--out", tmp_path / "b")
+    assert burnish("refine", case / "model.cif", *halves, *further) == 0
+    one, other = (json.loads((p / "refined.json").read_text()) for p in (refined, tmp_path / "b"))
+    assert [c["cycle"] for c in other["cycles"]] == list(range(13))
+    assert other["cycles"] == one["cycles"]
+    assert (tmp_path / "b/refined.cif").read_bytes() == (refined / "refined.cif").read_bytes()
+    capsys.readouterr()
+    shorter = gemmi.read_structure(str(case / "model.cif"))
+    del shorter[0][0][-1]
+    shorter.make_mmcif_document().write_file(str(tmp_path / "shorter.cif"))
+    assert burnish("refine", tmp_path / "shorter.cif", *halves, *further[:-1], tmp_path / "c") == 2
+    assert "of another model" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_mask_of_ones_own(case: Path, tmp_path: Path) -> None:
     """A wide mask: the box holds all of it, and the model comes back as well."""
     half = read_map(case / "half1.mrc")

@@ -6,12 +6,8 @@ import gc
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from burnish.core.errors import DataError, InputError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells
 from burnish.core.memory import return_freed_memory, return_small_blocks
-from burnish.io.atomic import write_aside
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_term import DataStatistics
@@ -22,12 +18,11 @@ from burnish.models.refinement import (
     iterate,
     n_cycles,
     plan_next,
-    state_arrays,
-    state_from_arrays,
 )
 from burnish.models.refinement_system import RefinementSystem, make_system
 from burnish.options.refine import RefineOptions
 from burnish.workflows.device import chosen_device
+from burnish.workflows.refine_checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from burnish.workflows.refine_inputs import (
     data_term,
     read_inputs,
@@ -36,7 +31,6 @@ from burnish.workflows.refine_inputs import (
 )
 from burnish.workflows.refine_outputs import Finished, write_outputs
 
-CHECKPOINT = "checkpoint.npz"
 BAD_START = 0.5  # R: a model in its place with most of its atoms is below
 SHOWN = ("r_work", "r_free", "bond_rmsz", "angle_rmsz", "weight")
 
@@ -62,7 +56,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
         d_min=inputs.data.reflections.d_min,
         n_observations=int(term.work.sum()),
     )
-    earlier = _read_checkpoint(options.continue_from, system) if options.continue_from is not None else None
+    earlier = read_checkpoint(options.continue_from, system) if options.continue_from is not None else None
     job.begin(inputs.files, seed=options.seed, device=device)
     return_small_blocks()
     state, interrupted = _refine(system, term, listener, earlier, job.path(CHECKPOINT))
@@ -99,7 +93,7 @@ def _refine(
     try:
         for later in iterate(state, system, term):
             state = later
-            _write_checkpoint(checkpoint, state)
+            write_checkpoint(checkpoint, state)
             _tell(state, system, listener)
             listener(shells_of(term.statistics(), state.cycle))
     except KeyboardInterrupt:
@@ -109,27 +103,6 @@ def _refine(
     if isinstance(reason, Stop) and reason is Stop.CONVERGED:
         listener(Message(f"refinement ended after cycle {state.cycle}: {reason.value}"))
     return state, False
-
-
-def _write_checkpoint(path: Path, state: RefinementState) -> None:
-    with write_aside(path) as aside, aside.open("wb") as file:
-        np.savez(file, **state_arrays(state))  # type: ignore[arg-type]
-
-
-def _read_checkpoint(path: Path, system: RefinementSystem) -> RefinementState:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            state = state_from_arrays(arrays, system)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; name the checkpoint.npz of a refinement") from None
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: is no checkpoint of a refinement ({error}); start the refinement anew") from None
-    if len(state.atoms.b_iso) != len(system.model.atoms):
-        raise DataError(
-            f"{path}: {len(state.atoms.b_iso)} atoms, but the model has {len(system.model.atoms)} with its hydrogens: "
-            "the checkpoint of another model; start the refinement anew"
-        )
-    return state
 
 
 def _tell(state: RefinementState, system: RefinementSystem, listener: Listener) -> None:

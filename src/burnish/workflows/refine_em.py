@@ -29,6 +29,7 @@ from burnish.options.refine import RefineOptions
 from burnish.workflows.device import chosen_device
 from burnish.workflows.flexible_fit import stages, with_reference
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
+from burnish.workflows.refine_checkpoint import CHECKPOINT, read_checkpoint, read_start, write_checkpoint
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
 from burnish.workflows.refine_inputs import refinement_settings, restrained_model
 
@@ -50,6 +51,14 @@ class EmRun:
     term: MapTerm
     state: RefinementState
     interrupted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rests:
+    """Where a refinement leaves its state after each cycle, and the state of an earlier one that it goes on from."""
+
+    write: Path
+    earlier: Path | None
 
 
 def run(options: RefineOptions, job: Job) -> dict[str, Any]:
@@ -85,14 +94,18 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     settings = refinement_settings(options)
     device = chosen_device(options.device)
     extra = [path for path in (options.reference, options.mask) if path is not None]
+    if options.continue_from is not None:
+        start = read_start(options.continue_from, refinable.atoms.xyz)
+        refinable = replace(refinable, atoms=replace(refinable.atoms, xyz=start))
     job.begin([options.model, *paths, *options.ligand, *extra], seed=options.seed, device=device)
     if len(maps) == 1:
         listener(
             Message("one map without its halves: its noise is not known, and overfitting cannot be seen", "warning")
         )
-    if options.flexible is not None:
+    if options.flexible is not None and options.continue_from is None:
         refinable = fit_flexibly(maps, refinable, settings, options, symmetry, listener)
-    main = refine_against(maps, refinable, settings, options, symmetry, listener)
+    rests = Rests(write=job.path(CHECKPOINT), earlier=options.continue_from)
+    main = refine_against(maps, refinable, settings, options, symmetry, listener, rests=rests)
     validation = None
     if options.cross_validation and not main.interrupted:
         listener(Message("cross-validation: the same refinement against half map 1 alone"))
@@ -184,6 +197,7 @@ def refine_against(
     listener: Listener,
     *,
     first_alone: bool = False,
+    rests: Rests | None = None,
 ) -> EmRun:
     """Refine a model against these maps, or the first half map alone, telling of every cycle."""
     if options.resolution is None:
@@ -204,11 +218,17 @@ def refine_against(
         replace(refinable, atoms=atoms), settings, d_min=options.resolution, n_observations=2 * len(boxed.hkl)
     )
     system = replace(system, limits=LIMITS if len(maps) == 1 else HALF_MAP_LIMITS)
-    state = initial_state(system, term)
+    if rests is None or rests.earlier is None:
+        state = initial_state(system, term)
+    else:
+        state = read_checkpoint(rests.earlier, system)
+        term.prepare(state.atoms)
     _tell(state, term, settings.cycles, listener)
     try:
         for later in iterate(state, system, term):
             state = later
+            if rests is not None:
+                write_checkpoint(rests.write, state, refinable.atoms.xyz)
             _tell(state, term, settings.cycles, listener)
     except KeyboardInterrupt:
         listener(Message(f"interrupted: cycle {state.cycle}, the last complete one, is written", "warning"))
