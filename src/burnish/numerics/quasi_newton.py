@@ -1,7 +1,7 @@
 """Smooth functions of a few parameters between bounds: BFGS with projection.
 
-For a dozen or two parameters a dense approximation of the inverse curvature is smaller than the loading of
-`scipy.optimize`, which costs a refinement a third of a second and ten megabytes.
+A library would do as well, but every refinement would pay for its loading: `scipy.optimize` takes 27 MB and .24 s,
+`torch.optim` 79 MB and 1.3 s (its first step loads the compiler). The peak memory of a refinement is one of its promises.
 """
 
 from __future__ import annotations
