@@ -160,6 +160,25 @@ def test_names_in_star_files_are_never_markup(visit: Open) -> None:
     assert page.evaluate("window.attacked") is None
 
 
+def test_a_page_that_was_left_early_never_comes_back(visit: Open) -> None:
+    """The list of jobs arrives after its reader has gone on to a job: neither it nor its timer may touch that page."""
+    page = visit("#/job/PostProcess/job002")
+    page.wait_for_selector("h2:has-text('PostProcess/job002')")
+    asked: list[str] = []
+    late: list[playwright.Route] = []
+    page.route("**/api/jobs", lambda route: route.continue_() if late else late.append(route))
+    page.evaluate("location.hash = '#/'")
+    while not late:
+        page.wait_for_timeout(50)
+    page.evaluate("location.hash = '#/job/Refine/job001'")
+    page.wait_for_selector("h2:has-text('Refine/job001')")
+    page.on("request", lambda r: asked.append(r.url))
+    late[0].continue_()
+    page.wait_for_timeout(5000)  # the list looks for changes every four seconds
+    assert page.locator("h2:has-text('Refine/job001')").count() == 1
+    assert [url for url in asked if url.endswith(("/api/jobs", "/api/jobs/Refine/job001"))] == []
+
+
 @needs_viewer
 def test_names_in_models_are_never_markup(visit: Open) -> None:
     page = visit("#/job/Refine/job001")

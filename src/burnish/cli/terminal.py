@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from burnish.core import events
+from burnish.core.terms import term
 
 
 class Terminal:
@@ -70,11 +71,11 @@ class Terminal:
         table = Table(show_header=False, box=None, pad_edge=False)
         for name, value in summary.items():
             if isinstance(value, float):
-                table.add_row(name.replace("_", " "), f"{value:.5g}")
+                table.add_row(term(name), f"{value:.5g}")
             elif isinstance(value, int | str | bool):
-                table.add_row(name.replace("_", " "), str(value))
+                table.add_row(term(name), str(value))
             elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
-                records = Table(*(str(key).replace("_", " ") for key in value[0]), box=None, pad_edge=False)
+                records = Table(*(term(str(key)) for key in value[0]), box=None, pad_edge=False)
                 for record in value:
                     records.add_row(*(str(v) for v in record.values()))
                 console.print(records)

@@ -1,7 +1,7 @@
 """Smooth functions of a few parameters between bounds: BFGS with projection.
 
 A library would do as well, but every refinement would pay for its loading: `scipy.optimize` takes 27 MB and .24 s,
-`torch.optim` 79 MB and 1.3 s (its first step loads the compiler). The peak memory of a refinement is one of its promises.
+`torch.optim` 79 MB and 1.3 s (its first step loads the compiler). Little memory is a promise of refinement.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from burnish.core.terms import term
 from burnish.reports.page import Block, Note, Numbers, Page, Section, Table
 
 _FIRST = ("r_work", "r_free", "bond_rmsd", "angle_rmsd", "d_min", "resolution")  # in this order, where there are any
@@ -94,7 +95,7 @@ def make_page(command: str, source: str, results: Sequence[Result], links: Mappi
         head = list(dict.fromkeys(k for row in groups for k in row))
         sections.append(Section("Scans", [Table(head, [[row.get(k, "") for k in head] for row in groups])]))
     rows_of_all = [(r.name, r.state, *(r.text(n) for n in names)) for r in results]
-    head_of_all = ("data set", "state", *(n.replace("_", " ") for n in names))
+    head_of_all = ("data set", "state", *(term(n) for n in names))
     sections.append(Section("All data sets", [Table(head_of_all, rows_of_all, links=_links(results, links))]))
     return Page(title=f"Batch: {command} of {source}", lead=lead, sections=sections)
 

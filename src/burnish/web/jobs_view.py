@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from burnish.core.terms import term
 from burnish.jobs.project import Project
 from burnish.jobs.record import JobRecord, read_record
 from burnish.web.suggestions import data_of, what_next
@@ -65,12 +66,14 @@ def show_job(project: Project, name: str) -> dict[str, Any]:
     pipeline = project.read()
     folder = project.folder / process.name
     record = read_record(folder)
+    summary = (record and record.summary) or {}
     files = sorted(p for p in folder.iterdir() if _is_shown(p)) if folder.is_dir() else []
     return {
         "name": process.name.rstrip("/"),
         "alias": "" if process.alias == "None" else process.alias.rstrip("/").rsplit("/", 1)[-1],
         "status": process.status,
         "record": record.model_dump(mode="json") if record else None,
+        "results": [[term(k), v] for k, v in summary.items() if not isinstance(v, dict | list) and k != "report"],
         "previous": [n.rstrip("/") for n in pipeline.previous(process.name)],
         "next": [n.rstrip("/") for n in pipeline.following(process.name)],
         "files": [

@@ -27,7 +27,7 @@ export function table(columns, rows) {
 
 export function number(value) {
   if (typeof value !== "number") return String(value ?? "");
-  return Number.isInteger(value) ? String(value) : value.toPrecision(4);
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
 }
 
 export const present = (children) => children.flat(Infinity).filter((c) => c != null && c !== false);

@@ -9,9 +9,9 @@ const SHADES = ["#f1f5f9", "#c6dbef", "#9ecae1", "#6baed6", "#3182bd", "#08519c"
 
 export function imagesPart(job, found, { withCharts, maps }) {
   const anything = found.fsc?.length || found.guinier || found.views?.particles || found.micrographs?.length || found.pictures.length || found.maps.length;
-  if (!anything) return { element: null, leave: () => {} };
+  if (!anything) return null;
   const chart = (make) => (withCharts ? make() : h("p", {}, "Charts are not installed; `make web` brings them."));
-  const element = h("section", {},
+  return h("section", {},
     maps && found.maps.length ? mapViewer(found.maps) : null,
     h("div", { class: "columns" }, present([
       found.fsc?.length ? chart(() => fscChart(found.fsc)) : null,
@@ -25,7 +25,6 @@ export function imagesPart(job, found, { withCharts, maps }) {
     found.pictures.length ? h("section", {}, h("h3", {}, "Aberrations"), h("div", { class: "pictures large" }, found.pictures.map((p) =>
       h("figure", {}, h("img", { src: `/files/${p}`, loading: "lazy", alt: p.split("/").pop().replace(".png", "").replaceAll("_", " ") }),
         h("figcaption", {}, p.split("/").pop().replace(".png", "").replaceAll("_", " ")))))) : null);
-  return { element, leave: () => {} };
 }
 
 function fscChart(points) {

@@ -15,7 +15,7 @@ export async function modelPart(job, { withCharts, residue }) {
   if (!view) return { element: null, leave: () => {} };
   const place = h("div", { class: "viewer-place" });
   const said = h("p", { class: "said", role: "status", "aria-live": "polite" });
-  let viewer = null;
+  let viewer = null, left = false;
   const walk = findings(validation);
   let at = -1;
 
@@ -66,7 +66,7 @@ export async function modelPart(job, { withCharts, residue }) {
     job.moves.length ? movesTable(job.moves, go) : null);
 
   const start = async () => {
-    viewer = await openViewer(place);
+    viewer = left ? null : await openViewer(place);
     if (!viewer) return;
     viewer.scene.onAtom((atom) => {
       if (!atom) return;
@@ -85,7 +85,7 @@ export async function modelPart(job, { withCharts, residue }) {
     await tools.ready();
   };
   setTimeout(start); // the page is there before the viewer is
-  return { element, leave: () => { document.removeEventListener("keydown", keys); tools.leave(); } };
+  return { element, leave: () => { left = true; document.removeEventListener("keydown", keys); tools.leave(); } };
 }
 
 function sliders(changed, withDifference) {

@@ -8,11 +8,20 @@ import { imagesPart } from "./images_page.js";
 import { modelPart, shellChart } from "./model_page.js";
 
 const main = document.getElementById("main");
-let leave = () => {};
 
-function fill(...content) {
-  main.replaceChildren(...present(content));
+// One page from its address to the next one. A page asks the server before it draws, and whoever moves on meanwhile
+// must neither see it afterwards nor keep its timers.
+class Visit {
+  ended = false;
+  #endings = [];
+  fill(...content) { if (!this.ended) main.replaceChildren(...present(content)); }
+  atEnd(action) { if (this.ended) action(); else this.#endings.push(action); }
+  end() {
+    this.ended = true;
+    for (const action of this.#endings.splice(0)) action();
+  }
 }
+let visit = new Visit();
 
 function time(text) {
   return text ? new Date(text).toLocaleString([], { dateStyle: "short", timeStyle: "short" }) : "";
@@ -30,31 +39,31 @@ const link = (name) => h("a", { href: `#/job/${name}` }, name);
 const state = (status) => h("span", { class: `state-${status}` }, status);
 
 // Show the list anew when it changes; whoever moves along it by keyboard stays where they are.
-function renew(jobs) {
+function renew(jobs, visit) {
   const before = JSON.stringify(jobs);
   const timer = setInterval(async () => {
     const now = await read("/api/jobs").catch(() => jobs);
-    if (document.hidden || JSON.stringify(now) === before) return;
+    if (visit.ended || document.hidden || JSON.stringify(now) === before) return;
     const at = document.activeElement?.getAttribute("href");
     await route();
     for (const a of main.querySelectorAll("a")) if (at && a.getAttribute("href") === at) a.focus({ preventScroll: true });
   }, 4000);
-  leave = () => clearInterval(timer);
+  visit.atEnd(() => clearInterval(timer));
 }
 
-async function jobsPage() {
+async function jobsPage(visit) {
   const jobs = await read("/api/jobs");
-  renew(jobs);
+  renew(jobs, visit);
   const rows = jobs.toReversed().map((j) => [
     h("span", {}, link(j.name), j.alias ? h("small", {}, ` ${j.alias}`) : null), state(j.status), time(j.started), took(j)]);
-  fill(h("h2", {}, "Jobs"),
+  visit.fill(h("h2", {}, "Jobs"),
     rows.length ? table(["Job", "State", "Started", "Took"], rows)
       : h("p", {}, "No jobs yet. ", h("a", { href: "#/new" }, "Start one"), ", or run a command in this folder."));
 }
 
-async function graphPage() {
+async function graphPage(visit) {
   const jobs = await read("/api/jobs");
-  renew(jobs);
+  renew(jobs, visit);
   const depth = new Map();
   for (const j of jobs) depth.set(j.name, 1 + Math.max(-1, ...j.previous.map((p) => depth.get(p) ?? -1)));
   const rows = new Map();
@@ -76,17 +85,16 @@ async function graphPage() {
     const under = svg("text", { x: x + 8, y: y + 33 }, j.alias ? `${j.alias} · ${j.status}` : j.status);
     return svg("a", { href: `#/job/${j.name}` }, svg("rect", { x, y, width: 160, height: 40, rx: 5, class: `box-${j.status}` }), text, under);
   });
-  fill(h("h2", {}, "How the jobs follow from each other"),
+  visit.fill(h("h2", {}, "How the jobs follow from each other"),
     h("div", { class: "scroll" }, svg("svg", { class: "graph", width, height, role: "img", "aria-label": "job graph" }, edges, boxes)));
 }
 
 // A report has no scripts; its links open this page in another tab.
 const REPORT_SANDBOX = "allow-same-origin allow-popups allow-popups-to-escape-sandbox";
 
-async function jobPage(name, residue) {
+async function jobPage(visit, name, residue) {
   const job = await read(`/api/jobs/${name}`);
   const record = job.record;
-  const here = location.hash;
   const live = { metrics: [], log: [], shells: job.statistics?.shells ?? [] };
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "progress" });
   const charts = h("div", { class: "columns" });
@@ -119,21 +127,20 @@ async function jobPage(name, residue) {
   const watched = ["Scheduled", "Running"].includes(job.status) && record?.job_type !== "edit";
   const watch = watched ? setInterval(async () => {
     const { status } = await read(`/api/jobs/${name}/status`).catch(() => job);
-    if (status !== job.status && location.hash === here) route();
+    if (status !== job.status && !visit.ended) route();
   }, 2000) : 0;
-  leave = () => { clearInterval(watch); stop(); model.leave(); images.leave(); };
+  visit.atEnd(() => { clearInterval(watch); stop(); model.leave(); });
 
   const report = job.files.find((f) => f.name.endsWith(".html"));
-  const single = Object.entries(record?.summary ?? {}).filter(([k, v]) => typeof v !== "object" && k !== "report");
-  fill(
+  visit.fill(
     h("h2", {}, name, job.alias ? ` (${job.alias})` : "", " — ", state(job.status)),
     record?.error ? h("p", { class: "error" }, record.error) : null,
     job.status === "Running" ? bar : null,
     job.status === "Running" && /^https?:\/\//.test(record?.dashboard ?? "")
       ? h("p", {}, h("a", { href: record.dashboard, target: "_blank", rel: "noopener noreferrer" }, "Dask's dashboard"), " of the workers") : null,
-    single.length ? h("dl", { class: "results" }, single.map(([k, v]) => h("div", {}, h("dt", {}, k.replaceAll("_", " ")), h("dd", {}, number(v))))) : null,
+    job.results.length ? h("dl", { class: "results" }, job.results.map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", {}, number(v))))) : null,
     model.element,
-    images.element,
+    images,
     charts,
     report ? h("details", {}, h("summary", {}, "Report"), h("iframe", { class: "report", sandbox: REPORT_SANDBOX, src: `/files/${report.path}`, title: "report", loading: "lazy" })) : null,
     logHeading, log,
@@ -175,11 +182,11 @@ function field(f, given) {
   return h("div", { class: "field" }, h("label", { for: `field-${f.name}` }, f.name.replaceAll("_", " ")), control, h("small", {}, f.description ?? ""));
 }
 
-async function newPage(chosen, given) {
+async function newPage(visit, chosen, given) {
   const [forms, files] = await Promise.all([read("/api/forms"), read("/api/files")]);
   const form = forms.find((f) => f.name === chosen);
   const choice = h("p", { class: "choice" }, forms.map((f) => [h("a", { href: `#/new/${f.name}`, "aria-current": f === form ? "page" : null }, f.name), " "]));
-  if (!form) return fill(h("h2", {}, "New job"), table(["Job", "What it does"], forms.map((f) => [h("a", { href: `#/new/${f.name}` }, f.name), f.summary])));
+  if (!form) return visit.fill(h("h2", {}, "New job"), table(["Job", "What it does"], forms.map((f) => [h("a", { href: `#/new/${f.name}` }, f.name), f.summary])));
   const said = h("p", { class: "error", role: "alert" });
   const submit = async (event) => {
     event.preventDefault();
@@ -199,27 +206,27 @@ async function newPage(chosen, given) {
   const needed = form.fields.filter(isFirst);
   const others = form.fields.filter((f) => !isFirst(f));
   const make = (f) => field(f, given.get(f.name));
-  fill(h("h2", {}, `New job: ${form.name}`), choice, h("p", {}, form.summary),
+  visit.fill(h("h2", {}, `New job: ${form.name}`), choice, h("p", {}, form.summary),
     h("form", { onsubmit: submit }, h("datalist", { id: "project-files" }, files.map((f) => h("option", { value: f }))), needed.map(make),
       h("details", { open: needed.length < 2 }, h("summary", {}, `${others.length} more options`), others.map(make)),
       said, h("p", {}, h("button", { type: "submit" }, "Start"))));
 }
 
 async function route() {
-  leave();
-  leave = () => {};
+  visit.end();
+  const here = visit = new Visit();
   const [address, query] = location.hash.split("?");
   const [, page = "", ...rest] = address.replace(/\/+$/, "").split("/");  // RELION's names of jobs end in "/"
   try {
     const asked = new URLSearchParams(query);
-    if (page === "job") await jobPage(rest.join("/"), asked.get("residue"));
-    else if (page === "graph") await graphPage();
-    else if (page === "new") await newPage(rest[0], asked);
-    else await jobsPage();
+    if (page === "job") await jobPage(here, rest.join("/"), asked.get("residue"));
+    else if (page === "graph") await graphPage(here);
+    else if (page === "new") await newPage(here, rest[0], asked);
+    else await jobsPage(here);
   } catch (error) {
-    fill(h("p", { class: "error", role: "alert" }, error.message));
+    here.fill(h("p", { class: "error", role: "alert" }, error.message));
   }
-  main.focus({ preventScroll: true });
+  if (!here.ended) main.focus({ preventScroll: true });
 }
 
 addEventListener("hashchange", route);
