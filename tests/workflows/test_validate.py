@@ -19,7 +19,7 @@ def peptide(tmp_path: Path) -> Path:
 def test_geometry_alone(peptide, tmp_path, capsys):
     assert burnish("validate", peptide, "--out", tmp_path / "out", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
-    assert summary["ramachandran"]["favoured_percent"] == 100.0
+    assert summary["ramachandran_favoured_percent"] == 100.0
     record = json.loads((tmp_path / "out" / "validation.json").read_text())
     assert record["clashscore"] == summary["clashscore"]
     assert "agreement" not in record

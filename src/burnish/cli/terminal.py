@@ -55,7 +55,7 @@ class Terminal:
                     task = self._tasks[stage] = self._bar.add_task(stage, total=total)
                 self._bar.update(task, completed=done, total=total, visible=total is None or done < total)
             case events.Metrics(series, step, values) if not self._quiet:
-                numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+                numbers = "  ".join(f"{term(name)} {value:.4g}" for name, value in values.items())
                 self._console.print(f"{series} {step:3d}  {numbers}", soft_wrap=True)
 
     def error(self, text: str) -> None:

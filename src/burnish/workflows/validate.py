@@ -115,7 +115,10 @@ def _summary(record: dict[str, Any], job: Job) -> dict[str, Any]:
     backbone = record["ramachandran"]
     summary: dict[str, Any] = dict(record.get("agreement", {}))
     summary |= {
-        "ramachandran": {k: backbone[k] for k in ("favoured_percent", "allowed_percent", "outlier_percent")},
+        f"{kind}_{name}": record["geometry"][kind][name] for kind in ("bond", "angle") for name in ("rmsd", "rmsz")
+    }
+    summary |= {f"ramachandran_{k}": backbone[k] for k in ("favoured_percent", "allowed_percent", "outlier_percent")}
+    summary |= {
         "rotamer_outlier_percent": record["rotamer_outlier_percent"],
         "rotamer_outliers": record["rotamers"]["outlier_count"],
         "clashscore": record["clashscore"],
@@ -123,11 +126,6 @@ def _summary(record: dict[str, Any], job: Job) -> dict[str, Any]:
         "cbeta_outliers": record["cbeta"]["outlier_count"],
         "twisted_peptides": len(record["peptides"]["twisted"]),
         "flips": len(record["flips"]),
-        "bond_rmsz": record["geometry"]["bond"]["rmsz"],
-        "angle_rmsz": record["geometry"]["angle"]["rmsz"],
-    }
-    summary |= {
-        f"{kind}_{name}": record["geometry"][kind][name] for kind in ("bond", "angle") for name in ("rmsd", "rmsz")
     }
     if "map" in record:
         summary |= _map_summary(record["map"])

@@ -12,7 +12,7 @@ import { openViewer } from "./viewer.js";
 // `residue` ("A/27"), where the address names one, is looked at first.
 export async function modelPart(job, { withCharts, residue }) {
   const { validation, view } = job;
-  if (!view) return { element: null, leave: () => {} };
+  if (!view && !validation) return { element: null, leave: () => {} };
   const place = h("div", { class: "viewer-place" });
   const said = h("p", { class: "said", role: "status", "aria-live": "polite" });
   let viewer = null, left = false;
@@ -22,7 +22,7 @@ export async function modelPart(job, { withCharts, residue }) {
   const go = async (residue) => {
     const found = viewer?.find(residue.chain, residue.number);
     said.textContent = `${residue.chain} ${residue.number} ${residue.name ?? found?.name ?? ""}${found || !viewer ? "" : " is not in this model"}`;
-    if (found) { tools.choose(found); await look(found.xyz); }
+    if (found) { tools?.choose(found); await look(found.xyz); }
   };
   const look = async (xyz) => { try { await viewer.lookAt(xyz); } catch (error) { said.textContent = error.message; } };
   const step = async (to) => {
@@ -33,7 +33,7 @@ export async function modelPart(job, { withCharts, residue }) {
     const finding = walk[at];
     said.textContent = `${at + 1} of ${walk.length}: ${finding.kind}, ${finding.label}, ${finding.text}`;
     const found = finding.place && viewer?.find(finding.place.chain, finding.place.number);
-    if (found) tools.choose(found);
+    if (found) tools?.choose(found);
     if (viewer && (finding.xyz || found)) await look(finding.xyz ?? found.xyz);
   };
   const list = h("ol", { class: "walk", tabindex: 0, "aria-label": "what is wrong" }, walk.map((f, k) =>
@@ -47,8 +47,8 @@ export async function modelPart(job, { withCharts, residue }) {
   };
   document.addEventListener("keydown", keys);
 
-  const tools = handTools(job, { viewer: () => viewer, said, look });
-  const levels = sliders((level, difference) => viewer?.setLevel(level, difference), view.maps.length > 1);
+  const tools = view && handTools(job, { viewer: () => viewer, said, look });
+  const levels = view?.maps.length ? sliders((level, difference) => viewer?.setLevel(level, difference), view.maps.length > 1) : null;
   const walkPart = h("section", { class: "walk-part" },
     h("h3", {}, walk.length ? `To look at (${walk.length}) ` : "To look at", present(walk.length ? [
       h("button", { class: "plain", onclick: () => step(at - 1), title: "key p" }, "previous"), " ",
@@ -56,8 +56,8 @@ export async function modelPart(job, { withCharts, residue }) {
     walk.length ? list : h("p", {}, validation ? "Nothing stands out." : "Not validated yet."));
   const element = h("section", { class: "model-part" },
     h("div", { class: "bench" },
-      h("div", {}, place, view.maps.length ? levels : null, said),
-      h("div", { class: "side" }, tools.element, walkPart)),
+      h("div", {}, place, levels, said),
+      h("div", { class: "side" }, tools?.element ?? null, walkPart)),
     h("div", { class: "columns" }, present([
       validation && await ramachandran(validation.by_residue ?? [], go),
       validation && scores(validation),
@@ -84,8 +84,9 @@ export async function modelPart(job, { withCharts, residue }) {
     } catch (error) { said.textContent = error.message; }
     await tools.ready();
   };
-  setTimeout(start); // the page is there before the viewer is
-  return { element, leave: () => { left = true; document.removeEventListener("keydown", keys); tools.leave(); } };
+  if (view) setTimeout(start); // the page is there before the viewer is
+  else place.append(h("p", {}, "The model is outside the folder of this project, from which alone files are served: copy it there to see it."));
+  return { element, leave: () => { left = true; document.removeEventListener("keydown", keys); tools?.leave(); } };
 }
 
 function sliders(changed, withDifference) {
