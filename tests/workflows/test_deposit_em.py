@@ -99,6 +99,7 @@ def test_everything_lies_in_one_folder(refined, tmp_path, capsys):
     assert {k: gemmi.cif.as_string(block.find_value(k)) for k in expected} == expected
     final = json.loads((refined / "refined.json").read_text())["final"]
     assert float(block.find_value("_refine.pdbx_average_fsc_overall")) == pytest.approx(final["fsc_average"], abs=1e-4)
+    assert summary["fsc_average"] == pytest.approx(final["fsc_average"], abs=0.005)  # the files as written, read back
     assert not block.find_mmcif_category("_cell.")
 
 

@@ -24,6 +24,11 @@ SHOWN = (
     ("ls_d_res_high", "Resolution, Å"), ("ls_number_reflns_obs", "Reflections"), ("ls_R_factor_R_work", "R-work"),
     ("ls_R_factor_R_free", "R-free"), ("pdbx_overall_ESU_R_Free", "Coordinate error (by R-free), Å"),
 )  # fmt: skip
+IN_MAPS = (
+    ("fsc_average", "FSC of model and map, average", ".4f"),
+    ("fsc_resolution_0.5", "FSC of .5 at, Å", ".2f"),
+    ("q_score", "Q-score", ".3f"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,8 @@ def deposition_page(report: DepositionReport) -> Page:
 
 def _numbers(report: DepositionReport) -> Numbers:
     items = [(label, report.refine[item]) for item, label in SHOWN if item in report.refine]
+    found = [(label, report.judged.get(key), form) for key, label, form in IN_MAPS]
+    items += [(label, f"{value:{form}}") for label, value, form in found if value is not None]
     if "molprobity_score" in report.judged:
         items.append(("MolProbity score", f"{report.judged['molprobity_score']:.2f}"))
     if "clashscore" in report.judged:

@@ -217,11 +217,12 @@ def _judge(options: DepositOptions, source: Source, inputs: EmInputs, job: Job) 
     halves = [job.path(m.file) for m in inputs.maps if m.kind == "half map"]
     maps: dict[str, Any] = {"map": job.path(inputs.maps[0].file)}
     if len(halves) == 2:
-        maps = {"half1": halves[0], "half2": halves[1]}
+        maps |= {"half1": halves[0], "half2": halves[1]}
     asked = ValidateOptions.model_validate(
         {
             **maps,
             "resolution": source.record["resolution"],
+            "symmetry": source.options.get("symmetry"),
             "model": job.path(MODEL),
             "out": job.folder,
             "ligand": options.ligand or ligand_requests(source.options.get("ligand") or ()).files,

@@ -25,6 +25,8 @@ from burnish.reports.deposition import DepositionReport, deposition_page
 from burnish.reports.page import render
 from burnish.workflows.ligand_requests import ligand_requests
 
+READ_BACK = ("r_work", "r_free", "fsc_average", "q_score", "clashscore", "molprobity_score")  # of the validation
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -176,6 +178,6 @@ def finish(
         "to_fill_in": len(missing),
         "dictionary_errors": sum(len(c.errors) for c in checks.values()) if checks else None,
         "findings": len(findings),
-        **{k: judged[k] for k in ("r_work", "r_free", "clashscore", "molprobity_score") if k in judged},
+        **{k: judged[k] for k in READ_BACK if k in judged},
         "report": str(job.path("report.html")),
     }

@@ -43,7 +43,9 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
     crystal, maps, agreement = model.crystal, None, None
     if options.data is not None:
         crystal, maps, agreement = _against_data(options, model, library, job.notify)
-    judged = judge_in_maps(options, model, job.notify) if options.has_maps else None
+    judged = None
+    if options.has_maps:
+        judged = judge_in_maps(options, model, _with_hydrogens(model, library), job.notify)
     symmetry: Symmetry | None = crystal
     if judged is not None:
         symmetry, maps = judged.symmetry, judged.maps

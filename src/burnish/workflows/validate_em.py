@@ -12,6 +12,7 @@ import torch
 
 from burnish.chemistry.residues import residue_views
 from burnish.core.events import Event, Listener, Message
+from burnish.data.atoms import Atoms
 from burnish.data.density import DensityMap
 from burnish.data.particle_symmetry import Symmetry
 from burnish.io.models import ModelFile
@@ -58,8 +59,13 @@ class MapJudgement:
     record: dict[str, Any]
 
 
-def judge_in_maps(options: ValidateOptions, model: ModelFile, listener: Listener) -> MapJudgement:
-    """Read the maps, compare the model with them in Fourier space and in real space."""
+def judge_in_maps(options: ValidateOptions, model: ModelFile, scattering: Atoms, listener: Listener) -> MapJudgement:
+    """Read the maps, compare the model with them in Fourier space and in real space.
+
+    Parameters
+    ----------
+    scattering : the model with the hydrogens that refinement gives it: they count in Fourier space.
+    """
     resolution = options.resolution or 0.0
     refine_options = _as_refinement(options)
     halves = read_maps([p for p in (options.half1, options.half2) if p is not None], options.pixel_size)
@@ -70,8 +76,8 @@ def judge_in_maps(options: ValidateOptions, model: ModelFile, listener: Listener
     refuse_beyond_nyquist(resolution, like, options.map or options.half1 or options.model)
     symmetry = map_symmetry(refine_options, like, model.atoms.xyz[heavy])
     maps = halves if halves else [like]
-    term = _term(maps, model, heavy, resolution, symmetry, resolution)
-    whole = _term(maps, model, heavy, NYQUIST_SHARE * 2.0 * max(like.voxel_size), symmetry, resolution)
+    term = _term(maps, scattering, resolution, symmetry, resolution)
+    whole = _term(maps, scattering, NYQUIST_SHARE * 2.0 * max(like.voxel_size), symmetry, resolution)
     density = primary if primary is not None else weighted_map(halves[0], halves[1], resolution)
     atoms = model.atoms if symmetry is None else with_copies(model.atoms, symmetry.density)
     calculated = model_density(atoms, density, resolution)
@@ -106,18 +112,17 @@ def _as_refinement(options: ValidateOptions) -> RefineOptions:
 
 def _term(
     maps: Sequence[DensityMap],
-    model: ModelFile,
-    heavy: torch.Tensor,
+    atoms: Atoms,
     resolution: float,
     symmetry: MapSymmetry | None,
     signal_to: float,
 ) -> MapTerm:
     """The maps near the model, the model scaled to them; half maps hold noise beyond `signal_to`, Å."""
     particle = None if symmetry is None else symmetry.density
-    xyz = model.atoms.xyz[heavy]
+    xyz = atoms.xyz[torch.tensor([e not in ("H", "D") for e in atoms.elements])]
     every = xyz if particle is None else copied_positions(xyz, particle)
     term = MapTerm(box_maps(maps, every, resolution, signal_to=signal_to), symmetry=particle)
-    term.prepare(model.atoms)
+    term.prepare(atoms)
     return term
 
 
