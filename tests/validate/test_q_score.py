@@ -55,6 +55,8 @@ def test_a_neighbour_does_not_take_the_score_of_a_resolved_atom() -> None:
     together = q_scores(density, torch.from_numpy(pair))
     alone = q_scores(density, torch.from_numpy(pair[:1]))  # the neighbour's density counts against it
     assert float(together.min()) > float(alone[0]) + 0.02
+    beside = q_scores(density, torch.from_numpy(pair[:1]), torch.from_numpy(pair[1:]))  # known, and not scored
+    assert beside.tolist() == [float(together[0])]
 
 
 def test_noise_scores_nothing_and_outside_is_unknown() -> None:

@@ -97,6 +97,19 @@ def test_one_unit_comes_back(case: Path, tmp_path: Path) -> None:
     assert np.linalg.norm(here[:, None] - there[None], axis=2).min(axis=1).max() < 0.4
 
 
+@pytest.mark.parametrize("case", ["C3"], indirect=True)  # validate takes point groups
+def test_one_unit_is_judged_as_the_whole(case: Path, tmp_path: Path) -> None:
+    halves = ("--half1", case / "half1.mrc", "--half2", case / "half2.mrc", "--resolution", "2.5")
+    assert burnish("validate", case / "truth.cif", *halves, "--symmetry", "C3", "--out", tmp_path / "unit") == 0
+    assert burnish("validate", case / "all.cif", *halves, "--out", tmp_path / "all") == 0
+    unit, every = (json.loads((tmp_path / k / "validation.json").read_text())["map"] for k in ("unit", "all"))
+    for name in ("cc_mask", "cc_volume", "cc_peaks"):
+        assert unit["cc"][name] == pytest.approx(every["cc"][name], abs=0.003), name
+    assert unit["atom_inclusion"]["contour"] == pytest.approx(every["atom_inclusion"]["contour"], rel=0.01)
+    assert unit["q_score"]["mean"] == pytest.approx(every["q_score"]["mean"], abs=0.01)
+    assert unit["fsc"]["average"] == pytest.approx(every["fsc"]["average"], abs=0.002)
+
+
 def test_what_contradicts_the_symmetry_is_refused(
     case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,7 +26,7 @@ SHOWN = (
 )  # fmt: skip
 IN_MAPS = (
     ("fsc_average", "FSC of model and map, average", ".4f"),
-    ("fsc_resolution_0.5", "FSC of .5 at, Å", ".2f"),
+    ("fsc_resolution_0.5", "FSC above .5 to, Å", ".2f"),
     ("q_score", "Q-score", ".3f"),
 )
 

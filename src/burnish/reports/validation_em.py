@@ -46,7 +46,7 @@ def _numbers(found: dict[str, Any]) -> Numbers:
     fsc, ringer = found["fsc"], found["emringer"]
     items = [
         ("FSC average", f"{fsc['average']:.3f}"),
-        ("FSC .5 / .143", f"{_shown(fsc['resolution_0.5'])} / {_shown(fsc['resolution_0.143'])} Å"),
+        ("FSC above .5 / .143 to", f"{_shown(fsc['resolution_0.5'])} / {_shown(fsc['resolution_0.143'])} Å"),
         ("CC mask", _shown(found["cc"]["cc_mask"])),
         ("Q-score", f"{_shown(found['q_score']['mean'])} (expected {found['q_score']['expected']:.2f})"),
         ("EMRinger", _shown(ringer["score"])),
@@ -91,8 +91,13 @@ def _fsc_figure(fsc: dict[str, Any]) -> bytes:
 
 
 def _fsc_caption(fsc: dict[str, Any]) -> str:
-    places = [f"{level} at {_shown(fsc[f'resolution_{level}'])} Å" for level in ("0.5", "0.143")]
-    return f"The correlation of model and map falls to {' and to '.join(places)}."
+    levels = ("0.5", "0.143")
+    lowest = min(fsc["model_map"])
+    falls = [f"{k} at {_shown(fsc[f'resolution_{k}'])} Å" for k in levels if lowest < float(k)]
+    stays = [k for k in levels if lowest >= float(k)]
+    said = [f"falls to {' and to '.join(falls)}"] if falls else []
+    said += [f"stays above {' and '.join(stays)} to its end, {1.0 / fsc['s'][-1]:.2f} Å"] if stays else []
+    return f"The correlation of model and map {' and '.join(said)}."
 
 
 def _ringer_figure(record: dict[str, Any]) -> bytes:

@@ -55,6 +55,7 @@ def validate_in_map(
     radii: np.ndarray,
     views: Sequence[ResidueView],
     contour: float | None = None,
+    copies: Tensor | None = None,
 ) -> MapValidation:
     """Judge a model by a map.
 
@@ -65,14 +66,19 @@ def validate_in_map(
     xyz : positions of all atoms, Å. (n, 3)
     radii : van der Waals radii; 0 for hydrogens, which do not count. (n,)
     views : residues by conformer.
-    contour : recommended level; where the map holds the volume of the model by default.
+    contour : recommended level; where the map holds the volume of the model and its copies by default.
+    copies : positions of the atoms of the model's copies by symmetry, copy after copy, Å. (k·n, 3)
     """
     heavy = np.flatnonzero(radii > 0)
     at = xyz.detach().cpu().numpy()
-    near = model_region(density, at[heavy], radii[heavy])
+    k = 0 if copies is None else len(copies) // len(xyz)
+    every = at if copies is None else np.concatenate([at, copies.detach().cpu().numpy()])
+    all_radii = np.tile(radii, 1 + k)
+    near = model_region(density, every[all_radii > 0], all_radii[all_radii > 0])
     level = contour_of_volume(density, near) if contour is None else contour
     q = np.full(len(at), np.nan)
-    q[heavy] = q_scores(density, xyz[heavy.tolist()]).numpy()
+    rest = None if copies is None else copies[np.flatnonzero(np.tile(radii, k) > 0).tolist()]
+    q[heavy] = q_scores(density, xyz[heavy.tolist()], rest).numpy()
     values, inside = sample_linear(density, at)
     values = np.where(inside, values, -math.inf)
     values[radii <= 0] = np.nan

@@ -24,13 +24,14 @@ OWN = 0.9  # a point at radius r belongs to the atom when no other lies within t
 _BLOCK = 2000  # atoms at a time
 
 
-def q_scores(density: DensityMap, xyz: Tensor) -> Tensor:
+def q_scores(density: DensityMap, xyz: Tensor, others: Tensor | None = None) -> Tensor:
     """Q-score of each atom, −1 to 1; NaN where too little of its surroundings lies in the map.
 
     Parameters
     ----------
     density : the map, with voxel size and origin.
     xyz : positions of all atoms but hydrogens, Å. (n, 3)
+    others : of what else the map shows, copies by symmetry for instance: density nearer to them is theirs. (m, 3)
 
     Notes
     -----
@@ -39,10 +40,12 @@ def q_scores(density: DensityMap, xyz: Tensor) -> Tensor:
     points estimate.
     """
     positions = xyz.detach().cpu().numpy().astype(np.float64)
+    n = len(positions)
+    if others is not None:
+        positions = np.concatenate([positions, others.detach().cpu().numpy().astype(np.float64)])
     tree = cKDTree(positions)
     blocks = [
-        _block(density, positions, tree, np.arange(start, min(start + _BLOCK, len(positions))))
-        for start in range(0, len(positions), _BLOCK)
+        _block(density, positions, tree, np.arange(start, min(start + _BLOCK, n))) for start in range(0, n, _BLOCK)
     ]
     return torch.from_numpy(np.concatenate(blocks) if blocks else np.zeros(0))
 

@@ -85,7 +85,8 @@ def judge_in_maps(options: ValidateOptions, model: ModelFile, scattering: Atoms,
         calculated = weighted_map(calculated, calculated, resolution)
     radii = np.array([gemmi.Element(e).vdw_r if e not in ("H", "D") else 0.0 for e in model.atoms.elements])
     views = residue_views(model.structure[0])
-    found = validate_in_map(density, calculated, model.atoms.xyz, radii, views, options.contour)
+    copies = None if symmetry is None else atoms.xyz[len(model.atoms) :]
+    found = validate_in_map(density, calculated, model.atoms.xyz, radii, views, options.contour, copies)
     record = {"resolution": resolution, "fsc": _fsc_record(term, whole), **map_record(found, views, resolution)}
     if options.cross_validation:
         listener(Message("cross-validation: the shaken model is refined against half map 1 alone"))
@@ -144,7 +145,7 @@ def _fsc_record(term: MapTerm, whole: MapTerm) -> dict[str, Any]:
 
 
 def crossing_at(s: Sequence[float], curve: Sequence[float], level: float) -> float | None:
-    """Resolution at which a curve first falls below a level, Å; None where it never was above."""
+    """Resolution to which a curve stays above a level, Å; None where it never was above."""
     if not curve or curve[0] < level:
         return None
     for k in range(1, len(curve)):
