@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from burnish import __version__
 from burnish.io.atomic import write_aside
+from burnish.io.cis_peptides import list_cis_peptides
 from burnish.io.models import ModelFile
 from burnish.io.tls_groups import tls_remarks
 
@@ -167,6 +168,7 @@ def _remarks(numbers: RefinementNumbers) -> list[str]:
 def _with_header(refined: gemmi.Structure, numbers: RefinementNumbers) -> gemmi.Structure:
     """A copy with the statistics of this refinement in place of those of an earlier one."""
     structure = refined.clone()
+    list_cis_peptides(structure)
     info = gemmi.RefinementInfo()
     info.id = numbers.method
     info.resolution_high, info.resolution_low = numbers.d_min, numbers.d_max
@@ -209,7 +211,8 @@ def _r_all(numbers: RefinementNumbers) -> float:
 
 def _update_block(block: gemmi.cif.Block, structure: gemmi.Structure) -> None:
     groups = gemmi.MmcifOutputGroups(False)
-    groups.cell = groups.symmetry = groups.refine = groups.software = groups.tls = True
+    groups.cell = groups.symmetry = groups.refine = groups.software = groups.tls = groups.cis = True
+    block.find_mmcif_category("_struct_mon_prot_cis.").erase()
     groups.ncs = len(structure.ncs) > 0
     kept_in_place = _update_atoms(block, structure)
     if not kept_in_place:

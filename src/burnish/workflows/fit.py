@@ -52,6 +52,9 @@ def run(options: FitOptions, job: Job) -> dict[str, Any]:
     moved = best.apply(model.atoms.xyz)
     structure = with_atoms(model.structure, _turned(model.atoms, moved, best))
     structure.spacegroup_hm, structure.cell = "P 1", gemmi.UnitCell(1, 1, 1, 90, 90, 90)
+    structure.ncs.clear()  # operators of where the model stood before
+    if not all(op.transform.is_identity() for a in structure.assemblies for g in a.generators for op in g.operators):
+        structure.assemblies.clear()
     with write_aside(job.path("fitted.cif")) as aside:
         structure.make_mmcif_document().write_file(str(aside))
     if why_not_pdb(structure) is None:

@@ -134,8 +134,8 @@ def record_symmetry(structure: gemmi.Structure, symmetry: MapSymmetry) -> None:
     structure.ncs.clear()
     for k, (rotation, shift) in enumerate(zip(symmetry.density.rotation, symmetry.density.shift, strict=True)):
         transform = gemmi.Transform()
-        transform.mat.fromlist(rotation.tolist())
-        transform.vec.fromlist(shift.tolist())
+        transform.mat.fromlist((np.round(rotation, 12) + 0.0).tolist())  # zeros without rounding errors or signs
+        transform.vec.fromlist((np.round(shift, 9) + 0.0).tolist())
         structure.ncs.append(gemmi.NcsOp(transform, str(k + 1), k == 0))
 
 

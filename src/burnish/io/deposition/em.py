@@ -14,6 +14,7 @@ from torch import Tensor
 from burnish import __version__
 from burnish.core.errors import DataError
 from burnish.data.density import DensityMap
+from burnish.io.deposition.assembly import point_assembly
 from burnish.io.deposition.categories import Categories, Category, fill, number, one_row, row_count, rows
 from burnish.io.deposition.refinement import atom_counts, restraint_table, software_table
 from burnish.io.star import read_star
@@ -84,6 +85,8 @@ def em_categories(
     """
     name = structure.name
     resolution, final = record["resolution"], record["final"]
+    if len(structure.ncs) > 0:  # the operators that the refinement obeyed
+        point_assembly(categories, structure)
     fill(categories, "exptl", {"entry_id": name, "method": METHOD})
     fill(categories, "em_experiment", {
         "id": "1", "entry_id": name, "reconstruction_method": "SINGLE PARTICLE", "aggregation_state": "PARTICLE",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gemmi
 
 from burnish.chemistry.links import Linking, complete_links
+from burnish.io.cis_peptides import list_cis_peptides
+from burnish.io.deposition.assembly import check_assemblies
 from burnish.io.deposition.categories import (
     Categories,
     Category,
@@ -50,6 +52,7 @@ def model_categories(
     entity_ids : new id of each entity of `old`.
     """
     structure.setup_cell_images()
+    list_cis_peptides(structure)
     complete_links(structure, library.clone(), Linking())
     for i, connection in enumerate(structure.connections, start=1):
         connection.name = f"{_CONNECTION_NAMES.get(connection.type, 'covale')}{i}"
@@ -66,6 +69,7 @@ def model_categories(
                     made[name][item] = [entity_ids.get(str(v), v) for v in made[name][item]]
     for name in [n for n in before if n.startswith("em_")]:
         made[name] = before[name]
+    check_assemblies(made)
     for category in made.values():
         if "entry_id" in category:
             category["entry_id"] = [structure.name] * row_count(category)
