@@ -54,12 +54,22 @@ def test_bonded_atoms_do_not_clash():
     assert find_clashes(atoms([(0, 0, 0), (0, 0, 1.5)], [1.75, 1.75], bonded=[(0, 1)])).pairs == ()
 
 
-def test_hydrogen_bonds_are_allowed_their_overlap_but_no_more():
+def test_hydrogen_bonds_are_no_clash():
     bond = {"donor": [0], "acceptor": [1]}
     assert find_clashes(atoms([(0, 0, 0), (0, 0, 1.9)], [1.05, 1.40], **bond)).pairs == ()
-    too_close = find_clashes(atoms([(0, 0, 0), (0, 0, 1.3)], [1.05, 1.40], **bond))
-    assert [round(c.overlap, 1) for c in too_close.pairs] == [0.5]
-    assert find_clashes(atoms([(0, 0, 0), (0, 0, 1.7)], [1.05, 1.40], charge=[1, -1], **bond)).pairs == ()
+    assert len(find_clashes(atoms([(0, 0, 0), (0, 0, 1.9)], [1.05, 1.40])).pairs) == 1
+    assert len(find_clashes(atoms([(0, 0, 0), (0, 0, 1.9)], [1.05, 1.40], charge=[1, 1], **bond)).pairs) == 1
+    # however close: some of their dots are as deep as those of a hydrogen bond, and that is enough for MolProbity
+    assert find_clashes(atoms([(0, 0, 0), (0, 0, 1.3)], [1.05, 1.40], **bond)).pairs == ()
+
+
+def test_hydrogen_bonds_clash_where_every_dot_is_too_deep():
+    # all that lies below z = 0.95 is inside an atom bonded to both, so that only the deepest dots are left
+    given = {"donor": [0], "acceptor": [1], "bonded": [(0, 2), (1, 2)], "hydrogen": [0]}
+    xyz, radius = [(0, 0, 0), (0, 0, 0.8), (0, 0, -9.0)], [1.05, 1.40, 9.95]
+    (clash,) = find_clashes(atoms(xyz, radius, **given)).pairs
+    assert clash.overlap == pytest.approx(1.40 - 0.25 - 0.6, abs=0.05)
+    assert find_clashes(atoms(xyz, radius, charge=[1, -1, 0], **given)).pairs == ()
 
 
 def test_conformers_of_one_residue_do_not_meet():

@@ -1,7 +1,9 @@
 """A model with every hydrogen, and what all-atom contacts need to know of its atoms.
 
 Radii and rules are those of Probe (Word et al. 1999, J. Mol. Biol. 285, 1711), with hydrogens at the centre of their
-electron clouds as Probe has them since 2012, so that clash scores mean what the field means by them.
+electron clouds as Probe has them since 2012, so that clash scores mean what the field means by them. Its radii of atoms
+that are not metals are Gavezzotti's (1983, J. Am. Chem. Soc. 105, 5220) or Bondi's (1964, J. Phys. Chem. 68, 441);
+metals have Pauling's ionic radii.
 """
 
 from __future__ import annotations
@@ -21,15 +23,23 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-RADII = {"C": 1.75, "N": 1.55, "O": 1.40, "S": 1.80, "P": 1.80, "Se": 1.90, "H": 1.22, "D": 1.22}
-CARBONYL_RADIUS, POLAR_H_RADIUS, AROMATIC_H_RADIUS = 1.65, 1.05, 1.05  # Å
+RADII = {
+    "C": 1.70, "N": 1.55, "O": 1.40, "S": 1.80, "P": 1.80, "Se": 1.90, "As": 2.00, "H": 1.22, "D": 1.22,
+    "F": 1.30, "Cl": 1.77, "Br": 1.95, "I": 2.10,
+    "Li": 0.60, "Na": 0.95, "Mg": 0.65, "K": 1.33, "Ca": 0.99, "Mn": 0.80, "Fe": 0.74, "Co": 0.70, "Ni": 0.66,
+    "Cu": 0.72, "Zn": 0.71, "Cd": 0.91,
+}  # fmt: skip
+AROMATIC_RADIUS, CARBONYL_RADIUS, POLAR_H_RADIUS, AROMATIC_H_RADIUS = 1.75, 1.65, 1.05, 1.05  # Å
+AROMATIC_TYPE = "CR"  # how energy types of carbons in flat rings begin: CR6, CR16, CR5, CR56 …
 CARBONYL_CARBONS = {("ASP", "CG"), ("ASN", "CG"), ("GLU", "CD"), ("GLN", "CD")}
-RING_ATOMS = {
+BASE_ATOMS = {"N1", "N3", "N7", "N9", "C2", "C4", "C5", "C6", "C8"}
+RING_ACCEPTORS = {  # the face of a ring takes hydrogen bonds; not that of a ring of five atoms in a protein
     "PHE": {"CG", "CD1", "CD2", "CE1", "CE2", "CZ"},
     "TYR": {"CG", "CD1", "CD2", "CE1", "CE2", "CZ"},
     "TRP": {"CD2", "CE2", "CE3", "CZ2", "CZ3", "CH2"},
+    "HIS": {"ND1", "NE2"},
+    **dict.fromkeys(("A", "C", "G", "U", "DA", "DC", "DG", "DT"), BASE_ATOMS),
 }
-RINGS_WITH_H = {**RING_ATOMS, "TRP": RING_ATOMS["TRP"] | {"CD1", "CG"}, "HIS": {"CG", "CD2", "CE1"}}
 NEGATIVE = {("ASP", "OD1"), ("ASP", "OD2"), ("GLU", "OE1"), ("GLU", "OE2")}
 POSITIVE = {("LYS", "NZ"), ("ARG", "NE"), ("ARG", "NH1"), ("ARG", "NH2")}
 TURNING = {"SER": "OG", "THR": "OG1", "TYR": "OH", "CYS": "SG", "LYS": "NZ"}
@@ -57,7 +67,7 @@ class AllAtomModel:
     charge : −1, 0 or 1, for salt bridges. (n,)
     is_hydrogen, is_water : (n,)
     altloc : code of the conformer letter, 0 where there is none. (n,)
-    occ : (n,)
+    occ : of hydrogens that of the atom that carries them. (n,)
     excluded : pairs that are never contacts, as a symmetric matrix: three bonds apart or less, four where one is a
         hydrogen. (n, n)
     rotors : freely turning hydrogens.
@@ -113,7 +123,7 @@ def all_atom_model(structure: gemmi.Structure, library: gemmi.MonLib) -> AllAtom
         place = np.cumsum(kept) - 1
         pairs = place[pairs[kept[pairs].all(axis=1)]]
         model = without_atoms(model, doomed)
-    return _describe(model, pairs)
+    return _describe(model, pairs, library)
 
 
 def _unplaced(model: gemmi.Structure) -> set[int]:
@@ -141,7 +151,7 @@ def _terminal_extras(model: gemmi.Structure) -> set[int]:
     }
 
 
-def _describe(model: gemmi.Structure, pairs: IntArray) -> AllAtomModel:
+def _describe(model: gemmi.Structure, pairs: IntArray, library: gemmi.MonLib) -> AllAtomModel:
     """Radii, roles and exclusions of every atom from the bonds between them."""
     sites = list(model[0].all())
     n = len(sites)
@@ -149,19 +159,19 @@ def _describe(model: gemmi.Structure, pairs: IntArray) -> AllAtomModel:
     element = [s.atom.element.name for s in sites]
     is_hydrogen = np.array([s.atom.element.is_hydrogen for s in sites])
     is_water = np.array([s.residue.is_water() for s in sites])
-    parent = _parents(pairs, is_hydrogen)
+    parent, aromatic = _parents(pairs, is_hydrogen), _aromatic_carbons(model, library)
     radius, donor, acceptor, charge = np.empty(n), np.zeros(n, bool), np.zeros(n, bool), np.zeros(n, dtype=np.int64)
     has_hydrogen = np.zeros(n, bool)
     has_hydrogen[parent[is_hydrogen]] = True
     for i, site in enumerate(sites):
-        radius[i] = _radius(site, element[i], sites[parent[i]].atom)
+        radius[i] = _radius(site, element[i], sites[parent[i]].atom, aromatic)
         name, residue = site.atom.name, site.residue.name
         if is_hydrogen[i]:
             donor[i] = element[parent[i]] in ("N", "O", "S")
             charge[i] = (residue, sites[parent[i]].atom.name) in POSITIVE
         else:
             nitrogen = element[i] == "N" and not has_hydrogen[i] and name != "N" and residue not in ("PRO", "ARG")
-            acceptor[i] = element[i] in ("O", "S") or nitrogen or name in RING_ATOMS.get(residue, ())
+            acceptor[i] = element[i] in ("O", "S") or nitrogen or name in RING_ACCEPTORS.get(residue, ())
             donor[i] = is_water[i] and not has_hydrogen[i]
             negative = (residue, name) in NEGATIVE or name in ("OXT", "OP1", "OP2")
             charge[i] = -1 if negative else 0
@@ -175,20 +185,29 @@ def _describe(model: gemmi.Structure, pairs: IntArray) -> AllAtomModel:
         is_hydrogen=is_hydrogen,
         is_water=is_water,
         altloc=np.array([ord(s.atom.altloc) if s.atom.altloc != "\0" else 0 for s in sites], dtype=np.int64),
-        occ=np.array([s.atom.occ for s in sites]),
+        occ=np.array([sites[p].atom.occ for p in parent]),  # gemmi gives hydrogens that turn freely none
         excluded=_excluded(pairs, is_hydrogen),
         rotors=_rotors(sites, pairs, is_hydrogen),
     )
 
 
-def _radius(site: gemmi.CRA, element: str, parent: gemmi.Atom) -> float:
+def _aromatic_carbons(model: gemmi.Structure, library: gemmi.MonLib) -> dict[str, set[str]]:
+    """Carbons in flat rings, by component."""
+    names = {residue.name for chain in model[0] for residue in chain}
+    monomers = {name: library.monomers[name] for name in names if name in library.monomers}
+    return {n: {a.id for a in c.atoms if a.chem_type.startswith(AROMATIC_TYPE)} for n, c in monomers.items()}
+
+
+def _radius(site: gemmi.CRA, element: str, parent: gemmi.Atom, aromatic: dict[str, set[str]]) -> float:
     name, residue = site.atom.name, site.residue.name
     if element in ("H", "D"):
         if parent.element.name in ("N", "O", "S"):
             return POLAR_H_RADIUS
-        return AROMATIC_H_RADIUS if parent.name in RINGS_WITH_H.get(residue, ()) else RADII["H"]
-    if element == "C" and (name == "C" or (residue, name) in CARBONYL_CARBONS):
-        return CARBONYL_RADIUS
+        return AROMATIC_H_RADIUS if parent.name in aromatic.get(residue, ()) else RADII["H"]
+    if element == "C":
+        if name == "C" or (residue, name) in CARBONYL_CARBONS:
+            return CARBONYL_RADIUS
+        return AROMATIC_RADIUS if name in aromatic.get(residue, ()) else RADII["C"]
     return RADII.get(element, float(site.atom.element.vdw_r))
 
 

@@ -1,8 +1,8 @@
 """Clashes between atoms with all hydrogens, as Probe counts them.
 
 Dots cover the van der Waals sphere of an atom; those inside an atom a few bonds away are dropped, and each other one
-belongs to the atom that it lies deepest in. A pair of atoms clashes where such a dot lies 0.4 Å or more deep and the
-pair makes no hydrogen bond (Word et al. 1999, J. Mol. Biol. 285, 1711; Williams et al. 2018, Protein Sci. 27, 293).
+belongs to the atom that it lies deepest in. A pair of atoms clashes where such a dot lies 0.4 Å or more deep and no
+dot of the pair says that it is a hydrogen bond (Word et al. 1999, J. Mol. Biol. 285, 1711; Williams et al. 2018, Protein Sci. 27, 293).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from scipy.spatial import cKDTree
 from burnish.chemistry.all_atom import AllAtomModel, FloatArray, IntArray
 
 CLASH_OVERLAP = 0.4  # Å
-HYDROGEN_BOND_OVERLAP, SALT_BRIDGE_OVERLAP = 0.6, 0.8  # Å; deeper than that even a hydrogen bond is a clash
-DOTS_PER_SQUARE_ANGSTROM = 16.0
+HYDROGEN_BOND_OVERLAP, SALT_BRIDGE_OVERLAP = 0.6, 0.8  # Å; deeper dots are no hydrogen bond
+DOTS_PER_SQUARE_ANGSTROM = 32.0  # Probe has 16; from 32 on the depths of its own clashes stay the same to .01 Å
 SMALLEST_OCCUPANCY = 0.1
 
 
@@ -112,11 +112,12 @@ def _dot_overlaps(model: AllAtomModel, tree: cKDTree, atom: int, counted: np.nda
     depth = -gap[np.arange(len(dots)), cause]
     found = []
     for k in np.unique(cause[depth > 0]):
-        other, deepest = int(others[k]), float(depth[cause == k].max())
-        if is_hydrogen_bond(model, atom, other):
-            opposite = model.charge[atom] * model.charge[other] < 0
-            allowed = SALT_BRIDGE_OVERLAP if opposite else HYDROGEN_BOND_OVERLAP
-            if deepest <= allowed:
+        there = depth[(cause == k) & (depth > 0)]
+        other, deepest = int(others[k]), float(there.max())
+        charges = model.charge[atom] * model.charge[other]
+        if charges <= 0 and is_hydrogen_bond(model, atom, other):
+            allowed = SALT_BRIDGE_OVERLAP if charges < 0 else HYDROGEN_BOND_OVERLAP
+            if there.min() <= allowed:
                 found.append((other, deepest, True))
                 continue
             deepest -= allowed

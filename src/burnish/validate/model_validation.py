@@ -21,6 +21,7 @@ from burnish.validate.density_fit import DifferencePeak, ResidueFit, difference_
 from burnish.validate.displacements import DisplacementOutlier, displacement_outliers
 from burnish.validate.flips import Flip, find_flips
 from burnish.validate.geometry import GeometryReport, validate_geometry
+from burnish.validate.histidines import protonate_histidines
 from burnish.validate.molprobity import molprobity_score
 from burnish.validate.peptides import Peptide, validate_peptides
 from burnish.validate.polar_hydrogens import turn_polar_hydrogens
@@ -145,7 +146,7 @@ def validate_model(
 
 def full_model(structure: gemmi.Structure, library: gemmi.MonLib) -> AllAtomModel:
     """The model with hydrogens where they bond best."""
-    return turn_polar_hydrogens(all_atom_model(structure, library))
+    return turn_polar_hydrogens(protonate_histidines(all_atom_model(structure, library)))
 
 
 def _scores(
