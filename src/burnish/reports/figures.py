@@ -11,7 +11,6 @@ import matplotlib
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 INK, SOFT, LINE = "#1c2530", "#5b6875", "#dfe4e9"
@@ -91,6 +90,8 @@ def as_png(figure: Figure, dpi: int = 130) -> bytes:
 
 def as_pdf(figures: Sequence[Figure], title: str = "") -> bytes:
     """Render to one PDF, a figure a page: `logfile.pdf`, without ghostscript."""
+    from matplotlib.backends.backend_pdf import PdfPages  # half a second that pages, whose figures are PNG, never need
+
     out = BytesIO()
     with PdfPages(out, metadata={"Title": title, "Creator": "Burnish"}) as pages:
         for figure in figures:
