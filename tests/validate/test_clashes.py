@@ -93,6 +93,13 @@ def test_waters_are_not_counted_among_the_atoms_nor_with_each_other():
     assert found.n_atoms == 1
 
 
+@pytest.mark.parametrize(("distance", "expected"), [(2.5, []), (2.3, []), (2.1, [0.7]), (1.9, [0.9])])
+def test_waters_without_hydrogens_bond_until_too_close(distance, expected):
+    given = {"donor": [1], "acceptor": [0, 1], "water": [1]}
+    found = find_clashes(atoms([(0, 0, 0), (0, 0, distance)], [1.40, 1.40], **given))
+    assert [round(c.overlap, 1) for c in found.pairs] == expected
+
+
 def test_hydroxyl_turns_to_its_acceptor():
     # C–O–H with the hydrogen pointing away; an acceptor lies on the other side
     carbon, oxygen, acceptor = (0, 0, 0), (0, 0, 1.4), (-2.9, 0, 2.2)

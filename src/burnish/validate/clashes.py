@@ -117,10 +117,10 @@ def _dot_overlaps(model: AllAtomModel, tree: cKDTree, atom: int, counted: np.nda
         charges = model.charge[atom] * model.charge[other]
         if charges <= 0 and is_hydrogen_bond(model, atom, other):
             allowed = SALT_BRIDGE_OVERLAP if charges < 0 else HYDROGEN_BOND_OVERLAP
-            if there.min() <= allowed:
+            if (deepest if model.is_water[other] else there.min()) <= allowed:
                 found.append((other, deepest, True))
                 continue
-            deepest -= allowed
+            deepest -= 0.0 if model.is_water[other] else allowed  # the hydrogen of a water is not between the two
         found.append((other, deepest, False))
     return found
 
