@@ -81,7 +81,8 @@ class CycleOptions(_ModelAndData, frozen=True):
     ramachandran: float | None = Field(
         None,
         ge=0.0,
-        description="Weight of restraints on φ and ψ in refinement, 0 for none; by default 4 beyond 2.5 Å, else none.",
+        description="Weight of restraints on φ and ψ in refinement, 0 for none; by default none up to 2 Å, growing to "
+        "4 at 2.5 Å and beyond.",
     )
     displacement: Literal["auto", "keep"] = Field(
         "auto",

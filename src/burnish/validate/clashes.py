@@ -2,7 +2,8 @@
 
 Dots cover the van der Waals sphere of an atom; those inside an atom a few bonds away are dropped, and each other one
 belongs to the atom that it lies deepest in. A pair of atoms clashes where such a dot lies 0.4 Å or more deep and no
-dot of the pair says that it is a hydrogen bond (Word et al. 1999, J. Mol. Biol. 285, 1711; Williams et al. 2018, Protein Sci. 27, 293).
+dot of the pair says that it is a hydrogen bond (Word et al. 1999, J. Mol. Biol. 285, 1711; Williams et al. 2018,
+Protein Sci. 27, 293).
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ from burnish.workflows.addition_moves import moves_after, moves_before, needed_c
 from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.refine_inputs import RefineInputs, data_term, read_inputs, refinement_settings
 
-SEARCH_D_MIN = 2.5  # Å; beyond it maps do not show the oxygens of peptides well
-TORSION_WEIGHT = 4.0  # of the restraints on φ and ψ, and on χ, there
+CLEAR_D_MIN, SEARCH_D_MIN = 2.0, 2.5  # Å; up to the first maps show the oxygens of peptides, beyond the second hardly
+TORSION_WEIGHT = 4.0  # of the restraints on φ and ψ, and on χ, beyond it
 # Of the polymer, before its conformations are judged
 BUILDING_MOVES: tuple[StructureMove, ...] = (
     mutate_to_sequence,
@@ -128,11 +128,15 @@ def read_start(options: RebuildOptions | CycleOptions, listener: Listener, cycle
 
 
 def torsion_weights(options: RebuildOptions | CycleOptions, d_min: float) -> dict[str, float]:
-    """Weights of the restraints on φ and ψ, and on χ, in the refinements of a cycle at a resolution, Å."""
+    """Weights of the restraints on φ and ψ, and on χ, in the refinements of a cycle at a resolution, Å.
+
+    They grow evenly from none where maps show the oxygens of peptides to all where they do not.
+    """
     backbone = options.ramachandran if isinstance(options, CycleOptions) else None
     side_chains = options.chi if isinstance(options, CycleOptions) else None
     if backbone is None:
-        backbone = TORSION_WEIGHT if d_min > SEARCH_D_MIN else 0.0
+        unseen = (d_min - CLEAR_D_MIN) / (SEARCH_D_MIN - CLEAR_D_MIN)
+        backbone = TORSION_WEIGHT * min(max(unseen, 0.0), 1.0)
     return {"ramachandran": backbone, "chi": backbone if side_chains is None else side_chains}
 
 
