@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from burnish.data.density import DensityMap
 from burnish.geometry.rotation_grid import even_rotations
-from burnish.models.placement import PlacementSettings, _left_jacobian, place_globally, place_locally
+from burnish.models.placement import PlacementSettings, _left_jacobian, _peaks, place_globally, place_locally
 
 VOXEL, SIZE, ORIGIN = 1.5, 40, (20.0, -15.0, 4.0)
 RESOLUTION = 5.0
@@ -56,6 +56,19 @@ def test_a_model_from_anywhere_is_placed(seed: int) -> None:
     settings = PlacementSettings(resolution=RESOLUTION, candidates=4, step=math.radians(30))
     places = place_globally(_map(truth, noise=1.0), start, torch.ones(len(truth)), settings)
     assert _rms(places[0].apply(start), truth) < 0.5
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_peaks_are_the_highest_points_of_their_surroundings(count: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    rough = torch.rand(9, 14, 11, generator=generator)
+    smooth = torch.nn.functional.avg_pool3d(rough[None, None], 5, stride=1, padding=2)[0, 0]  # broad hills
+    for values in (rough, smooth):
+        highest = torch.nn.functional.max_pool3d(values[None, None], 5, stride=1, padding=2)[0, 0]
+        expected = values[values >= highest].sort(descending=True).values[:count]
+        found = _peaks(values, count)
+        assert [v for v, _ in found] == expected.tolist()
+        assert [float(values[place]) for _, place in found] == expected.tolist()
 
 
 def test_climbing_from_near_by() -> None:

@@ -9,6 +9,7 @@ of the model's density with the map's about the model.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -157,12 +158,15 @@ def _scan(
     padded = torch.zeros(shape)
     nz, ny, nx = coarse.values.shape
     padded[:nz, :ny, :nx] = coarse.values - coarse.values.mean()
-    target, shell, inside = _flattened(torch.fft.rfftn(padded), shape, voxel, resolution)
+    shells = _shells(shape, voxel, resolution)
+    target = _same_power(torch.fft.rfftn(padded), shells)
+    product = torch.zeros(shape[0], shape[1], shape[2] // 2 + 1, dtype=torch.complex64)
     best: list[tuple[float, int, tuple[int, int, int]]] = []
     for k, rotation in enumerate(rotations):  # one FFT each: the loop costs nothing beside it
         model = torch.fft.rfftn(_spread(local @ rotation.T, weights, shape, voxel).float())
-        model = _same_power(model, shell, inside)
-        correlation = torch.fft.irfftn(target * model.conj(), s=shape)[:nz, :ny, :nx]
+        model = _same_power(model, shells)
+        product.view(-1)[shells.index] = target * model.conj()
+        correlation = torch.fft.irfftn(product, s=shape)[:nz, :ny, :nx]
         norm = float(model.abs().square().sum().sqrt())
         for value, place in _peaks(correlation, 3):
             best.append((value / norm, k, place))
@@ -182,43 +186,70 @@ def _even(n: int) -> int:
     return n + n % 2
 
 
-def _flattened(
-    transform: Tensor, shape: tuple[int, ...], voxel: float, resolution: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Transform with the same power in every shell up to the resolution and none beyond; shells; which count."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shells:
+    """Coefficients of a half transform up to the resolution.
+
+    Attributes
+    ----------
+    index : where they lie, flat. (n,)
+    shell : of each. (n,)
+    count : coefficients in each shell. (shells,)
+    """
+
+    index: Tensor
+    shell: Tensor
+    count: Tensor
+
+
+def _shells(shape: tuple[int, ...], voxel: float, resolution: float) -> _Shells:
     axes = [torch.fft.fftfreq(n, voxel, dtype=torch.float64) for n in shape[:2]]
     axes.append(torch.fft.rfftfreq(shape[2], voxel, dtype=torch.float64))
-    s = (axes[0][:, None, None] ** 2 + axes[1][None, :, None] ** 2 + axes[2] ** 2).sqrt()
-    width = 1.0 / (max(shape) * voxel)
-    shell = (s / width).round().long()
-    inside = (s <= 1.0 / resolution) & (s > 0)
-    return _same_power(transform, shell, inside), shell, inside
+    s = (axes[0][:, None, None] ** 2 + axes[1][None, :, None] ** 2 + axes[2] ** 2).sqrt().reshape(-1)
+    index = torch.nonzero((s <= 1.0 / resolution) & (s > 0))[:, 0]
+    shell = (s[index] * max(shape) * voxel).round().long()
+    return _Shells(index=index, shell=shell, count=torch.bincount(shell).float())
 
 
-def _same_power(transform: Tensor, shell: Tensor, inside: Tensor) -> Tensor:
-    power = torch.zeros(int(shell.max()) + 1, dtype=torch.float32)
-    count = torch.zeros_like(power)
-    flat = shell.reshape(-1)
-    power.index_add_(0, flat, transform.abs().square().reshape(-1).float())
-    count.index_add_(0, flat, torch.ones(flat.shape))
-    rms = (power / count.clamp_min(1)).sqrt().clamp_min(1e-12)
-    return torch.where(inside, transform / rms[shell], 0.0)
+def _same_power(transform: Tensor, shells: _Shells) -> Tensor:
+    """Coefficients up to the resolution, with the same power in every shell. (n,)"""
+    inside = transform.reshape(-1)[shells.index]
+    power = torch.zeros_like(shells.count).index_add_(0, shells.shell, inside.abs().square())
+    rms = (power / shells.count.clamp_min(1)).sqrt().clamp_min(1e-12)
+    return inside / rms[shells.shell]
 
 
 def _peaks(correlation: Tensor, count: int) -> list[tuple[float, tuple[int, int, int]]]:
-    """Highest points, no two of them neighbours."""
-    highest = correlation[None, None]
-    for axis in range(3):  # the maximum over a cube, one direction after the other
-        width = [5 if a == axis else 1 for a in range(3)]
-        highest = torch.nn.functional.max_pool3d(highest, width, stride=1, padding=[w // 2 for w in width])
-    highest = highest[0, 0]
-    values = torch.where(correlation >= highest, correlation, -math.inf).reshape(-1)
-    top = values.topk(min(count, len(values)))
+    """Highest points that no point within two voxels along each axis exceeds, best first."""
+    flat = correlation.reshape(-1)
+    for looked_at in (64, 4096, len(flat)):  # the highest voxels crowd about the highest peaks
+        values, where = flat.topk(min(looked_at, len(flat)))
+        found = torch.nonzero(values >= _highest_near(correlation, where))[:count, 0]
+        if len(found) == count or looked_at >= len(flat):
+            break
     ny, nx = correlation.shape[1:]
     return [
         (float(v), (int(i) // (ny * nx), int(i) // nx % ny, int(i) % nx))
-        for v, i in zip(top.values, top.indices, strict=True)
+        for v, i in zip(values[found], where[found], strict=True)
     ]
+
+
+def _highest_near(correlation: Tensor, where: Tensor) -> Tensor:
+    """Highest value within two voxels along each axis of some voxels, given by flat index. (n,)"""
+    nz, ny, nx = correlation.shape
+    steps = torch.arange(-2, 3)
+    z, y, x = (
+        (at[:, None] + steps).clamp(0, n - 1)
+        for at, n in ((where // (ny * nx), nz), (where // nx % ny, ny), (where % nx, nx))
+    )
+    index = (z[:, :, None, None] * ny + y[:, None, :, None]) * nx + x[:, None, None, :]
+    return torch.cat([part.amax(dim=(1, 2, 3)) for part in _gathered(correlation.reshape(-1), index)])
+
+
+def _gathered(flat: Tensor, index: Tensor) -> Iterator[Tensor]:
+    """Values at many indices, a part of the rows at a time."""
+    for part in index.split(50_000):
+        yield flat[part]
 
 
 def _climb(
