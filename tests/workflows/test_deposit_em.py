@@ -14,6 +14,7 @@ from burnish.data.density import DensityMap
 from burnish.io.deposition.dictionary import find_dictionary
 from burnish.io.mrc import read_map, write_map
 from burnish.io.postprocess_star import read_fsc_xml
+from burnish.jobs.record import JobRecord
 
 VOXEL, SIZE = 0.9, 40
 
@@ -114,6 +115,25 @@ def test_curves_for_the_emdb(refined, tmp_path):
     s, fsc = read_fsc_xml(out / "model_map_fsc.xml")
     assert bool((s[1:] > s[:-1]).all()) and float(fsc[0]) > 0.8
     assert (out / "mask.mrc").is_file()
+
+
+def test_half_maps_of_our_own_are_known_to_be(refined, tmp_path):
+    def software(name: str) -> list[str]:
+        out = tmp_path / name
+        assert burnish("deposit", refined, "--symmetry", "C1", "--out", out, "--no-validate-files") == 0
+        block = gemmi.cif.read(str(out / "model.cif")).sole_block()
+        steps = [gemmi.cif.as_string(v) for v in block.find_loop("_em_software.category")]
+        known = "phase flipping" in (block.find_value("_em_ctf_correction.type") or "").lower()
+        assert known == ("CTF CORRECTION" in steps)
+        return steps
+
+    assert software("others") == ["MODEL REFINEMENT"]
+    record = refined.parent / "job.json"
+    try:
+        record.write_text(JobRecord(job_type="refine3d", options={"ctf_correction": True}).model_dump_json())
+        assert {"RECONSTRUCTION", "FINAL EULER ASSIGNMENT", "CTF CORRECTION"} < set(software("ours"))
+    finally:
+        record.unlink()
 
 
 def test_maps_of_different_grids_are_told(refined, tmp_path, capsys):

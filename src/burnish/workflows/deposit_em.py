@@ -13,7 +13,7 @@ from burnish.data.density import DensityMap
 from burnish.fourier.shells import sum_shells
 from burnish.io.atomic import write_text
 from burnish.io.deposition.categories import fill, write_block
-from burnish.io.deposition.em import MapFile, em_categories, read_particle_facts
+from burnish.io.deposition.em import Experiment, MapFile, Reconstruction, em_categories, read_particle_facts
 from burnish.io.deposition.model import model_categories
 from burnish.io.deposition.requirements import (
     ELECTRON_MICROSCOPY,
@@ -25,6 +25,7 @@ from burnish.io.deposition.requirements import (
 from burnish.io.mrc import read_map, write_map
 from burnish.io.postprocess_star import PostprocessFile, read_postprocess, write_fsc_curve
 from burnish.jobs.folder import Job
+from burnish.jobs.record import read_record
 from burnish.maps.fsc_correction import masked_fsc
 from burnish.options.deposit import DepositOptions
 from burnish.options.validate import ValidateOptions
@@ -54,6 +55,7 @@ class EmInputs:
     curve : what kind of curve it is.
     files : that were read.
     resolution : of the post-processing, None without.
+    reconstruction : that made the half maps, None where it was not Burnish's.
     """
 
     maps: tuple[MapFile, ...]
@@ -62,6 +64,7 @@ class EmInputs:
     curve: str
     files: tuple[Path, ...]
     resolution: float | None
+    reconstruction: Reconstruction | None
 
 
 def run(options: DepositOptions, job: Job, source: Source) -> dict[str, Any]:
@@ -76,7 +79,9 @@ def run(options: DepositOptions, job: Job, source: Source) -> dict[str, Any]:
     for name in ("cell", "symmetry", "exptl_crystal", "diffrn", "reflns"):
         categories.pop(name, None)  # a single particle has no crystal
     geometry = geometry_record(validate_geometry(structure, library.monlib))
-    em_categories(categories, structure, source.record, geometry, inputs.maps, particles, options.symmetry)
+    symmetry = options.symmetry or source.options.get("symmetry")
+    experiment = Experiment(particles=particles, symmetry=symmetry, reconstruction=inputs.reconstruction)
+    em_categories(categories, structure, source.record, geometry, inputs.maps, experiment)
     if inputs.resolution is not None:
         fill(categories, "em_3d_reconstruction", {"resolution": f"{inputs.resolution:.2f}"}, over=True)
     lay_over(categories, given)
@@ -121,7 +126,16 @@ def read_em_inputs(options: DepositOptions, source: Source) -> EmInputs:
         curve=curve,
         files=tuple(named),
         resolution=star.resolution if star is not None else None,
+        reconstruction=_reconstruction_of(half_names),
     )
+
+
+def _reconstruction_of(half_names: list[Path]) -> Reconstruction | None:
+    """The 3D refinement in whose folder the half maps lie."""
+    record = read_record(half_names[0].parent) if half_names else None
+    if record is None or record.job_type != "refine3d":
+        return None
+    return Reconstruction(version=record.version, ctf=bool(record.options.get("ctf_correction", True)))
 
 
 def _read_star(options: DepositOptions) -> PostprocessFile | None:

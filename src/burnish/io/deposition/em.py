@@ -42,6 +42,30 @@ class Particles:
     defocus_nm: tuple[float, float] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconstruction:
+    """A 3D refinement of Burnish that made the half maps: its version, and whether it corrected for the CTF."""
+
+    version: str
+    ctf: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """What is known of how the maps were made; None where it is not.
+
+    Attributes
+    ----------
+    particles : of the STAR file.
+    symmetry : point group.
+    reconstruction : None where another program made the half maps.
+    """
+
+    particles: Particles | None = None
+    symmetry: str | None = None
+    reconstruction: Reconstruction | None = None
+
+
 def read_particle_facts(path: Path) -> Particles:
     """Number of particles, voltage, spherical aberration and range of defocus of a STAR file (RELION 3.0 to 5)."""
     star = read_star(path)
@@ -68,8 +92,7 @@ def em_categories(
     record: dict[str, Any],
     geometry: dict[str, Any],
     maps: Sequence[MapFile],
-    particles: Particles | None,
-    symmetry: str | None,
+    experiment: Experiment,
 ) -> None:
     """Add what refinement, maps and particles say; what the model's file said already stays.
 
@@ -80,8 +103,7 @@ def em_categories(
     record : of the refinement.
     geometry : count, rmsd and mean_sigma by kind.
     maps : of the deposition.
-    particles : None where not given.
-    symmetry : point group, None where not given.
+    experiment : how they were made.
     """
     name = structure.name
     resolution, final = record["resolution"], record["final"]
@@ -101,8 +123,8 @@ def em_categories(
         "shadowing_applied": "NO", "embedding_applied": "NO",
     })  # fmt: skip
     fill(categories, "em_image_processing", {"id": "1", "image_recording_id": "1"})
-    _reconstruction(categories, name, resolution, maps, particles, symmetry)
-    _microscope(categories, particles)
+    _reconstruction(categories, name, resolution, maps, experiment)
+    _microscope(categories, experiment.particles)
     fill(categories, "em_3d_fitting", {
         "id": "1", "entry_id": name, "ref_space": "RECIPROCAL", "target_criteria": "MAXIMUM LIKELIHOOD",
         "overall_b_value": number(final.get("b_mean"), 2),
@@ -113,7 +135,7 @@ def em_categories(
     categories["refine_ls_restr"] = restraint_table(geometry, METHOD)
     categories["em_map"] = map_table(maps, name)
     categories["software"] = software_table(categories)
-    _software(categories)
+    _software(categories, experiment.reconstruction)
 
 
 def _reconstruction(
@@ -121,9 +143,9 @@ def _reconstruction(
     name: str,
     resolution: float,
     maps: Sequence[MapFile],
-    particles: Particles | None,
-    symmetry: str | None,
+    experiment: Experiment,
 ) -> None:
+    particles = experiment.particles
     halves = any(m.kind == "half map" for m in maps)
     fill(categories, "em_3d_reconstruction", {
         "id": "1", "entry_id": name, "image_processing_id": "1", "resolution": number(resolution, 2),
@@ -133,8 +155,12 @@ def _reconstruction(
         "actual_pixel_size": number(maps[0].density.voxel_size[0], 4),
     })  # fmt: skip
     fill(categories, "em_single_particle_entity", {
-        "id": "1", "entry_id": name, "image_processing_id": "1", "point_symmetry": symmetry,
+        "id": "1", "entry_id": name, "image_processing_id": "1", "point_symmetry": experiment.symmetry,
     })  # fmt: skip
+    if experiment.reconstruction is not None and experiment.reconstruction.ctf:
+        fill(categories, "em_ctf_correction", {
+            "id": "1", "em_image_processing_id": "1", "type": "PHASE FLIPPING AND AMPLITUDE CORRECTION",
+        })  # fmt: skip
 
 
 def _microscope(categories: Categories, particles: Particles | None) -> None:
@@ -190,15 +216,20 @@ def _statistics(values: Tensor) -> tuple[str, ...]:
     return tuple(f"{float(x):.6g}" for x in (v.min(), v.max(), v.mean(), v.std(unbiased=False)))
 
 
-def _software(categories: Categories) -> None:
-    """`_em_software`: Burnish refined the model; what the file named before stays."""
+def _software(categories: Categories, reconstruction: Reconstruction | None) -> None:
+    """`_em_software`: what Burnish did; what the file named for other steps stays."""
     before = categories.get("em_software", {})
     names = ("category", "name", "version", "details")
+    steps = ["INITIAL EULER ASSIGNMENT", "FINAL EULER ASSIGNMENT", "RECONSTRUCTION"] if reconstruction else []
+    steps += ["CTF CORRECTION"] if reconstruction and reconstruction.ctf else []
     table: list[tuple[object, ...]] = []
     for i in range(row_count(before)):
         row = [before.get(n, [None] * row_count(before))[i] for n in names]
-        if row[0] != "MODEL REFINEMENT":
+        if row[0] not in (*steps, "MODEL REFINEMENT"):
             table.append((len(table) + 1, *row, "1", "1", "1"))
+    for step in steps:
+        version = reconstruction.version if reconstruction else None
+        table.append((len(table) + 1, step, "Burnish", version, None, "1", None, None))
     table.append((len(table) + 1, "MODEL REFINEMENT", "Burnish", __version__, None, None, "1", None))
     items = ("id", *names, "image_processing_id", "fitting_id", "imaging_id")
     categories["em_software"] = rows(items, table)
