@@ -1,5 +1,6 @@
 """Commands made from options models: flags, help, errors and exit codes."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -34,6 +35,8 @@ def polish(options: ToyOptions, job: Job) -> dict[str, Any]:
     if options.model.name == "slow.cif":
         job.begin()
         raise KeyboardInterrupt
+    if options.model.name == "full.cif":
+        raise OSError(errno.ENOSPC, "No space left on device", "x/map.mrc")
     job.begin()
     return {"cycles": options.cycles, "ligands": len(options.ligand), "twin": options.twin, "data": str(options.data)}
 
@@ -75,7 +78,9 @@ def test_optional_positional_may_be_left_out(run: Callable[..., int], capsys: py
         (("toy", "m.cif", "--out", "x", "--cycles", "-1"), "--cycles -1: expected greater than or equal to 0"),
         (("toy", "m.cif", "--out", "x", "--cycles", "ten"), "ten"),
         (("toy", "m.cif", "--out", "x", "--nope", "3"), "--nope"),
-        (("toy", "--out", "x"), "model"),
+        (("toy", "--out", "x"), "MODEL: missing; `burnish toy --help`"),
+        (("toy", "m.cif", "--out"), "--out"),
+        (("toy", "full.cif", "--out", "x"), "x/map.mrc: no space left on the disk; free some"),
         (("nope",), "nope"),
     ],
 )
@@ -87,6 +92,20 @@ def test_bad_input_is_one_line_and_code_two(
     assert said.lower() in error.lower()
     assert len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_the_folder_should_be(
+    run: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").write_text("notes")
+    assert run("toy", "m.cif", "--out", "mine") == 2
+    assert capsys.readouterr().err.startswith("burnish toy: mine: a file is where a folder should be")
+    assert (tmp_path / "mine").read_text() == "notes"
+
+
+def test_the_summary_ends_with_the_folder(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("toy", "m.cif", "--out", "x") == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["folder", "x"]
 
 
 def test_interrupt_ends_with_130_and_is_recorded(run: Callable[..., int], tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from burnish.core.terms import term
+from burnish.core.terms import number_line, term
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,17 @@ from burnish.core.terms import term
         ("defocus_sigma_median", "defocus sigma median"),
         ("sigma", "sigma"),
         ("clashscore", "clashscore"),
+        ("resolution_masked", "resolution masked (Å)"),
+        ("best_10_percent", "best 10 %"),
+        ("bond_rmsd", "bond rmsd (Å)"),
+        ("guinier_intercept", "Guinier intercept"),
     ],
 )
 def test_as_the_field_writes_it(name: str, written: str) -> None:
     assert term(name) == written
+
+
+def test_numbers_that_are_not_there_yet_are_dashes() -> None:
+    assert number_line("iteration", 1, {"resolution": 23.708, "accuracy_shift": float("nan")}) == (
+        "iteration   1  resolution (Å) 23.71  accuracy of shifts (Å) –"
+    )

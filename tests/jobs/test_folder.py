@@ -35,7 +35,7 @@ def test_record_log_and_listener_tell_the_same_story(tmp_path: Path) -> None:
     log = (tmp_path / "job" / "run.log").read_text()
     assert "told before the folder exists" in log
     assert "WARNING one amplitude is absurd" in log
-    assert "cycle 1: r_free=0.25" in log
+    assert "cycle   1  R-free 0.25\n" in log
     assert len(heard) == 4
     events = [json.loads(line) for line in (tmp_path / "job" / "events.jsonl").read_text().splitlines()]
     assert [e["event"] for e in events] == ["message", "progress", "metrics"]

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from burnish.cli.terminal import Terminal
-from burnish.core.errors import BurnishError, InputError
+from burnish.core.errors import BurnishError, InputError, explain_os_error
 from burnish.jobs.execution import explain, options_model, run_job
 from burnish.jobs.project import find_project
 from burnish.options.table import COMMANDS, Command
@@ -124,11 +124,15 @@ def run_command(command: Command, given: dict[str, Any], *, as_json: bool = Fals
     except BurnishError as error:
         terminal.error(str(error))
         return 2
+    except OSError as error:  # the traceback is in job.json
+        terminal.error(explain_os_error(error))
+        return 2
     except KeyboardInterrupt:
         terminal.error("interrupted; what was complete has been kept")
         return 130
     if as_json:
         sys.stdout.write(json.dumps(summary) + "\n")
     else:
-        terminal.summary(summary)
+        out = given.get("out")
+        terminal.summary({**summary, "folder": str(out)} if out is not None and command.keeps_record else summary)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, MissingArgumentError
 
 from burnish import __version__
 from burnish.options.table import COMMANDS
@@ -28,9 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = build_app()(given, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        sys.stderr.write(f"burnish {given[0] if given else ''}: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"burnish {given[0] if given else ''}: {_explain(error)}\n")
         sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _explain(error: CycloptsError) -> str:
+    """What is wrong with the command line, in one line."""
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        name, command = error.argument.name, " ".join(error.command_chain or ())
+        if error.keyword is None and not error.tokens_so_far and not error.argument.tokens:
+            return f"{name}: missing; `burnish {command} --help` lists what is needed"
+    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

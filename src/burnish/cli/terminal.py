@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from burnish.core import events
-from burnish.core.terms import term
+from burnish.core.terms import number_line, term
 
 
 class Terminal:
@@ -55,8 +55,7 @@ class Terminal:
                     task = self._tasks[stage] = self._bar.add_task(stage, total=total)
                 self._bar.update(task, completed=done, total=total, visible=total is None or done < total)
             case events.Metrics(series, step, values) if not self._quiet:
-                numbers = "  ".join(f"{term(name)} {value:.4g}" for name, value in values.items())
-                self._console.print(f"{series} {step:3d}  {numbers}", soft_wrap=True)
+                self._console.print(number_line(series, step, values), soft_wrap=True, markup=False)
 
     def error(self, text: str) -> None:
         """Print the one line that a failed command leaves."""

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from burnish.core.errors import JobError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells, ignore
+from burnish.core.terms import number_line
 from burnish.jobs.liveness import hold, let_go
 from burnish.jobs.pipeline import Status
 from burnish.jobs.project import Project
@@ -150,6 +151,6 @@ def _as_text(event: Event) -> str | None:
         case Message(text):
             return text
         case Metrics(series, step, values):
-            return f"{series} {step}: " + " ".join(f"{k}={v:.5g}" for k, v in values.items())
+            return number_line(series, step, values)
         case Progress() | Shells():
             return None
