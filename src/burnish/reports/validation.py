@@ -329,32 +329,13 @@ def _geometry_section(geometry: dict[str, Any]) -> Section:
     return Section("Stereochemistry", blocks)
 
 
-def _geometry_tables(record: dict[str, Any]) -> list[Block]:
-    geometry = record["geometry"]
-    rows = [
-        [kind.replace("_", " of "), str(g["count"]), f"{g['rmsd']:.4g}", f"{g['rmsz']:.2f}"]
-        for kind, g in geometry.items()
-        if kind != "outliers" and g["count"]
-    ]
-    blocks: list[Block] = [
-        Table(["Restraint", "Number", "rms deviation", "rms Z"], rows, "In Å, ° and Å³; hydrogens left out.")
-    ]
-    if geometry["outliers"]:
-        rows = [
-            [o["kind"], " – ".join(o["atoms"]), f"{o['value']:.3g}", f"{o['ideal']:.3g}", f"{o['z']:+.1f}"]
-            for o in geometry["outliers"][:60]
-        ]
-        blocks.append(Table(["Kind", "Atoms", "Value", "Ideal", "Z"], rows, "Worse than 5σ.", more=len(rows) > 10))
-    return blocks
-
-
 def _outlier_section(record: dict[str, Any]) -> Section:
-    blocks: list[Block] = _geometry_tables(record)
+    blocks: list[Block] = []
     rotamers = record["rotamers"]["outliers"]
     if rotamers:
-        rows = [[r["residue"], " ".join(f"{c:.0f}" for c in r["chi_deg"]), f"{r['level_percent']:.3f}"]
+        rows = [[r["residue"], " ".join(f"{c:.0f}°" for c in r["chi_deg"]), f"{r['level_percent']:.3f}"]
                 for r in rotamers]  # fmt: skip
-        blocks.append(Table(["Residue", "χ, °", "Level, %"], rows, "Rotamer outliers."))
+        blocks.append(Table(["Residue", "χ", "Level, %"], rows, "Rotamer outliers."))
     if record["clashes"]:
         rows = [[c["first"], c["second"], f"{c['overlap']:.2f}"] for c in record["clashes"][:60]]
         blocks.append(Table(["Atom", "Atom", "Overlap, Å"], rows, "Clashes, the worst first.", more=len(rows) > 12))
@@ -373,7 +354,7 @@ def _outlier_section(record: dict[str, Any]) -> Section:
         blocks.append(
             Table(["Residue", "B, Å²", "around, Å²"], rows, "B unlike their surroundings.", more=len(rows) > 8)
         )
-    return Section("Geometry and outliers", blocks)
+    return Section("Side chains, clashes and B", blocks or [Text("Nothing stands out.")])
 
 
 def _fit_section(record: dict[str, Any]) -> Section:

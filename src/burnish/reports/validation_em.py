@@ -48,7 +48,7 @@ def _numbers(found: dict[str, Any]) -> Numbers:
         ("FSC average", f"{fsc['average']:.3f}"),
         ("FSC above .5 / .143 to", f"{_shown(fsc['resolution_0.5'])} / {_shown(fsc['resolution_0.143'])} Å"),
         ("CC mask", _shown(found["cc"]["cc_mask"])),
-        ("Q-score", f"{_shown(found['q_score']['mean'])} (expected {found['q_score']['expected']:.2f})"),
+        (f"Q-score (expected {found['q_score']['expected']:.2f})", _shown(found["q_score"]["mean"])),
         ("EMRinger", _shown(ringer["score"])),
         ("atoms inside", f"{_shown(found['atom_inclusion']['all_percent'])} %"),
     ]
