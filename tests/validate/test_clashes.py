@@ -100,6 +100,11 @@ def test_waters_without_hydrogens_bond_until_too_close(distance, expected):
     assert [round(c.overlap, 1) for c in found.pairs] == expected
 
 
+def test_a_water_that_takes_a_hydrogen_is_like_any_acceptor():
+    given = {"donor": [0, 1], "acceptor": [1], "water": [1], "hydrogen": [0]}
+    assert find_clashes(atoms([(0, 0, 0), (0, 0, 1.7)], [1.05, 1.40], **given)).pairs == ()
+
+
 def test_hydroxyl_turns_to_its_acceptor():
     # C–O–H with the hydrogen pointing away; an acceptor lies on the other side
     carbon, oxygen, acceptor = (0, 0, 0), (0, 0, 1.4), (-2.9, 0, 2.2)

@@ -18,7 +18,7 @@ from burnish.chemistry.all_atom import AllAtomModel, FloatArray, IntArray
 
 CLASH_OVERLAP = 0.4  # Å
 HYDROGEN_BOND_OVERLAP, SALT_BRIDGE_OVERLAP = 0.6, 0.8  # Å; deeper dots are no hydrogen bond
-DOTS_PER_SQUARE_ANGSTROM = 32.0  # Probe has 16; from 32 on the depths of its own clashes stay the same to .01 Å
+DOTS_PER_SQUARE_ANGSTROM = 128.0  # Probe has 16 and misses up to .05 Å; from here on scores stay the same
 SMALLEST_OCCUPANCY = 0.1
 
 
@@ -55,10 +55,14 @@ def find_clashes(model: AllAtomModel) -> Clashes:
     candidates = _candidate_pairs(model, tree, counted)
     worst: dict[tuple[int, int], float] = {}
     bonds: set[tuple[int, int]] = set()
-    for atom in np.unique(candidates):
-        if model.is_water[atom] or not counted[atom]:
+    partners: dict[int, list[int]] = {}
+    for i, j in candidates.tolist():
+        partners.setdefault(i, []).append(j)
+        partners.setdefault(j, []).append(i)
+    for atom, close in partners.items():
+        if model.is_water[atom]:
             continue
-        for other, depth, is_bond in _dot_overlaps(model, tree, int(atom), counted):
+        for other, depth, is_bond in _dot_overlaps(model, tree, atom, np.array(close), counted):
             key = (min(atom, other), max(atom, other))
             if is_bond:
                 bonds.add(key)
@@ -93,22 +97,27 @@ def _candidate_pairs(model: AllAtomModel, tree: cKDTree, counted: np.ndarray) ->
     return pairs[~bonded]
 
 
-def _dot_overlaps(model: AllAtomModel, tree: cKDTree, atom: int, counted: np.ndarray) -> list[tuple[int, float, bool]]:
-    """What the dots of one atom lie in: the other atom, the depth of the deepest dot, and whether it is a bond's."""
+def _dot_overlaps(
+    model: AllAtomModel, tree: cKDTree, atom: int, partners: IntArray, counted: np.ndarray
+) -> list[tuple[int, float, bool]]:
+    """What the dots of one atom inside its partners lie in: the other atom, the deepest dot, and whether it is a bond.
+
+    Dots that lie in none of `partners`, the atoms that it overlaps by enough, are left out.
+    """
     centre, radius = model.xyz[atom], model.radius[atom]
+    dots = centre + radius * _unit_dots(round(4.0 * np.pi * radius**2 * DOTS_PER_SQUARE_ANGSTROM))
+    dots = dots[(_distances(dots, model.xyz[partners]) < model.radius[partners]).any(axis=1)]
     near = np.array(tree.query_ball_point(centre, radius + float(model.radius.max())), dtype=np.int64)
     near = near[counted[near] & _conformers_meet(model, atom, near) & (near != atom)]
     near = near[np.linalg.norm(model.xyz[near] - centre, axis=1) < radius + model.radius[near]]
     start, end = model.excluded.indptr[atom], model.excluded.indptr[atom + 1]
     bonded = np.isin(near, model.excluded.indices[start:end])
-    dots = centre + radius * _unit_dots(round(4.0 * np.pi * radius**2 * DOTS_PER_SQUARE_ANGSTROM))
     inside, others = near[bonded], near[~bonded]
     if len(inside):
-        away = np.linalg.norm(dots[:, None] - model.xyz[inside], axis=2)
-        dots = dots[(away >= model.radius[inside]).all(axis=1)]
+        dots = dots[(_distances(dots, model.xyz[inside]) >= model.radius[inside]).all(axis=1)]
     if len(dots) == 0 or len(others) == 0:
         return []
-    gap = np.linalg.norm(dots[:, None] - model.xyz[others], axis=2) - model.radius[others]
+    gap = _distances(dots, model.xyz[others]) - model.radius[others]
     cause = gap.argmin(axis=1)
     depth = -gap[np.arange(len(dots)), cause]
     found = []
@@ -118,12 +127,18 @@ def _dot_overlaps(model: AllAtomModel, tree: cKDTree, atom: int, counted: np.nda
         charges = model.charge[atom] * model.charge[other]
         if charges <= 0 and is_hydrogen_bond(model, atom, other):
             allowed = SALT_BRIDGE_OVERLAP if charges < 0 else HYDROGEN_BOND_OVERLAP
-            if (deepest if model.is_water[other] else there.min()) <= allowed:
+            through_water = model.is_water[other] and not model.is_hydrogen[atom]  # whose hydrogen is not in the model
+            if (deepest if through_water else there.min()) <= allowed:
                 found.append((other, deepest, True))
                 continue
-            deepest -= 0.0 if model.is_water[other] else allowed  # the hydrogen of a water is not between the two
+            deepest -= 0.0 if through_water else allowed
         found.append((other, deepest, False))
     return found
+
+
+def _distances(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Distances of all points (n, 3) from all others (m, 3). (n, m)"""
+    return np.asarray(np.linalg.norm(first[:, None] - second, axis=2))
 
 
 @cache
