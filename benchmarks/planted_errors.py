@@ -8,10 +8,14 @@ chains in another rotamer, side chains cut at Cβ, peptides turned over, waters 
 loops of six residues and one ligand removed, and 0.3 Å of noise on every atom. A side chain counts as repaired when its
 atoms beyond Cβ are within 0.7 Å rms of where they were, a peptide when its oxygen is within 1 Å, a removed water when
 one is within 0.7 Å of its place, a misplaced one when none is left there, a loop when its main chain is within 1 Å rms,
-a ligand when its atoms are within 1 Å rms of atoms of a ligand. Found: a move was tried there. Wrong changes: side
-chains, peptides and well-determined waters that
-were right and are not any more; amides and imidazoles turned over are counted apart, since density does not tell which
-way round they were.
+a ligand when its atoms are within 1 Å rms of atoms of a ligand. Found: a move was tried there. Places are compared up
+to symmetry.
+
+Changed, not planted: undamaged side chains that moved by 1.5 Å rms, oxygens of the main chain by 1.8 Å and waters, not
+faint, that have none within 1 Å. Wrong changes are those among them that were well determined, by the rule for what is
+planted. For each change the density of the undamaged model, the residue itself left out, is told at the old place and
+at the new. Counted apart are amides and imidazoles turned over, since density does not tell which way round they were,
+and waters in whose place an ion stands.
 """
 
 from __future__ import annotations
@@ -29,14 +33,18 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from burnish.chemistry.edit_model import with_positions, with_waters, without_atoms, without_hydrogens
 from burnish.chemistry.residues import ResidueView, residue_views
 from burnish.chemistry.rotamers import rotamers_of
 from burnish.core.events import ignore
 from burnish.io.models import atoms_of, read_model
+from burnish.maps.sampling import local_spline, sample, spline_map
 from burnish.options.rebuild import RebuildOptions
 from burnish.rebuild.conformations import BACKBONE, chi_of, with_chi, with_peptide_turned
+from burnish.rebuild.evidence import zone_density
+from burnish.rebuild.scene import Scene
 from burnish.validate.density_fit import residue_fits
 from burnish.validate.flips import SWAPS
 from burnish.validate.rotamers import validate_rotamers
@@ -46,6 +54,8 @@ SHARE = {"rotamers": 0.10, "cut": 0.05, "peptides": 0.05, "waters removed": 0.3,
 RESIDUES_A_LOOP = 80  # one loop is removed for so many residues
 LOOP = 6
 NOISE = 0.3  # Å rms of each atom's displacement
+Array = NDArray[np.float64]
+
 SHOWN, SEEN = 0.85, 1.0  # correlation of a residue, and density of a water, σ, that are well determined
 FIT_B = 1.3  # only side chains whose B is below this times the mean of the model are damaged: they have density
 
@@ -63,14 +73,20 @@ class Damage:
     loops: list[list[str]] = field(default_factory=list)
     ligand: dict[str, list[list[float]]] = field(default_factory=dict)
     faint: list[str] = field(default_factory=list)  # waters that the density of the undamaged model does not show
+    clear: list[str] | None = None  # residues whose side chain might have been damaged; None for all
+    clear_peptides: list[str] | None = None  # residues whose oxygen might have been; None for all
 
 
-def fits_of(model: Path, options: argparse.Namespace) -> dict[str, tuple[float, float]]:
-    """Correlation and density, σ, of each residue of the undamaged model, by its label."""
+def undamaged_scene(model: Path, options: argparse.Namespace) -> Scene:
+    """The undamaged model in its density."""
     columns = {"labels": options.labels} if options.labels else {}
     asked = RebuildOptions(model=model, data=options.data, out=options.folder, ligand=tuple(options.ligand), **columns)
     start = read_start(asked, ignore, cycles=0)
-    scene = make_scene(start, without_hydrogens(start.inputs.topology.structure), make_term(start, ignore))
+    return make_scene(start, without_hydrogens(start.inputs.topology.structure), make_term(start, ignore))
+
+
+def fits_of(scene: Scene) -> dict[str, tuple[float, float]]:
+    """Correlation and density, σ, of each residue, by its label."""
     maps, atoms = scene.evidence.maps, scene.evidence.atoms
     electrons = torch.tensor([float(gemmi.Element(e).atomic_number) for e in atoms.elements])
     fits = residue_fits(
@@ -85,6 +101,29 @@ def fits_of(model: Path, options: argparse.Namespace) -> dict[str, tuple[float, 
         maps.d_min,
     )
     return {scene.views[f.view].label: (f.correlation, f.density) for f in fits}
+
+
+def told_by_density(scene: Scene, label: str, was: dict[str, Array], now: dict[str, Array]) -> str:
+    """Density at the atoms of a residue, σ in the mean, where they were and where they are.
+
+    It is that of the undamaged model, whose phases speak for the old place, with the residue's own share left out.
+    """
+    atoms = [a for v in scene.views if f"{v.chain} {v.number} {v.name}" == label for a in v.atoms.values()]
+    spline = spline_map(zone_density(scene.evidence, np.array(sorted(set(atoms)), dtype=np.int64)))
+    names = [n for n in was if n in now]
+    old, new = (np.stack([place[n] for n in names]) for place in (was, now))
+    rho = [float(sample(spline, torch.from_numpy(x)).mean()) / scene.evidence.sigma for x in (old, new)]
+    return f"{label} ({rho[0]:.1f} → {rho[1]:.1f} σ)"
+
+
+def away_from(structure: gemmi.Structure, spot: Sequence[float], places: Array) -> float:
+    """Distance of a place from the nearest of others or of their symmetry mates, Å; infinite without any."""
+    here = gemmi.Position(*(float(x) for x in spot))
+    cell = structure.cell
+    return min(
+        (cell.find_nearest_image(here, gemmi.Position(*p), gemmi.Asu.Any).dist() for p in places.tolist()),
+        default=math.inf,
+    )
 
 
 def graph_of(structure: gemmi.Structure) -> dict[int, list[int]]:
@@ -136,7 +175,7 @@ def damage(
     structure: gemmi.Structure,
     seed: int,
     ligands: Sequence[str] = (),
-    fits: dict[str, tuple[float, float]] | None = None,
+    scene: Scene | None = None,
 ) -> Damage:
     """Plant the errors.
 
@@ -145,8 +184,9 @@ def damage(
     structure : without hydrogens.
     seed : of all that is random.
     ligands : one of these components is removed.
-    fits : of `fits_of`; without them B alone says what is well determined.
+    scene : the same model in its density; without it B alone says what is well determined.
     """
+    fits = None if scene is None else fits_of(scene)
     rng = np.random.default_rng(seed)
     views, xyz = residue_views(structure[0]), atoms_of(structure).xyz.numpy().copy()
     truth = xyz.copy()
@@ -157,14 +197,12 @@ def damage(
     seen = {i for i, v in enumerate(views) if fits is None or fits.get(v.label, (0.0, 0.0))[1] > SEEN}
     proteins = [i for i, v in enumerate(views) if v.kind == "protein" and not v.altloc and v.is_primary and i in shown]
     loops = pick_loops(views, b_iso, shown, rng, max(1, len(proteins) // RESIDUES_A_LOOP))
+    cool = {i for i in proteins if b_iso[list(views[i].atoms.values())].max() < FIT_B * b_iso.mean()}
     near_loops = {k for stretch in loops for k in range(stretch[0] - 2, stretch[-1] + 3)}
     sides = [
         i
         for i in proteins
-        if i in good
-        and i not in near_loops
-        and views[i].name not in ("PRO", "ALA", "GLY", "CYS")
-        and b_iso[list(views[i].atoms.values())].max() < FIT_B * b_iso.mean()
+        if i in good and i not in near_loops and views[i].name not in ("PRO", "ALA", "GLY", "CYS") and i in cool
     ]
     order = [int(i) for i in rng.permutation(sides)]
     count = max(3, round(SHARE["rotamers"] * len(sides)))
@@ -192,10 +230,11 @@ def damage(
             peptides.append(views[i].label)
             if len(peptides) >= max(2, round(SHARE["peptides"] * len(proteins))):
                 break
-    waters = [(i, v.atoms["O"]) for i, v in enumerate(views) if v.kind == "water" and "O" in v.atoms]
+    waters = [(i, v.atoms["O"]) for i, v in enumerate(views) if v.kind == "water" and "O" in v.atoms and not v.altloc]
     well = [a for i, a in waters if b_iso[a] < 1.5 * b_iso.mean() and i in seen]
     gone = rng.choice(well, round(SHARE["waters removed"] * len(well)), replace=False) if well else []
-    misplaced = spots_without_water(xyz, rng, round(SHARE["waters misplaced"] * len(waters)))
+    number = round(SHARE["waters misplaced"] * len(waters))
+    misplaced = spots_without_water(structure, np.concatenate([truth, xyz]), rng, number, scene)
     ligand = pick_ligand(views, b_iso, ligands)
     doomed = {int(a) for a in gone}
     doomed |= {a for i in cut for n, a in views[i].atoms.items() if n not in BACKBONE and n != "CB"}
@@ -214,18 +253,42 @@ def damage(
         loops=[[views[k].label for k in stretch] for stretch in loops],
         ligand={ligand.name: truth[list(ligand.atoms.values())].tolist()} if ligand else {},
         faint=[f"{views[i].chain} {views[i].number}" for i, _ in waters if i not in seen],
+        clear=[views[i].label for i in proteins if i in cool],
+        clear_peptides=[views[i].label for i in proteins],
     )
 
 
-def spots_without_water(xyz: np.ndarray, rng: np.random.Generator, number: int) -> list[list[float]]:
-    """Places 3 to 4 Å from some atom and at least 2.9 Å from every other."""
+def spots_without_water(
+    structure: gemmi.Structure, xyz: Array, rng: np.random.Generator, number: int, scene: Scene | None
+) -> list[list[float]]:
+    """Places 3 to 4 Å from some atom, at least 2.9 Å from every other and its mates, and without density.
+
+    Parameters
+    ----------
+    structure : whose symmetry holds.
+    xyz : where atoms are or were, Å. (n, 3)
+    rng, number : of places.
+    scene : the undamaged model in its density; None does not ask it.
+    """
     found: list[list[float]] = []
     while len(found) < number:
         direction = rng.normal(size=3)
         spot = xyz[rng.integers(len(xyz))] + rng.uniform(3.0, 4.0) * direction / np.linalg.norm(direction)
-        if np.linalg.norm(xyz - spot, axis=1).min() > 2.9:
+        if np.linalg.norm(xyz - spot, axis=1).min() < 2.9:
+            continue
+        if not _is_empty(spot, scene):
+            continue
+        if away_from(structure, spot.tolist(), np.concatenate([xyz, np.array(found).reshape(-1, 3)])) > 2.9:
             found.append(spot.tolist())
     return found
+
+
+def _is_empty(spot: Array, scene: Scene | None) -> bool:
+    """Whether the density of the undamaged model shows nothing at a place (3,)."""
+    if scene is None:
+        return True
+    there = local_spline(scene.evidence.maps.density, torch.from_numpy(spot[None]))
+    return float(sample(there, torch.from_numpy(spot[None]))[0]) < SEEN * scene.evidence.sigma
 
 
 def side_rms(a: dict[str, np.ndarray], b: dict[str, np.ndarray], name: str, *, amides: bool = False) -> float:
@@ -275,12 +338,16 @@ def ligand_rms(structure: gemmi.Structure, done: Damage) -> float:
     atoms = np.array([s.atom.pos.tolist() for s in structure[0].all() if s.residue.name == name]).reshape(-1, 3)
     if len(atoms) == 0:
         return math.inf
-    away = np.linalg.norm(np.array(places)[:, None] - atoms[None], axis=2).min(axis=1)
+    away = np.array([away_from(structure, p, atoms) for p in places])
     return float(np.sqrt((away**2).mean()))
 
 
 def count(
-    truth: gemmi.Structure, done: Damage, repaired: gemmi.Structure, tried: Sequence[str] = ()
+    truth: gemmi.Structure,
+    done: Damage,
+    repaired: gemmi.Structure,
+    tried: Sequence[str] = (),
+    scene: Scene | None = None,
 ) -> dict[str, dict[str, int | str]]:
     """Planted, found and repaired by kind, and what was right and is not any more.
 
@@ -290,14 +357,14 @@ def count(
     done : the damage.
     repaired : to be judged.
     tried : residues that moves were weighed at, as in `moves.jsonl`.
+    scene : the undamaged model in its density, which is asked about what was changed; None asks nothing.
     """
     was, now = residues_of(truth), residues_of(repaired)
     text = " | ".join(tried)
     waters = oxygens_of(repaired)
-    lost = {k for labels in done.loops for k in labels}
 
     def near(spot: Sequence[float], reach: float) -> bool:
-        return len(waters) > 0 and bool(np.linalg.norm(waters - np.array(spot), axis=1).min() < reach)
+        return away_from(truth, spot, waters) < reach
 
     def whole(k: str) -> bool:
         return k in now and set(was[k]) - {"OXT"} <= set(now[k])
@@ -328,48 +395,93 @@ def count(
     if done.ligand:
         ok = [1] if ligand_rms(repaired, done) < 1.0 else []
         table["ligand"] = row([1], ok, int(any(r.name in done.ligand for c in repaired[0] for r in c)))
-    table["changed wrongly"] = _wrong_changes(truth, done, now, sides, waters, lost)
+    table.update(_changes(truth, done, repaired, sides, scene))
     return table
 
 
-def _wrong_changes(
+def _changes(
     truth: gemmi.Structure,
     done: Damage,
-    now: dict[str, dict[str, np.ndarray]],
+    repaired: gemmi.Structure,
     sides: dict[str, float],
-    waters: np.ndarray,
-    lost: set[str],
-) -> dict[str, int | str]:
-    was = residues_of(truth)
-    damaged = {*done.rotamers, *done.cut, *lost}
-    right = {k: r for k, r in sides.items() if k not in damaged and k.split()[-1] != "HOH"}
-    moved = [k for k, r in right.items() if r > 1.5]
+    scene: Scene | None,
+) -> dict[str, dict[str, int | str]]:
+    """What was not damaged and is not any more where it was: all of it, and what was well determined."""
+    was, now = residues_of(truth), residues_of(repaired)
+    lost = {k for labels in done.loops for k in labels}
+    right = [k for k in sides if k not in {*done.rotamers, *done.cut, *lost} and k.split()[-1] != "HOH"]
+    moved = [k for k in right if sides[k] > 1.5]
     amides = [k for k in moved if side_rms(was[k], now[k], k.split()[-1], amides=True) < 1.0]
     wrong = [k for k in moved if k not in amides]
     oxygens = [k for k in was if "O" in was[k] and "CA" in was[k] and k in now and k not in {*done.peptides, *lost}]
     over = [k for k in oxygens if np.linalg.norm(was[k]["O"] - now[k].get("O", np.full(3, 99.0))) > 1.8]
-    atoms = atoms_of(truth)
-    gone_before = np.array(done.removed).reshape(-1, 3)
-    dropped, kept = [], 0
-    for index, site in enumerate(truth[0].all()):
-        spot = atoms.xyz[index].numpy()
-        name = f"{site.chain.name} {site.residue.seqid}"
-        clear = (
-            site.residue.is_water()
-            and name not in done.faint
-            and float(atoms.b_iso[index]) < 1.5 * float(atoms.b_iso.mean())
-        )
-        if clear and not (len(gone_before) and np.linalg.norm(gone_before - spot, axis=1).min() < 0.01):
-            kept += 1
-            if len(waters) == 0 or np.linalg.norm(waters - spot, axis=1).min() > 1.0:
-                dropped.append(f"water {site.residue.seqid}")
-    names = ", ".join([*wrong, *(f"{k} O" for k in over), *dropped])
+    kept, gone, ions = _waters_kept(truth, done, repaired)
+
+    def told(k: str, names: Sequence[str]) -> str:
+        parts = [{n: x for n, x in r[k].items() if n in names} for r in (was, now)]
+        return k if scene is None or not set(parts[0]) & set(parts[1]) else told_by_density(scene, k, *parts)
+
+    beyond = {k: [n for n in was[k] if n not in BACKBONE and n != "CB"] for k in wrong}
+
+    def row(clear: set[str], clear_peptides: set[str]) -> dict[str, int | str]:
+        names = [told(k, beyond[k]) for k in wrong if k in clear]
+        names += [f"{told(k, ['O'])} O" for k in over if k in clear_peptides]
+        return {
+            "planted": sum(k in clear for k in right) + sum(k in clear_peptides for k in oxygens) + kept,
+            "found": len(amides),
+            "repaired": len(names) + len(gone),
+            "names": ", ".join([*names, *gone]),
+            "amides": ", ".join(amides),
+            "ions": ", ".join(ions),
+        }
+
+    everything = set(was)
     return {
-        "planted": len(right) + len(oxygens) + kept,
-        "found": len(amides),
-        "repaired": len(wrong) + len(over) + len(dropped),
-        "names": names,
-        "amides": ", ".join(amides),
+        "changed wrongly": row(
+            everything if done.clear is None else set(done.clear),
+            everything if done.clear_peptides is None else set(done.clear_peptides),
+        ),
+        "changed, all": row(everything, everything),
+    }
+
+
+def _waters_kept(truth: gemmi.Structure, done: Damage, repaired: gemmi.Structure) -> tuple[int, list[str], list[str]]:
+    """How many well-determined waters were left in the damaged model, which are gone, and which are ions now."""
+    atoms, waters = atoms_of(truth), oxygens_of(repaired)
+    removed = np.array(done.removed).reshape(-1, 3)
+    alone = [s.atom for s in repaired[0].all() if s.residue.name == s.atom.name]
+    ions = np.array([a.pos.tolist() for a in alone]).reshape(-1, 3)
+    gone: list[str] = []
+    renamed: list[str] = []
+    kept = 0
+    for index, site in enumerate(truth[0].all()):
+        spot = atoms.xyz[index].tolist()
+        if not site.residue.is_water() or site.atom.altloc != "\0":
+            continue
+        if f"{site.chain.name} {site.residue.seqid}" in done.faint:
+            continue
+        if float(atoms.b_iso[index]) > 1.5 * float(atoms.b_iso.mean()):
+            continue
+        if len(removed) and np.linalg.norm(removed - spot, axis=1).min() < 0.01:
+            continue
+        kept += 1
+        if away_from(truth, spot, waters) > 1.0:
+            name = f"water {site.residue.seqid}"
+            (renamed if away_from(truth, spot, ions) < 0.7 else gone).append(name)
+    return kept, gone, renamed
+
+
+def missed(truth: gemmi.Structure, done: Damage, folder: Path) -> dict[str, list[str]]:
+    """Names of what was planted and is not repaired, for a person to look at."""
+    repaired = read_model(folder / "cycle" / "refined.cif").structure
+    was, now, waters = residues_of(truth), residues_of(repaired), oxygens_of(repaired)
+    sides = {k: side_rms(was[k], now[k], k.split()[-1]) for k in (*done.rotamers, *done.cut) if k in now}
+    named = {tuple(s.atom.pos.tolist()): str(s.residue.seqid) for s in truth[0].all() if s.residue.is_water()}
+    nearest = {tuple(p): name for p in done.removed for at, name in named.items() if math.dist(p, at) < 0.01}
+    return {
+        "side chains": [f"{k} {r:.1f} Å" for k, r in sides.items() if r > 0.7],
+        "waters": [nearest[tuple(p)] for p in done.removed if away_from(truth, p, waters) > 0.7],
+        "misplaced": [str(np.round(p, 1)) for p in done.misplaced if away_from(truth, p, waters) < 0.7],
     }
 
 
@@ -424,7 +536,7 @@ def as_table(folders: Sequence[Path]) -> str:
         for r in rows:
             if r is None or r["planted"] == 0:
                 cells.append("")
-            elif kind == "changed wrongly":
+            elif kind.startswith("changed"):
                 cells.append(f"{r['repaired']} of {r['planted']}")
             else:
                 cells.append(f"{r['repaired']} ({r['found']}) of {r['planted']}")
@@ -449,22 +561,27 @@ def main() -> None:
     parser.add_argument("--remove", action="append", default=[], help="component code of the ligand to remove")
     parser.add_argument("--labels")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", action="store_true", help="count anew what an earlier run of this seed left")
     options = parser.parse_args()
     if options.table:
         print(as_table(options.table))
         return
     truth = without_hydrogens(read_model(options.model).structure)
-    done = damage(truth, options.seed, options.remove, fits_of(options.model, options))
+    scene = undamaged_scene(options.model, options)
+    done = damage(truth, options.seed, options.remove, scene)
     options.folder.mkdir(parents=True, exist_ok=True)
+    result = options.folder / "result.json"
+    summary = json.loads(result.read_text())["summary"] if options.count else repair(truth, options, done)
     before = count(truth, done, done.structure)
-    summary = repair(truth, options, done)
     lines = (options.folder / "cycle" / "moves.jsonl").read_text().splitlines()
     tried = [json.loads(line)["residue"] for line in lines]
-    after = count(truth, done, read_model(options.folder / "cycle" / "refined.cif").structure, tried)
-    result = {"before": before, "after": after, "summary": summary}
-    (options.folder / "result.json").write_text(json.dumps(result, indent=1, default=str))
+    after = count(truth, done, read_model(options.folder / "cycle" / "refined.cif").structure, tried, scene)
+    recorded = {"before": before, "after": after, "summary": summary, "missed": missed(truth, done, options.folder)}
+    result.write_text(json.dumps(recorded, indent=1, default=str))
     print(as_table([options.folder]))
-    print(after["changed wrongly"])
+    for kind in ("changed wrongly", "changed, all"):
+        print(kind, {k: after[kind][k] for k in ("names", "amides", "ions")})
+    print("missed", recorded["missed"])
 
 
 if __name__ == "__main__":

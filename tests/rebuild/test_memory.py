@@ -22,7 +22,7 @@ def test_a_failure_is_not_repeated_until_the_zone_has_moved():
 def test_failures_are_forgotten_when_the_maps_are_clearer_but_not_what_was_left():
     memory = Memory()
     memory.remember_failure("rotamer", "A 1 LEU", XYZ)
-    memory.remember_left("A 1 LEU", XYZ)
+    memory.remember_left("A 1 LEU", XYZ, XYZ + 3.0)
     memory.forget_failures()
     for kept in (memory, memory_from_record(memory.as_record())):
         assert not kept.would_repeat("rotamer", "A 1 LEU", XYZ)
@@ -36,16 +36,22 @@ def test_failures_are_forgotten_when_the_maps_are_clearer_but_not_what_was_left(
 
 def test_what_was_left_is_not_returned_to():
     memory = Memory()
-    memory.remember_left("A 1 LEU", XYZ)
+    memory.remember_left("A 1 LEU", XYZ, XYZ + 3.0)
     assert memory.goes_back("A 1 LEU", XYZ + 0.1)
     assert not memory.goes_back("A 1 LEU", XYZ + 2.0)
     assert not memory.goes_back("A 2 LEU", XYZ)
 
 
+def test_what_was_only_straightened_was_not_left():
+    memory = Memory()
+    memory.remember_left("A 1 LEU", XYZ, XYZ + 0.1)
+    assert not memory.goes_back("A 1 LEU", XYZ)
+
+
 def test_memory_keeps_its_own_copies_and_goes_through_a_file():
     memory, xyz = Memory(), XYZ.copy()
     memory.remember_failure("rotamer", "A 1 LEU", xyz)
-    memory.remember_left("A 1 LEU", xyz)
+    memory.remember_left("A 1 LEU", xyz, xyz + 3.0)
     xyz += 5.0
     again = memory_from_record(memory.as_record())
     assert again.would_repeat("rotamer", "A 1 LEU", XYZ)

@@ -21,7 +21,7 @@ from burnish.rebuild.conformations import (
     with_chi,
     with_peptide_turned,
 )
-from burnish.rebuild.move import Judgement, decide
+from burnish.rebuild.move import Judgement, decide, shown_elsewhere
 from burnish.rebuild.moves.amides import flip_side_chains
 from burnish.rebuild.moves.peptides import peptide_site
 from burnish.rebuild.moves.rotamers import rotamer_site
@@ -148,6 +148,33 @@ def test_decision(gain, denser, expected):
     accepted, reason = decide(numbers(50.0, 2.0), numbers(50.0 - gain, 2.0 + denser))
     assert accepted is expected
     assert "x" in reason
+
+
+def test_what_the_difference_map_shows_needs_no_margin_but_must_not_lose():
+    before = numbers(50.0, 2.0)
+    assert decide(before, numbers(49.0, 2.0), shown=3.5)[0]
+    assert not decide(before, numbers(49.0, 2.0), shown=2.5)[0]
+    assert not decide(before, numbers(50.0, 2.0), shown=6.0)[0]
+    assert not decide(before, numbers(45.0, 1.5), shown=6.0)[0]
+    assert "6.0 σ at its new places" in decide(before, numbers(49.0, 2.0), shown=6.0)[1]
+
+
+def test_a_usual_conformation_is_left_for_the_sake_of_density_alone():
+    before, other = numbers(50.0, 2.0), replace(numbers(40.0, 2.1), density=-3.0)
+    assert decide(before, other)[0]
+    accepted, reason = decide(before, other, for_density=True)
+    assert not accepted
+    assert "of which density 3.0" in reason
+    assert decide(before, replace(other, density=-5.0), for_density=True)[0]
+    assert decide(before, other, for_density=True, shown=4.0)[0]
+
+
+def test_difference_density_counts_only_at_new_places():
+    old = np.array([[0.0, 0.0, 0.0], [1.5, 0.0, 0.0]])
+    places = np.array([[0.2, 0.0, 0.0], [0.0, 1.5, 0.0], [0.0, 3.0, 0.0]])
+    assert shown_elsewhere(old, places, lambda x: x[:, 1] * 2.0) == pytest.approx(4.5)
+    assert shown_elsewhere(old, places, lambda x: 2.0 - x[:, 1]) == 0.0
+    assert shown_elsewhere(old, places[:1], lambda x: x[:, 1] + 9.0) == 0.0
 
 
 def test_amide_flip_swaps_places_and_is_undone_by_its_record():

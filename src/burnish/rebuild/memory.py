@@ -48,9 +48,13 @@ class Memory:
         """Whether the judged atoms (j, 3) would return to a conformation that was given up in an earlier round."""
         return any(_alike(old, xyz, BACK) for old in self.left.get(residue, ()))
 
-    def remember_left(self, residue: str, xyz: Array) -> None:
-        """Note the conformation that a residue has just given up, by its judged atoms (j, 3)."""
-        self.left.setdefault(residue, []).append(xyz.copy())
+    def remember_left(self, residue: str, xyz: Array, now: Array) -> None:
+        """Note the conformation that a residue has just given up for `now`, by its judged atoms (j, 3).
+
+        One that was only straightened was not given up.
+        """
+        if not _alike(xyz, now, BACK):
+            self.left.setdefault(residue, []).append(xyz.copy())
 
     def as_record(self) -> dict[str, Any]:
         """Plain values, for a file."""

@@ -2,8 +2,9 @@
 
 A move proposes other positions for the atoms of a zone. Every candidate and the zone as it is are refined in the same
 way against the same density; the best candidate replaces the zone when its energy is lower by a margin and the density
-at its atoms is not worse. Where refining the zone alone takes it to another place as good, that is taken. Both
-numbers of everything that was weighed are kept.
+at its atoms is not worse. Where density was the only complaint, density itself must win by the margin; where the
+difference map shows the atoms of the candidate, no margin is asked. Where refining the zone alone takes it to another
+place as good, that is taken. Both numbers of everything that was weighed are kept.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 MARGIN = 4.0  # −log probability by which a candidate must win
+SHOWN_MEAN, SHOWN_LEAST = 3.0, 1.2  # σ of mFo − DFc at the new places of a candidate that the difference map shows
+SHOWN_APART = 0.9  # Å; a place nearer than that to an atom of the zone as it is is not new
 FINALISTS, FIRST_STEPS = 4, 8  # of many candidates, how many are refined to the end, after how many steps
 WORST_CONTACT = 60.0  # energy of contacts that refinement may resolve
 SETTLED = 0.7  # Å rms; a zone that moves farther than that when it is refined as it is was not where it belongs
@@ -65,6 +68,9 @@ class Site:
     candidates : other positions.
     why : what made the place suspicious.
     refined : how many candidates are refined, the others being out after their first score.
+    apart : rms distance at the judged atoms, Å, by which the candidates that are refined differ from each other.
+    settled : rms distance, Å, from which on refining the zone as it is is a change to be taken by itself.
+    for_density : whether density alone made the place suspicious; geometry is then no reason to change it.
     steps : most steps of each refinement.
     """
 
@@ -76,6 +82,9 @@ class Site:
     candidates: tuple[Candidate, ...]
     why: str
     refined: int = 3
+    apart: float = 0.0
+    settled: float = SETTLED
+    for_density: bool = False
     steps: int = 12
 
 
@@ -129,6 +138,7 @@ class MoveRecord:
 
 
 TorsionEnergy = Callable[[Array], Array]
+DifferenceAt = Callable[[Array], Array]
 
 
 def judge_site(
@@ -141,6 +151,7 @@ def judge_site(
     atom_names: Sequence[str],
     refused: Callable[[Array], bool] | None = None,
     system_after: ZoneSystem | None = None,
+    difference: DifferenceAt | None = None,
 ) -> tuple[MoveRecord, Array | None]:
     """Decide about one site.
 
@@ -156,6 +167,7 @@ def judge_site(
         them.
     system_after : restraints of the candidates where they are not those of the zone as it is: a peptide that becomes
         trans has other ones.
+    difference : mFo − DFc in units of its rms at positions (k, 3) → (k,); None does not ask it.
 
     Returns
     -------
@@ -169,7 +181,7 @@ def judge_site(
     if site.candidates:
         stack = np.stack(starts[1:])
         first = first_scores(system, zone, stack, target, WORST_CONTACT) + torsion_energy(stack)
-        chosen = [site.candidates[k] for k in np.argsort(first, kind="stable")[: site.refined]]
+        chosen = [site.candidates[k] for k in best_apart(first, stack[:, site.judged], site.refined, site.apart)]
 
     def judged(name: str, start: Array, system: ZoneSystem, zone: Zone) -> tuple[Judgement, Array]:
         done = refine_zone(system, zone, xyz, start, target, steps=site.steps)
@@ -192,9 +204,10 @@ def judge_site(
     if not refined:
         return _record(site, False, "no other conformation", before, None), None
     after, positions = min(refined, key=lambda pair: pair[0].energy)
-    accepted, reason = decide(before, after)
+    shown = 0.0 if difference is None else shown_elsewhere(old, positions[site.judged], difference)
+    accepted, reason = decide(before, after, shown=shown, for_density=site.for_density)
     away = _rms(settled - old, site.judged)
-    if not accepted and away > SETTLED:  # refining this zone alone leads to where the candidates lead
+    if not accepted and away > site.settled:  # refining this zone alone leads to where the candidates lead
         given, density = zone_energy(system, zone, xyz, old, target)
         now = _judgement("as is", given, float(torsion_energy(old[None])[0]), density[site.judged])
         better, why = decide(now, replace(before, name="refined in place"))
@@ -211,6 +224,29 @@ def judge_site(
     moved = xyz.copy()
     moved[site.atoms] = positions
     return _record(site, True, reason, before, after, undo), moved
+
+
+def best_apart(scores: Array, places: Array, most: int, apart: float) -> list[int]:
+    """The best of many candidates that differ from each other, the best first.
+
+    Of near copies of one conformation refinement makes the same; were they to take all places, others would never be
+    weighed.
+
+    Parameters
+    ----------
+    scores : lower is better. (c,)
+    places : judged atoms of each candidate, Å. (c, j, 3)
+    most : how many are wanted.
+    apart : least rms distance between two of them, Å.
+    """
+    chosen: list[int] = []
+    for k in np.argsort(scores, kind="stable").tolist():
+        if len(chosen) == most:
+            break
+        away = np.sqrt(((places[chosen] - places[k]) ** 2).sum(axis=2).mean(axis=1))
+        if len(chosen) == 0 or not (away < apart).any():
+            chosen.append(k)
+    return chosen
 
 
 def _judgement(name: str, energy: ZoneEnergy, torsions: float, density: Array) -> Judgement:
@@ -232,15 +268,45 @@ def _rms(moved: Array, chosen: NDArray[np.bool_]) -> float:
     return float(np.sqrt((moved[chosen] ** 2).sum(axis=1).mean())) if chosen.any() else 0.0
 
 
-def decide(before: Judgement, after: Judgement) -> tuple[bool, str]:
-    """Whether a candidate replaces the zone, and why, from their numbers alone."""
-    gain = before.energy - after.energy
+def shown_elsewhere(old: Array, places: Array, difference: DifferenceAt) -> float:
+    """Mean difference density, σ, at those places that are new; 0 where there are none or one of them has too little.
+
+    Parameters
+    ----------
+    old : positions of the zone as it is, Å. (m, 3)
+    places : where the judged atoms would be, Å. (j, 3)
+    difference : mFo − DFc in units of its rms.
+    """
+    new = np.linalg.norm(places[:, None] - old, axis=2).min(axis=1) > SHOWN_APART
+    if not new.any():
+        return 0.0
+    z = difference(places[new])
+    return float(z.mean()) if z.min() > SHOWN_LEAST else 0.0
+
+
+def decide(before: Judgement, after: Judgement, *, shown: float = 0.0, for_density: bool = False) -> tuple[bool, str]:
+    """Whether a candidate replaces the zone, and why, from their numbers alone.
+
+    Parameters
+    ----------
+    before, after : the zone as it is and the candidate, both refined.
+    shown : difference density at the new places, σ. The density of a zone remembers the atoms that made its phases;
+        where the difference map shows those of the candidate, the two are compared without a margin.
+    for_density : whether density alone made the place suspicious: an energy that is lower for other reasons, of a
+        conformation that is usual already, is no reason to leave it.
+    """
+    gain, from_density = before.energy - after.energy, before.density - after.density
     denser = after.mean_density - before.mean_density
-    if gain < MARGIN:
-        return False, f"{after.name} gains {gain:.1f}, {MARGIN:.1f} needed"
+    is_shown = shown > SHOWN_MEAN
+    margin = 0.0 if is_shown else MARGIN
+    if gain <= 0.0 or gain < margin:
+        return False, f"{after.name} gains {gain:.1f}, {margin:.1f} needed"
     if denser < LEAST_DENSITY_CHANGE:
         return False, f"{after.name} gains {gain:.1f} but its density is lower by {-denser:.1f} σ"
-    return True, f"{after.name}: energy lower by {gain:.1f}, density {denser:+.1f} σ"
+    if for_density and from_density < margin:
+        return False, f"{after.name} gains {gain:.1f}, of which density {from_density:.1f}, {margin:.1f} needed"
+    evidence = f", difference density {shown:.1f} σ at its new places" if is_shown else ""
+    return True, f"{after.name}: energy lower by {gain:.1f}, density {denser:+.1f} σ{evidence}"
 
 
 def _record(

@@ -23,6 +23,7 @@ from burnish.data.atoms import Atoms
 from burnish.data.particle_symmetry import Symmetry
 from burnish.data.restraints import Restraints
 from burnish.data.sampled_map import SampledMap
+from burnish.maps.sampling import local_spline, sample
 from burnish.models.data_term import DataTerm
 from burnish.models.restraints.ramachandran import find_backbone
 from burnish.models.restraints.side_chains import find_side_chains
@@ -30,11 +31,17 @@ from burnish.models.restraints.stereochemistry import stereochemistry
 from burnish.rebuild.conformations import bond_graph
 from burnish.rebuild.evidence import Evidence, local_target, make_evidence, separate_zones, zone_density
 from burnish.rebuild.memory import Memory
-from burnish.rebuild.move import MoveRecord, Site, judge_site
+from burnish.rebuild.move import SETTLED, MoveRecord, Site, judge_site
 from burnish.rebuild.moves.backbone import backbone_site, backbone_window, omega_before, window_atoms, window_label
 from burnish.rebuild.moves.waters import find_doomed_waters, find_waters
 from burnish.rebuild.settings import RebuildSettings
-from burnish.rebuild.suspects import suspicious_peptides, suspicious_side_chains, wrong_places
+from burnish.rebuild.suspects import (
+    handless_side_chains,
+    suspicious_peptides,
+    suspicious_side_chains,
+    wrong_hands,
+    wrong_places,
+)
 from burnish.rebuild.torsion_energy import TorsionEnergies
 from burnish.rebuild.zone import Surroundings, ZoneSystem, surroundings
 from burnish.validate.density_fit import ResidueFit, residue_fits
@@ -148,6 +155,11 @@ class _Bench:
         there = with_positions(self.model.structure, moved)
         return self._system(build_topology(there, self.model.monlib, hydrogens="remove").restraints)
 
+    def difference_at(self, places: Array) -> Array:
+        """Difference density at positions (k, 3), in units of its rms. (k,)"""
+        at = torch.from_numpy(places)
+        return sample(local_spline(self.evidence.maps.difference, at), at).numpy() / self.evidence.difference_sigma
+
     def is_known_failure(self, site: Site) -> bool:
         """Whether an earlier round tried this in vain on the same positions."""
         return self.memory.would_repeat(site.kind, site.residue, self.xyz[site.atoms])
@@ -168,12 +180,13 @@ class _Bench:
             self.names,
             lambda judged: self.memory.goes_back(site.residue, judged),
             system_after,
+            self.difference_at if site.kind == "rotamer" else None,
         )
         self.records.append(record)
         if moved is None:
             self.memory.remember_failure(site.kind, site.residue, old)
             return False
-        self.memory.remember_left(site.residue, old[site.judged])
+        self.memory.remember_left(site.residue, old[site.judged], moved[site.atoms][site.judged])
         self.xyz, self.around = moved, None
         self.system = system_after or self.system
         return True
@@ -192,30 +205,37 @@ def _change_conformations(
     graph = bond_graph(model.restraints.bonds.atoms.numpy()[model.restraints.bonds.image.numpy() == 0])
     fits = _fits(model, evidence, views, bench.electrons)
     if settings.backbones:
-        places = wrong_places(bench.xyz, views, fits, allowed=settings.search_allowed)
+        hands, _ = wrong_hands(bench.xyz, views, model.restraints)
+        places = wrong_places(bench.xyz, views, fits, allowed=settings.search_allowed, hands=hands)
         for done, (index, why) in enumerate(places, start=1):
-            _rebuild_backbone(bench, index, why)
+            _rebuild_backbone(bench, index, why, 0.0 if index in hands else SETTLED)
             listener(Progress("backbones", done, len(places)))
+    if settings.rotamers and model.monlib is not None:
+        _judge_all(bench, handless_side_chains(bench.xyz, views, model.restraints, model.monlib), listener)
     for propose in (suspicious_peptides, suspicious_side_chains):
-        sites = propose(bench.xyz, views, fits, evidence, graph, settings)
-        sites = [s for s in sites if not bench.is_known_failure(s)]
-        done = 0
-        for group in separate_zones(bench.xyz, [s.atoms for s in sites]):
-            density = zone_density(evidence, np.concatenate([sites[k].atoms for k in group]))
-            for k in group:
-                bench.judge(sites[k], density)
-                done += 1
-                listener(Progress("rebuilding", done, len(sites)))
+        _judge_all(bench, propose(bench.xyz, views, fits, evidence, graph, settings), listener)
     return bench.xyz, bench.records
 
 
-def _rebuild_backbone(bench: _Bench, index: int, why: str) -> None:
+def _judge_all(bench: _Bench, sites: Sequence[Site], listener: Listener) -> None:
+    """Decide about sites that an earlier round has not tried in vain; zones far apart share one transform."""
+    sites = [s for s in sites if not bench.is_known_failure(s)]
+    done = 0
+    for group in separate_zones(bench.xyz, [s.atoms for s in sites]):
+        density = zone_density(bench.evidence, np.concatenate([sites[k].atoms for k in group]))
+        for k in group:
+            bench.judge(sites[k], density)
+            done += 1
+            listener(Progress("rebuilding", done, len(sites)))
+
+
+def _rebuild_backbone(bench: _Bench, index: int, why: str, settled: float) -> None:
     """New backbones for windows about one residue, the shortest first; the first that is better is taken.
 
-    A proline is tried cis and trans last.
+    A proline is tried cis and trans last. From `settled` Å on, refining a window as it is is a change as well.
     """
     for size in BACKBONE_WINDOWS:
-        if _try_window(bench, backbone_window(bench.views, index, size), why, None):
+        if _try_window(bench, backbone_window(bench.views, index, size), why, None, settled):
             return
     following = bench.views[index].next
     prolines = [k for k in (index, following) if k >= 0 and bench.views[k].name == "PRO"]
@@ -224,7 +244,9 @@ def _rebuild_backbone(bench: _Bench, index: int, why: str) -> None:
             return
 
 
-def _try_window(bench: _Bench, window: tuple[int, ...] | None, why: str, turned: int | None) -> bool:
+def _try_window(
+    bench: _Bench, window: tuple[int, ...] | None, why: str, turned: int | None, settled: float = SETTLED
+) -> bool:
     """Judge new backbones of one window; whether the model was changed."""
     if window is None:
         return False
@@ -238,6 +260,7 @@ def _try_window(bench: _Bench, window: tuple[int, ...] | None, why: str, turned:
     if site is None:
         bench.memory.remember_failure(kind, residue, bench.xyz[atoms])
         return False
+    site = replace(site, settled=settled)
     ends = (*window, bench.views[window[-1]].next)
     other = turned is not None or any(_is_unusual(bench, k) for k in ends)
     return bench.judge(site, density, bench.system_with(site) if other else None)
@@ -276,9 +299,9 @@ def _change_waters(
 ) -> tuple[gemmi.Structure, list[MoveRecord]]:
     names = atom_names(structure)
     rules = settings.water_rules
-    doomed = find_doomed_waters(evidence, views, crystal, rules)
     residues = sum(v.kind in ("protein", "nucleic") and v.is_primary for v in views)
     added = find_waters(evidence, crystal, rules, most=max(20, residues))
+    doomed = find_doomed_waters(evidence, views, crystal, rules, added)
     records = [
         _water_record(
             "water dropped",

@@ -12,6 +12,7 @@ from burnish.rebuild.conformations import Array, with_peptide_turned
 from burnish.rebuild.move import Candidate, Site
 
 TURNS_DEG = (180.0, 120.0, -120.0, 150.0, -150.0, 60.0, -60.0)
+REFINED, APART = 4, 0.75  # turns that are refined, and Å rms between them: about 40°
 ZONE_NAMES = ("N", "CA", "C", "O", "CB")
 
 
@@ -38,6 +39,8 @@ def peptide_site(xyz: Array, views: Sequence[ResidueView], index: int, why: str)
         judged=np.array([a in peptide for a in atoms.tolist()]),
         candidates=tuple(candidates),
         why=why,
+        refined=REFINED,
+        apart=APART,
     )
 
 

@@ -12,12 +12,14 @@ from burnish.chemistry.residues import ResidueView
 from burnish.chemistry.rotamers import CHI_ATOMS, rotamers_of
 from burnish.rebuild.conformations import BACKBONE, Array, Graph, with_backrub, with_chi
 from burnish.rebuild.move import Candidate, Site
+from burnish.rebuild.side_chains import Template, side_chain_rotamers
 from burnish.validate.flips import SWAPS
 
 SPREAD = (-1.0, 0.0, 1.0)  # spreads of χ1 and χ2 about each listed rotamer that are tried
 BACKRUBS_DEG = (-8.0, 8.0)
 LEAST_FREQUENCY = 0.002
 SAME_PLACES = 0.75  # Å rms
+REFINED = 4  # conformations that are refined: one is often that which the side chain has
 MOST = 400  # candidates a residue
 
 
@@ -65,6 +67,49 @@ def rotamer_site(
         judged=side,
         candidates=tuple(candidates[:MOST]),
         why=why,
+        refined=REFINED,
+        apart=SAME_PLACES,
+    )
+
+
+def new_side_chain_site(
+    xyz: Array, views: Sequence[ResidueView], index: int, template: Template, why: str
+) -> Site | None:
+    """One residue with a side chain from the dictionary, in every rotamer; None where atoms are missing.
+
+    For side chains with a wrong hand: turning about bonds leaves a centre as it is, and on the way to the other hand it
+    is flat, where refinement of the whole remains. Where refining the zone alone mends it, that is taken.
+
+    Parameters
+    ----------
+    xyz, views, index, why : as for `rotamer_site`.
+    template : of the residue's kind.
+    """
+    view = views[index]
+    if any(n not in view.atoms for n in template.names):
+        return None
+    atoms = _zone(views, index)
+    row = {a: k for k, a in enumerate(atoms.tolist())}
+    side = np.array([row[view.atoms[n]] for n in template.side], dtype=np.int64)
+    labels, _, placed = side_chain_rotamers(template, xyz[[view.atoms[n] for n in template.names[:3]]])
+    candidates = []
+    for label, places in zip(labels, placed, strict=True):
+        moved = xyz[atoms]
+        moved[side] = places
+        candidates.append(Candidate(name=f"{label} anew".strip(), xyz=moved))
+    judged = np.zeros(len(atoms), dtype=bool)
+    judged[side] = True
+    return Site(
+        kind="rotamer",
+        residue=view.label,
+        view=index,
+        atoms=atoms,
+        judged=judged,
+        candidates=tuple(candidates),
+        why=why,
+        refined=REFINED,
+        apart=SAME_PLACES,
+        settled=0.0,
     )
 
 

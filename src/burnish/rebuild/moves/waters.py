@@ -128,9 +128,19 @@ class DoomedWater:
 
 
 def find_doomed_waters(
-    evidence: Evidence, views: Sequence[ResidueView], crystal: Symmetry | None, rules: WaterRules
+    evidence: Evidence,
+    views: Sequence[ResidueView],
+    crystal: Symmetry | None,
+    rules: WaterRules,
+    added: Sequence[NewWater] = (),
 ) -> tuple[DoomedWater, ...]:
-    """Waters that density, B or neighbours speak against."""
+    """Waters that density, B or neighbours speak against.
+
+    Parameters
+    ----------
+    evidence, views, crystal, rules : as for `find_waters`.
+    added : waters that this round adds; they are partners as well, since a water may be alone for want of another one.
+    """
     waters = [(i, v.atoms["O"]) for i, v in enumerate(views) if v.kind == "water" and "O" in v.atoms]
     if not waters:
         return ()
@@ -145,6 +155,8 @@ def find_doomed_waters(
     metal = np.array([gemmi.Element(atoms.elements[s]).is_metal for s in source])
     polar = np.array([atoms.elements[s] in PARTNERS for s in source]) | metal
     tree = cKDTree(mates.xyz)
+    new = np.array([w.xyz for w in added])
+    partners = cKDTree(images_near(crystal, new, xyz.numpy(), 4.5).xyz) if added else None
     found: list[DoomedWater] = []
     gone: set[int] = set()
     for (view, atom), rho, delta in sorted(
@@ -153,6 +165,8 @@ def find_doomed_waters(
         near = [c for c in tree.query_ball_point(xyz.numpy()[atom], 4.2) if source[c] != atom and source[c] not in gone]
         away = [float(np.linalg.norm(mates.xyz[c] - xyz.numpy()[atom])) for c in near]
         held = min((d for c, d in zip(near, away, strict=True) if polar[c]), default=np.inf)
+        if partners is not None:
+            held = min(held, float(partners.query(xyz.numpy()[atom])[0]))
         reason = ""
         if rho < rules.least_density:
             reason = f"density only {rho:.1f} σ"
