@@ -64,7 +64,7 @@ def deposition_page(report: DepositionReport) -> Page:
     listed += ["validation.html"] if report.judged else []
     sections.append(Section("Files", [Table(["File", "What it is"], [[f, WHAT.get(f, "")] for f in listed])]))
     if report.missing:
-        head = ["Item", "What it is", "Written as"]
+        head = ["Item", "What it is", "Example"]
         text = "Fill in to_fill_in.yaml and run again with --metadata, or type these into the deposition form."
         sections.append(Section("To fill in", [Text(text), Table(head, [list(m) for m in report.missing])]))
     if report.checks:

@@ -33,6 +33,7 @@ def moves_page(
         sections.append(Section("Rounds", _round_blocks(rounds)))
     sections.append(Section("Changes", _change_blocks(accepted, folder)))
     shown = [(line, (pictures or {}).get(line.get("picture", ""))) for line in accepted]
+    shown.sort(key=lambda pair: _is_water(pair[0]))  # of many waters the few changes of residues would not be found
     drawn = [_picture(line, png, folder) for line, png in shown if png]
     if drawn:
         sections.append(Section("Before and after", [Text(LEGEND), *drawn]))
@@ -112,24 +113,22 @@ def _picture(line: dict[str, Any], png: bytes, folder: str) -> Picture:
 def _change_blocks(accepted: Sequence[dict[str, Any]], folder: str) -> list[Block]:
     if not accepted:
         return [Note("Nothing was changed.", "good")]
-    conformations = [line for line in accepted if not line["kind"].startswith("water")]
-    waters = [line for line in accepted if line["kind"].startswith("water")]
+    conformations = [line for line in accepted if not _is_water(line)]
+    waters = [line for line in accepted if _is_water(line)]
     blocks: list[Block] = []
     if conformations:
-        rows = [
-            [f"{c['round']}.{c['move']}", c["kind"], c["residue"], c["why"], c["reason"], _density(c)]
-            for c in conformations
-        ]
-        blocks.append(
-            Table(
-                ["Move", "Kind", "Where", "Why tried", "What it gained", "Density, σ"],
-                rows,
-                "Energies in units of −log probability: density, restraints, contacts, torsions.",
-            )
-        )
+        head = ["Move", "Kind", "Where", "Why tried", "What it gained"]
+        rows = [[f"{c['round']}.{c['move']}", c["kind"], c["residue"], c["why"], c["reason"]] for c in conformations]
+        caption = ""
+        if any(densities := [_density(c) for c in conformations]):
+            head.append("Density, σ")
+            rows = [[*row, density] for row, density in zip(rows, densities, strict=True)]
+            caption = "Energies in units of −log probability: density, restraints, contacts, torsions."
+        blocks.append(Table(head, rows, caption))
     if waters:
         rows = [[f"{w['round']}.{w['move']}", w["kind"], w["residue"], w["reason"]] for w in waters]
-        blocks.append(Table(["Move", "Kind", "Where", "Evidence"], rows, "Waters.", more=True))
+        title = f"{len(waters)} waters added or dropped."
+        blocks.append(Table(["Move", "Kind", "Where", "Evidence"], rows, title, more=True))
     blocks.append(
         Text(
             f"A move is taken back by its name: burnish undo {folder or 'FOLDER'} "
@@ -138,6 +137,10 @@ def _change_blocks(accepted: Sequence[dict[str, Any]], folder: str) -> list[Bloc
         )
     )
     return blocks
+
+
+def _is_water(line: dict[str, Any]) -> bool:
+    return bool(line["kind"].startswith("water"))
 
 
 def _density(line: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.residues import residue_views
 from burnish.chemistry.topology import build_topology
 from burnish.core.errors import InputError
-from burnish.core.events import Listener
+from burnish.core.events import Event, Listener, Metrics
 from burnish.data.particle_symmetry import Symmetry
 from burnish.io.atomic import write_text
 from burnish.io.models import atoms_of, with_atoms
@@ -47,6 +47,7 @@ from burnish.validate.flips import find_flips
 from burnish.validate.model_validation import JudgedMaps, ModelValidation, full_model, validate_model
 from burnish.workflows.addition_moves import moves_after, moves_before, needed_components
 from burnish.workflows.ligand_requests import ligand_requests
+from burnish.workflows.refine import SHOWN
 from burnish.workflows.refine_inputs import RefineInputs, data_term, read_inputs, refinement_settings
 
 CLEAR_D_MIN, SEARCH_D_MIN = 2.0, 2.5  # Å; up to the first maps show the oxygens of peptides, beyond the second hardly
@@ -176,9 +177,20 @@ def refine_round(
 ) -> tuple[RefineInputs, RefinementSystem, RefinementState]:
     """Refine a model; the term has seen the result last."""
     inputs, system = round_system(start, structure, term, cycles)
-    state = refine(system, term, listener)
+    state = refine(system, term, _briefly(listener))
     term.prepare(state.atoms)
     return inputs, system, state
+
+
+def _briefly(listener: Listener) -> Listener:
+    """A listener to which the engine's cycles come with the numbers that `refine` shows of a cycle."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Metrics):
+            event = Metrics("cycle", event.step, {name: event.values[name] for name in SHOWN})
+        listener(event)
+
+    return tell
 
 
 def refined_structure(inputs: RefineInputs, state: RefinementState) -> gemmi.Structure:

@@ -3,6 +3,8 @@
 import { h } from "./dom.js";
 import { library } from "./server.js";
 
+export { groups } from "./series.js";
+
 export async function ready() {
   return (await library("d3/d3.min.js")) && (await library("plot/plot.umd.min.js"));
 }
@@ -24,21 +26,4 @@ export function lines(points, { title, x, y, anyStep = false, dots = true, rules
     ],
   });
   return h("figure", { style: "margin: 0" }, h("h3", {}, title), chart);
-}
-
-// Put metrics of like size on one chart: R factors together, resolutions together, everything else by itself.
-export function groups(metrics) {
-  const kind = (name) => (/^r_|^r1|^cc_/.test(name) ? "R factors and correlation"
-    : /rmsz/.test(name) ? "rms Z" : /rmsd/.test(name) ? "rms deviation"
-    : /resolution|_d_min|d_min/.test(name) ? "Resolution (Å)" : name.replaceAll("_", " "));
-  const found = new Map();
-  for (const { series, step, values } of metrics) {
-    for (const [name, value] of Object.entries(values)) {
-      if (!Number.isFinite(value)) continue;
-      const title = kind(name);
-      if (!found.has(title)) found.set(title, { series, points: [] });
-      found.get(title).points.push({ step, name: name.replaceAll("_", " "), value });
-    }
-  }
-  return found;
 }
