@@ -82,9 +82,9 @@ def amplitudes(
     return hkl, 10.0 * noisy, 10.0 * sigma
 
 
-def write_data(folder: Path, truth: gemmi.Structure) -> Path:
+def write_data(folder: Path, truth: gemmi.Structure, d_min: float = 1.9) -> Path:
     """Write `data.mtz`, noisy amplitudes of the structure with free flags; returns its path."""
-    hkl, f, sigma = amplitudes(truth)
+    hkl, f, sigma = amplitudes(truth, d_min)
     mtz = gemmi.Mtz(with_base=True)
     mtz.spacegroup = gemmi.SpaceGroup(GROUP)
     mtz.set_cell_for_all(truth.cell)

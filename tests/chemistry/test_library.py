@@ -244,6 +244,13 @@ def test_component_from_smiles():
         read_library(["LIG"], environment={}, debian=None, smiles={"LIG": "not a molecule"})
 
 
+def test_smiles_win_over_a_library_where_the_name_is_another_molecule():
+    library = read_library(["ATP"], environment={}, debian=None, smiles={"ATP": "CC(=O)Nc1ccc(O)cc1"})
+    assert library.sources == {"ATP": "SMILES"}
+    assert sum(not a.is_hydrogen() for a in library.monlib.monomers["ATP"].atoms) == 11
+    assert "ATP: its restraints were made from SMILES" in library.messages[0]
+
+
 def test_component_from_smiles_takes_the_names_of_the_model():
     """Glycerol under other names; where an atom is not in the model, it gets a name of its own."""
     pytest.importorskip("rdkit")

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from burnish.data.sampled_map import SampledMap
-from burnish.rebuild.blobs import Blob, find_blobs
-from burnish.rebuild.flexible import BoxMap
-from burnish.rebuild.moves.ligands import ENOUGH, evened
+from burnish.rebuild.blobs import evened
+from burnish.rebuild.flexible import SMOOTH, BoxMap
+from burnish.rebuild.moves.ligands import LigandRules, Unexplained, ligand_blobs
 
 SIZE, STEP = 48.0, 0.6
 
@@ -40,21 +40,26 @@ def test_a_ligand_is_found_among_many_good_waters():
     model = np.concatenate([ligand + beside_ligand, waters + beside_waters])
     residual = density_of(ligand, 6.0)
     with_waters = residual + density_of(waters, 25.0)
-    found = find_blobs(as_map(with_waters), as_map(residual), 1.0, None, model, 9.0, most=4)
-    assert np.linalg.norm(found[0].centre - ligand.mean(0)) < 1.0
-    assert found[0].unexplained > 10.0
-    assert len(found) > 1  # the largest of the others are looked at as well
-    assert all(b.unexplained < 1.0 for b in found[1:])
+    free = Unexplained(
+        difference=as_map(with_waters),
+        residual=as_map(residual),
+        sigma=1.0,
+        keep=model,
+        waters=np.zeros(0, dtype=np.int64),
+    )
+    found = ligand_blobs(free, None, 5.0, 9.0, LigandRules())
+    assert np.linalg.norm(found[0].blob.centre - ligand.mean(0)) < 1.0
+    assert found[0].density is free.residual
+    rest = found[1:]  # the largest of the others are looked at as well, with their waters
+    assert len(rest) == LigandRules().water_blobs and all(p.density is free.difference for p in rest)
+    assert [p.blob.volume > 1e3 for p in ligand_blobs(free, None, 1e3, 9.0, LigandRules())] == []
 
 
 def test_high_density_is_scaled_so_that_poses_differ():
     values = torch.linspace(-4.0, 30.0, 27).reshape(3, 3, 3)
     box = BoxMap(values=values, origin=torch.zeros(3, dtype=torch.float64), step=1.0)
-    points = np.zeros((10, 3))
-    high = Blob(points=points, weights=np.full(10, 24.0), volume=10.0, total=240.0)
-    low = Blob(points=points, weights=np.full(10, 5.0), volume=10.0, total=50.0)
-    assert evened(box, low) is box
-    scaled = evened(box, high)
-    assert float(scaled.values.max()) == 30.0 * ENOUGH / 24.0
+    assert evened(box, np.full(10, 5.0)) is box and evened(box, np.zeros(0)) is box
+    scaled = evened(box, np.full(10, 24.0))
+    assert float(scaled.values.max()) == 30.0 * SMOOTH / 24.0
     assert torch.equal(scaled.values[values <= 0], values[values <= 0])
     assert float(box.values.max()) == 30.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,10 @@ def ligand_shapes(component: gemmi.ChemComp, count: int, seed: int) -> Shapes:
 
 
 def _turning(heavy: list[Any], bonds: list[tuple[int, int, Any]]) -> Index:
-    """Single bonds outside of rings with something to turn on both sides, amides left out."""
+    """Single bonds outside of rings with something to turn on both sides, amides left out.
+
+    Amides and ureas whose nitrogen has no hydrogen are no less often cis than trans: they turn.
+    """
     graph: dict[int, set[int]] = {}
     for i, j, _ in bonds:
         graph.setdefault(i, set()).add(j)
@@ -96,7 +100,7 @@ def _turning(heavy: list[Any], bonds: list[tuple[int, int, Any]]) -> Index:
     }
     found = []
     for i, j, kind in bonds:
-        is_amide = any(a in carbonyl and heavy[b].el.name == "N" for a, b in ((i, j), (j, i)))
+        is_amide = any(a in carbonyl and heavy[b].el.name == "N" and len(graph[b]) < 3 for a, b in ((i, j), (j, i)))
         if kind != gemmi.BondType.Single or is_amide or min(len(graph[i]), len(graph[j])) < 2:
             continue
         if not _connected_without(graph, i, j):
@@ -117,6 +121,62 @@ def _connected_without(graph: dict[int, set[int]], first: int, second: int) -> b
     return second in seen
 
 
+def drawn_bonds(component: gemmi.ChemComp) -> tuple[tuple[tuple[str, str, str], ...], dict[str, int]]:
+    """Bonds of a dictionary as a chemist draws them, and the charges that go with them.
+
+    Dictionaries call the bonds of carboxylates, phosphates, sulphates and guanidines delocalised, which RDKit knows in
+    rings alone: outside of rings, some of those about an atom become double, the others single to charged oxygens.
+
+    Returns
+    -------
+    Pairs of names with "single", "double", "triple" or "aromatic", and the charge of every atom.
+    """
+    orders = {
+        gemmi.BondType.Double: "double",
+        gemmi.BondType.Triple: "triple",
+        gemmi.BondType.Aromatic: "aromatic",
+        gemmi.BondType.Deloc: "aromatic",
+    }
+    names = [a.id for a in component.atoms]
+    element = {a.id: a.el.name for a in component.atoms}
+    charges = {a.id: round(a.charge) for a in component.atoms}
+    index = {name: k for k, name in enumerate(names)}
+    graph: dict[int, set[int]] = {k: set() for k in range(len(names))}
+    for b in component.rt.bonds:
+        graph[index[b.id1.atom]].add(index[b.id2.atom])
+        graph[index[b.id2.atom]].add(index[b.id1.atom])
+    drawn = [(b.id1.atom, b.id2.atom, orders.get(b.type, "single")) for b in component.rt.bonds]
+    open_bonds = [
+        k
+        for k, (b, (one, two, _)) in enumerate(zip(component.rt.bonds, drawn, strict=True))
+        if b.type == gemmi.BondType.Deloc and not _connected_without(graph, index[one], index[two])
+    ]
+    often = Counter(name for k in open_bonds for name in drawn[k][:2])
+    shared: dict[str, list[int]] = {}
+    for k in open_bonds:
+        centre = max(drawn[k][:2], key=lambda name: (often[name], len(graph[index[name]])))
+        shared.setdefault(centre, []).append(k)
+    for centre, bonds in shared.items():
+        ends = {k: next(n for n in drawn[k][:2] if n != centre) for k in bonds}
+        double = 2 if element[centre] == "S" and len(graph[index[centre]]) == 4 else 1
+        if element[centre] == "N" and len(graph[index[centre]]) == 3:
+            charges[centre] = 1
+
+        def order(k: int, ends: dict[int, str] = ends) -> tuple[bool, int, bool, int]:
+            """Where a chemist draws a double bond first: oxygens without charge, few neighbours."""
+            end = ends[k]
+            return charges[end] < 0, -charges[end], element[end] != "O", len(graph[index[end]])
+
+        for rank, k in enumerate(sorted(bonds, key=order)):
+            end = ends[k]
+            drawn[k] = (centre, end, "double" if rank < double else "single")
+            if element[end] == "O" and len(graph[index[end]]) == 1:
+                charges[end] = 0 if rank < double else -1
+            if rank < double and element[end] == "N" and len(graph[index[end]]) == 3:
+                charges[end] = 1
+    return tuple(drawn), charges
+
+
 def _embedded(component: gemmi.ChemComp, count: int, seed: int) -> Array | None:
     """Conformers by RDKit's distance geometry, hands as in the dictionary; None without RDKit or where it fails."""
     try:
@@ -128,20 +188,15 @@ def _embedded(component: gemmi.ChemComp, count: int, seed: int) -> Array | None:
         return None
     if any(not np.isfinite(a.xyz.tolist()).all() or a.el.is_metal for a in component.atoms):
         return None  # RDKit needs coordinates for the hands, and knows little of metal clusters
-    orders = {
-        gemmi.BondType.Double: "double",
-        gemmi.BondType.Triple: "triple",
-        gemmi.BondType.Aromatic: "aromatic",
-        gemmi.BondType.Deloc: "aromatic",
-    }
+    bonds, charges = drawn_bonds(component)
     drawing = Drawing(
         title=component.name,
         kind="",
         atoms=tuple(
-            DrawnAtom(name=a.id, element=a.el.name, charge=round(a.charge), xyz=(a.xyz.x, a.xyz.y, a.xyz.z))
+            DrawnAtom(name=a.id, element=a.el.name, charge=charges[a.id], xyz=(a.xyz.x, a.xyz.y, a.xyz.z))
             for a in component.atoms
         ),
-        bonds=tuple((b.id1.atom, b.id2.atom, orders.get(b.type, "single")) for b in component.rt.bonds),
+        bonds=bonds,
     )
     quiet: Any = rdBase.BlockLogs()
     try:

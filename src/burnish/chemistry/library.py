@@ -58,7 +58,7 @@ def read_library(
     monomers : a CCP4 monomer library; None for the one that CLIBD_MON names, if any.
     environment : where CLIBD_MON is looked for; None for that of the process.
     debian : folder of Debian's refmac-dictionary, used if it exists; None to leave it out.
-    smiles : of components that nobody knows, by name.
+    smiles : of components, by name; they win over the libraries, where the name may be another molecule's.
     examples : residues of the model, by name: they give the atoms of those components their names.
 
     Raises
@@ -66,6 +66,7 @@ def read_library(
     InputError : a file or folder is missing or is no dictionary.
     DataError : components that nothing knows, all named in one message.
     """
+    smiles = smiles or {}
     wanted = sorted(set(components))
     sources: dict[str, str] = {}
     messages: list[str] = []
@@ -83,18 +84,19 @@ def read_library(
             continue
         for name in wanted:
             path = monomer_path(folder, name)
-            if name in sources or name in drawn or not path.is_file():
+            if name in sources or name in drawn or name in smiles or not path.is_file():
                 continue
             if _read_monomer(monlib, path, name):
                 sources[name] = f"{label} ({path})"
     missing = [name for name in wanted if name not in sources]
     if missing:
-        made, hopeless = make_missing(missing, smiles or {}, drawn, examples or {})
+        made, hopeless = make_missing(missing, smiles, drawn, examples or {})
         for name, component in made.items():
             monlib.read_monomer_doc(component.document)
             sources[name] = component.source
             messages.append(
-                f"{name} is in no dictionary: its restraints were made from {component.source} with wide sigmas;"
+                f"{name}{'' if name in smiles else ' is in no dictionary'}: its restraints were made from"
+                f" {component.source} with wide sigmas;"
                 " give a proper dictionary with --ligand if it matters"
             )
         if hopeless:

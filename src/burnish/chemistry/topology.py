@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.chemistry.anomers import anomer_signs
 from burnish.chemistry.contacts import contact_types
 from burnish.chemistry.links import Linking, complete_links, link_origin, match_link_names, mend_polymers
 from burnish.chemistry.metals import SIGMA as METAL_SIGMA
@@ -181,7 +182,7 @@ def _collect(
         angles=angles,
         torsions=torsions,
         planes=planes,
-        chirals=_chirals(topology, origins[gemmi.RKind.Chirality]),
+        chirals=_chirals(topology, origins[gemmi.RKind.Chirality], anomer_signs(topology, library)),
         images=images,
         contacts=contact_types(model[0], topology, library, bonds),
     )
@@ -366,11 +367,12 @@ def _planes(topology: gemmi.Topo, origin: np.ndarray) -> Planes:
     )
 
 
-def _chirals(topology: gemmi.Topo, origin: np.ndarray) -> Chirals:
+def _chirals(topology: gemmi.Topo, origin: np.ndarray, signs: Mapping[int, gemmi.ChiralityType]) -> Chirals:
+    """Chiral centres; `signs` by index are those that differ from what the links say."""
     atoms, target, either = [], [], []
-    for chirality in topology.chirs:
+    for index, chirality in enumerate(topology.chirs):
         centre, a, b, c = chirality.atoms
-        sign = chirality.restr.sign
+        sign = signs.get(index, chirality.restr.sign)
         atoms.append((centre.serial, a.serial, b.serial, c.serial))
         volume = topology.ideal_chiral_abs_volume(chirality)
         target.append(-volume if sign == gemmi.ChiralityType.Negative else volume)

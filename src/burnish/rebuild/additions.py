@@ -21,15 +21,20 @@ from burnish.rebuild.atom_rows import difference, name_of
 from burnish.rebuild.evidence import zone_target
 from burnish.rebuild.move import Judgement, MoveRecord
 from burnish.rebuild.moves.ligands import (
+    VOLUME_OF_ATOM,
     LigandFit,
     LigandPose,
     LigandRules,
     Unexplained,
     decide_ligand,
     displaced_waters,
+    extent_of,
     is_row_of_waters,
     judge_fit,
-    propose_ligand,
+    ligand_blobs,
+    ligand_body,
+    ligand_conformers,
+    pose_in_blob,
     unexplained,
 )
 from burnish.rebuild.scene import Change, Scene
@@ -38,7 +43,7 @@ from burnish.rebuild.zone import Target, ZoneResult, ZoneSystem, make_zone, refi
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-REFINED_POSES = 4
+REFINED_POSES = 2  # of each blob
 NEAR = 12.0  # Å; what a new residue may touch while it is refined
 B_REACH = 6.0  # Å; atoms within it say what B a new neighbour starts with
 
@@ -56,17 +61,20 @@ def add_ligand(scene: Scene, name: str, rules: LigandRules | None = None, seed: 
     rules = rules or LigandRules()
     shapes = ligand_shapes(scene.monlib.monomers[name], rules.conformers, seed)
     free = unexplained(scene.evidence, scene.views)
-    poses = propose_ligand(shapes, free, scene.crystal, rules, seed)
+    body = ligand_body(shapes)
+    conformers = ligand_conformers(body, shapes, rules, seed)
+    least = rules.least_volume * VOLUME_OF_ATOM * len(shapes.atoms)
     what = f"conformers from {shapes.source}"
-    if not poses:
+    verdicts: list[tuple[_Tried, bool, str]] = []
+    for place in ligand_blobs(free, scene.crystal, least, extent_of(conformers), rules):
+        poses = pose_in_blob(body, conformers, free, scene.crystal, place, seed)
+        verdicts += [_judged(_tried(scene, free, shapes, pose), rules) for pose in poses[:REFINED_POSES]]
+        if any(accepted and tried.fit.correlation >= rules.sure for tried, accepted, _ in verdicts):
+            break
+    if not verdicts:
         reason = "no unexplained density is large enough"
         return Change(structure=scene.structure, records=(_record(name, what, False, reason, None),))
-    tried = [_tried(scene, free, shapes, pose) for pose in _first(poses)]
-    waters = [is_row_of_waters(len(t.displaced), len(shapes.atoms), rules) for t in tried]
-    best, takes_waters = max(zip(tried, waters, strict=True), key=lambda pair: (not pair[1], pair[0].fit.correlation))
-    accepted, reason = decide_ligand(best.fit, rules)
-    if takes_waters:
-        accepted, reason = False, f"{reason}; but it would take the place of {len(best.displaced)} waters"
+    best, accepted, reason = max(verdicts, key=lambda v: (v[1], round(v[0].fit.correlation, 2), -v[0].judgement.energy))
     what = f"blob of {best.pose.blob.volume:.0f} Å³, highest {best.pose.blob.weights.max():.1f} σ; {what}"
     if not accepted:
         return Change(structure=scene.structure, records=(_record(name, what, False, reason, best.judgement),))
@@ -77,16 +85,12 @@ def add_ligand(scene: Scene, name: str, rules: LigandRules | None = None, seed: 
     return Change(structure=best.structure, records=(replace(record, added=added, removed=removed),))
 
 
-def _first(poses: Sequence[LigandPose]) -> list[LigandPose]:
-    """The best poses, the best one of each blob among them."""
-    blobs: list[int] = []
-    chosen = list(poses[:REFINED_POSES])
-    for pose in poses:
-        if id(pose.blob) not in blobs:
-            blobs.append(id(pose.blob))
-            if not any(pose is other for other in chosen):
-                chosen.append(pose)
-    return chosen
+def _judged(tried: _Tried, rules: LigandRules) -> tuple[_Tried, bool, str]:
+    """A refined pose, whether it stays, and why."""
+    accepted, reason = decide_ligand(tried.fit, rules)
+    if is_row_of_waters(len(tried.displaced), len(tried.pose.pose.xyz), rules):
+        return tried, False, f"{reason}; but it would take the place of {len(tried.displaced)} waters"
+    return tried, accepted, reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +115,7 @@ def _tried(scene: Scene, free: Unexplained, shapes: Shapes, pose: LigandPose) ->
     grown, label = with_residue(room, residue, nearest_chain(room, pose.pose.xyz))
     target = zone_target(evidence, np.array(displaced, dtype=np.int64))
     names = [f"{label} {name}" for name in shapes.atoms]
-    structure, places, done = settled(scene, grown, names, target)
+    structure, places, done = settled(scene, grown, names, target, near=pose.pose.xyz)
     xyz = np.array([places[name] for name in names])
     fit = judge_fit(evidence, new_atoms(shapes.elements, xyz, b_iso), displaced)
     return _Tried(

@@ -14,7 +14,7 @@ from burnish.data.particle_symmetry import Symmetry
 from burnish.data.sampled_map import SampledMap
 from burnish.maps.peaks import find_peaks
 from burnish.maps.sampling import SplineMap, sample, spline_map
-from burnish.rebuild.flexible import BoxMap
+from burnish.rebuild.flexible import SMOOTH, BoxMap
 from burnish.symmetry.images import images_near, nearest_images
 
 Array = NDArray[np.float64]
@@ -25,7 +25,7 @@ TAKEN = 1.9  # Å; nearer than that to an atom of the model there is no room for
 TOO_NEAR = 2.6  # Å; from here inwards density counts less and less
 TAKEN_VALUE = -5.0  # σ
 THRESHOLD = 2.0  # σ; of connected density
-SEEDS = 40  # peaks of each map that blobs are looked for at
+SEEDS = 40  # peaks that blobs are looked for at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +38,12 @@ class Blob:
     weights : density there, σ. (n,)
     volume : Å³.
     total : Σ density · volume of a point, σ Å³.
-    unexplained : the same of what no water explains either, where that is above the threshold.
     """
 
     points: Array
     weights: Array
     volume: float
     total: float
-    unexplained: float = 0.0
 
     @property
     def centre(self) -> Array:
@@ -80,6 +78,21 @@ def box_map(
     return BoxMap(values=torch.from_numpy(density.reshape(n, n, n)).float(), origin=torch.from_numpy(origin), step=step)
 
 
+def evened(box: BoxMap, weights: Array) -> BoxMap:
+    """A box whose density goes up to what counts in a search.
+
+    In a good map all of a molecule lies above that, and every pose inside would score the same.
+
+    Parameters
+    ----------
+    weights : density where the molecule may be, σ. (n,)
+    """
+    high = float(np.percentile(weights, 90.0)) if len(weights) else 0.0
+    if high <= SMOOTH:
+        return box
+    return replace(box, values=torch.where(box.values > 0, box.values * (SMOOTH / high), box.values))
+
+
 def blob_at(box: BoxMap, seed: Array, threshold: float) -> Blob | None:
     """The connected density about a position; None where it is below the threshold."""
     values = box.values.numpy()
@@ -102,32 +115,21 @@ def blob_at(box: BoxMap, seed: Array, threshold: float) -> Blob | None:
 
 
 def find_blobs(
-    density: SampledMap,
-    residual: SampledMap,
-    sigma: float,
-    crystal: Symmetry | None,
-    model: Array,
-    extent: float,
-    *,
-    most: int = 8,
+    density: SampledMap, sigma: float, crystal: Symmetry | None, model: Array, extent: float, *, most: int = 4
 ) -> list[Blob]:
-    """Unexplained density near a model, the largest first: half of them where waters leave most of it, then by size.
-
-    A model with a thousand good waters has a thousand high peaks where these are taken back, and a ligand is none of
-    them; a ligand that waters have been put into leaves only a little.
+    """Connected density near a model, the largest first.
 
     Parameters
     ----------
-    density : difference map; what a ligand may take the place of (waters) is in it.
-    residual : the difference map as it is.
+    density : difference map.
     sigma : its unit.
     crystal : for symmetry mates; None without.
     model : atoms that a ligand may not touch, Å. (k, 3)
     extent : largest distance in the ligand, Å: blobs are looked at in cubes of that size.
     most : how many.
     """
-    spline, left_over = spline_map(density), spline_map(residual)
-    where = np.concatenate([_seeds(m, sigma, crystal, model) for m in (residual, density)])
+    spline = spline_map(density)
+    where = _seeds(density, sigma, crystal, model)
     done = np.zeros(len(where), dtype=bool)
     radius = 0.75 * extent + 3.0
     blobs: list[Blob] = []
@@ -140,12 +142,8 @@ def find_blobs(
         if blob is None:
             continue
         done |= cKDTree(blob.points).query(where, distance_upper_bound=0.9)[0] < 0.9
-        rest = sample(left_over, torch.from_numpy(blob.points)).numpy() / sigma
-        unexplained = float(rest[rest > THRESHOLD].sum()) * COARSE_STEP**3
-        blobs.append(replace(blob, unexplained=unexplained))
-    first = sorted(blobs, key=lambda b: -b.unexplained)[: most // 2]
-    others = [b for b in sorted(blobs, key=lambda b: -b.total) if not any(b is f for f in first)]
-    return [*first, *others][:most]
+        blobs.append(blob)
+    return sorted(blobs, key=lambda b: -b.total)[:most]
 
 
 def _seeds(density: SampledMap, sigma: float, crystal: Symmetry | None, model: Array) -> Array:

@@ -75,13 +75,15 @@ def search_poses(
         xyz, scores = torch.cat([kept, moved]), torch.cat([value, gained])
     best = distinct(xyz, scores, least=0.7, most=most)
     xyz, scores = climb(body, box, xyz[best], steps=40)
-    xyz, scores = _polished(body, box, xyz, scores)
-    order = torch.argsort(scores, descending=True).tolist()
-    return [Pose(xyz=xyz[k].double().numpy(), score=float(scores[k])) for k in order]
+    xyz, scores = polished(body, box, xyz, scores)
+    return [
+        Pose(xyz=xyz[k].double().numpy(), score=float(scores[k])) for k in distinct(xyz, scores, least=0.7, most=most)
+    ]
 
 
-def _polished(body: FlexibleBody, box: BoxMap, xyz: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Each bond of each pose turned all the way round, twice; what scores better is kept."""
+def polished(body: FlexibleBody, box: BoxMap, xyz: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Each bond of the first poses turned all the way round, twice; what scores better is kept."""
+    xyz, scores = xyz.clone(), scores.clone()
     turning = len(body.bonds)
     if turning == 0:
         return xyz, scores

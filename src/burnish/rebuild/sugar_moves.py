@@ -44,7 +44,7 @@ SUGAR_RULES = LigandRules(least_correlation=0.65, least_z=2.2, least_share=0.75)
 # In the middle of a glycan the density of the next sugar spoils the correlation; high density all over stands for it.
 INNER_RULES = LigandRules(least_correlation=0.52, least_z=2.7, least_share=0.9)
 CARRIERS = frozenset(bond.carrier for bond in CORE)
-GENERATIONS = 4  # NAG, NAG, BMA, both MAN
+GENERATIONS = 5  # NAG, NAG, BMA, both MAN, and then the fucose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,8 @@ def add_sugars(scene: Scene, rules: LigandRules | None = None) -> Change:
         views = residue_views(structure[0])
         sites = open_sites(structure, views, sugar_ranks(structure))
         sites = [s for s in sites if (s.label, s.bond.link) not in refused]
+        # what most glycans lack waits until the density of the core is taken
+        sites = [s for s in sites if s.bond.least_start is None] or sites
         if not sites:
             break
         free = free or unexplained(scene.evidence, scene.views)
@@ -92,7 +94,7 @@ def add_sugars(scene: Scene, rules: LigandRules | None = None) -> Change:
             accepted_any |= record.accepted
             if not record.accepted:
                 refused.add((one.site.label, one.site.bond.link))
-        if not accepted_any:
+        if not accepted_any and all(s.bond.least_start is not None for s in sites):
             break
     return Change(structure=structure, records=tuple(records))
 

@@ -26,7 +26,7 @@ def needed_components(options: RebuildOptions | CycleOptions, structure: gemmi.S
 def moves_before(options: RebuildOptions | CycleOptions) -> tuple[StructureMove, ...]:
     """Moves that come before waters are looked for, which would take their density."""
     names = ligand_requests(options.ligand).names
-    ligands = tuple(_ligand_move(name, options) for name in names for _ in range(options.ligand_copies))
+    ligands = tuple(move for name in names for move in [_ligand_move(name, options)] * options.ligand_copies)
     sugars = (add_sugars,) if options.sugars else ()
     return (*ligands, *sugars, *((drop_conformers,) if options.alternates else ()))
 
@@ -37,10 +37,15 @@ def moves_after(options: RebuildOptions | CycleOptions) -> tuple[StructureMove, 
 
 
 def _ligand_move(name: str, options: RebuildOptions | CycleOptions) -> Callable[[Scene], Change]:
+    refused: list[gemmi.Structure] = []  # where the ligand was looked for in vain: the next copy would be as well
+
     def move(scene: Scene) -> Change:
         present = sum(r.name == name for chain in scene.structure[0] for r in chain)
-        if present >= options.ligand_copies:
+        if present >= options.ligand_copies or any(scene.structure is s for s in refused):
             return Change(structure=scene.structure)
-        return add_ligand(scene, name, seed=options.seed)
+        change = add_ligand(scene, name, seed=options.seed)
+        if not any(r.accepted for r in change.records):
+            refused.append(scene.structure)
+        return change
 
     return move

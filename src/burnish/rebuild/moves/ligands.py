@@ -16,9 +16,9 @@ from burnish.data.atoms import Atoms
 from burnish.data.particle_symmetry import Symmetry
 from burnish.data.sampled_map import SampledMap
 from burnish.maps.sampling import points_near, sample, spline_map
-from burnish.rebuild.blobs import Blob, box_map, find_blobs, near_atoms
+from burnish.rebuild.blobs import Blob, box_map, evened, find_blobs, near_atoms
 from burnish.rebuild.evidence import Evidence, own_density
-from burnish.rebuild.flexible import BoxMap, FlexibleBody, flexible_body
+from burnish.rebuild.flexible import FlexibleBody, flexible_body
 from burnish.rebuild.pose_search import Pose, search_poses, varied_shapes
 from burnish.symmetry.images import images_near
 from burnish.validate.density_fit import mask_radius
@@ -26,7 +26,6 @@ from burnish.validate.density_fit import mask_radius
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-ENOUGH = 6.0  # σ; what counts of higher density when poses are scored
 VOLUME_OF_ATOM = 7.0  # Å³ above 2σ that an ordered atom of a ligand shows at usual resolution
 WATER_REACH = 2.4  # Å; waters nearer than that to a ligand's atom give way
 
@@ -43,16 +42,20 @@ class LigandRules:
     least_volume : of the blob, as a share of what the ligand would fill.
     most_waters : that give way, as a share of its atoms, one at least: a row of good waters is no ligand.
     conformers : to start from.
-    blobs : searched: this many where waters explain least, and as many of the others, the largest first.
+    blobs : of density that no water explains, searched one after another.
+    water_blobs : searched after them, waters being taken back.
+    sure : a correlation at which no other blob is looked at.
     """
 
     least_correlation: float = 0.70
     least_z: float = 2.5
     least_share: float = 0.8
-    least_volume: float = 0.35
+    least_volume: float = 0.2
     most_waters: float = 0.25
     conformers: int = 40
-    blobs: int = 2
+    blobs: int = 6
+    water_blobs: int = 2
+    sure: float = 0.80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,14 @@ class LigandFit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A blob, and the density that it was found in and is searched."""
+
+    blob: Blob
+    density: SampledMap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LigandPose:
     """A pose and the blob that it lies in."""
 
@@ -126,44 +137,62 @@ def ligand_body(shapes: Shapes) -> FlexibleBody:
     return flexible_body(electrons.clamp(max=16.0) / 6.0, shapes.bonds, shapes.turning)
 
 
-def propose_ligand(
-    shapes: Shapes, free: Unexplained, crystal: Symmetry | None, rules: LigandRules, seed: int
-) -> list[LigandPose]:
-    """Poses of a ligand in the largest blobs, the best first.
+def ligand_blobs(
+    free: Unexplained, crystal: Symmetry | None, least: float, extent: float, rules: LigandRules
+) -> list[Place]:
+    """Where a ligand may be, the likeliest first.
+
+    A model with a thousand good waters has a thousand high peaks where these are taken back, and a ligand is none of
+    them: what no water explains either comes first. Where waters have been put into a ligand, little of it is left, and
+    the largest blobs with the waters taken back are looked at as well.
 
     Parameters
     ----------
-    shapes : of the ligand.
     free : density for it.
     crystal : for symmetry mates.
-    rules : how much to try.
+    least : volume that a blob must have, Å³.
+    extent : largest distance in the ligand, Å.
+    rules : how many.
+    """
+    found: list[Place] = []
+    for density, most in ((free.residual, rules.blobs), (free.difference, rules.water_blobs)):
+        blobs = find_blobs(density, free.sigma, crystal, free.keep, extent, most=most)
+        found += [Place(blob=b, density=density) for b in blobs if b.volume >= least]
+    return found
+
+
+def pose_in_blob(
+    body: FlexibleBody, conformers: Array, free: Unexplained, crystal: Symmetry | None, place: Place, seed: int
+) -> list[LigandPose]:
+    """Poses of a ligand in one blob, the best first.
+
+    Parameters
+    ----------
+    body : what turns in it.
+    conformers : to start from, Å. (c, m, 3)
+    free : density for it, with what it may not touch.
+    crystal : for symmetry mates.
+    place : where.
     seed : of random turns.
     """
+    blob, extent = place.blob, extent_of(conformers)
+    spread = float(np.linalg.norm(blob.points - blob.centre, axis=1).max())
+    radius = min(max(extent, spread) + 2.0, 0.75 * extent + 8.0)
+    occupied = near_atoms(crystal, free.keep, blob.centre, radius + 3.0)
+    box = evened(box_map(spline_map(place.density), free.sigma, blob.centre, radius, occupied), blob.weights)
+    poses = search_poses(body, conformers, box, blob.points, torch.Generator().manual_seed(seed))
+    return [LigandPose(pose=p, blob=blob) for p in poses]
+
+
+def extent_of(conformers: Array) -> float:
+    """Largest distance between atoms of a ligand, Å."""
+    return float(max(np.linalg.norm(x[:, None] - x[None], axis=2).max(initial=0.0) for x in conformers))
+
+
+def ligand_conformers(body: FlexibleBody, shapes: Shapes, rules: LigandRules, seed: int) -> Array:
+    """Conformers that a search starts from. (c, m, 3)"""
     generator = torch.Generator().manual_seed(seed)
-    body = ligand_body(shapes)
-    conformers = varied_shapes(body, shapes.xyz, rules.conformers if len(body.bonds) else 1, generator)
-    extent = float(max(np.linalg.norm(x[:, None] - x[None], axis=2).max(initial=0.0) for x in conformers))
-    spline = spline_map(free.difference)
-    found: list[LigandPose] = []
-    least = rules.least_volume * VOLUME_OF_ATOM * len(shapes.atoms)
-    blobs = find_blobs(free.difference, free.residual, free.sigma, crystal, free.keep, extent, most=2 * rules.blobs)
-    for blob in [b for b in blobs if b.volume >= least]:
-        spread = float(np.linalg.norm(blob.points - blob.centre, axis=1).max())
-        radius = min(max(extent, spread) + 2.0, 0.75 * extent + 8.0)
-        occupied = near_atoms(crystal, free.keep, blob.centre, radius + 3.0)
-        box = evened(box_map(spline, free.sigma, blob.centre, radius, occupied), blob)
-        poses = search_poses(body, conformers, box, blob.points, generator)
-        found += [LigandPose(pose=p, blob=blob) for p in poses]
-    return sorted(found, key=lambda p: -p.pose.score)
-
-
-def evened(box: BoxMap, blob: Blob) -> BoxMap:
-    """A box whose density goes up to what counts in a search: in a good map all of a ligand lies above that, and every
-    pose inside would score the same."""
-    high = float(np.percentile(blob.weights, 90.0))
-    if high <= ENOUGH:
-        return box
-    return replace(box, values=torch.where(box.values > 0, box.values * (ENOUGH / high), box.values))
+    return varied_shapes(body, shapes.xyz, rules.conformers if len(body.bonds) else 1, generator)
 
 
 def displaced_waters(xyz: Array, free: Unexplained, atoms: Atoms, crystal: Symmetry | None) -> list[int]:

@@ -17,15 +17,19 @@ from burnish.chemistry.residues import ResidueView
 from burnish.data.particle_symmetry import Symmetry
 from burnish.geometry.torsions import place_atoms
 from burnish.maps.sampling import SplineMap, sample
-from burnish.rebuild.blobs import box_map, near_atoms
+from burnish.rebuild.blobs import THRESHOLD, box_map, evened, near_atoms
 from burnish.rebuild.flexible import FlexibleBody, climb, distinct, flexible_body, pose_scores, turned_positions
+from burnish.rebuild.pose_search import polished
 
 Array = NDArray[np.float64]
+Index = NDArray[np.int64]
 
 PHI_STEPS, PSI_STEPS = 24, 24
 BOX_RADIUS = 11.0  # Å; about the bond, a sugar with its acetamide reaches 8 Å
 LEAVING = "O1"  # of the sugar that is added: its place is taken by the atom that it is bonded to
 CLIMBERS = 60
+RELEASED = 12  # poses that leave their bond a little: the atom that they hang on may be some tenths of an Å off
+STRETCH = 30.0  # what a bond off by 1 Å costs a pose, in σ at carbon atoms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,12 +195,14 @@ class SugarShape:
     ----------
     names, elements : of the atoms, without the frame.
     body : frame first (3 atoms), then the sugar; anchored at the frame.
+    free : the sugar alone.
     xyz : with the frame, in a standard position. (3 + m, 3)
     """
 
     names: tuple[str, ...]
     elements: tuple[str, ...]
     body: FlexibleBody
+    free: FlexibleBody
     xyz: Array
 
 
@@ -229,6 +235,7 @@ def sugar_shape(monlib: gemmi.MonLib, site: SugarSite) -> SugarShape:
         names=names,
         elements=tuple(shapes.elements[k] for k in keep),
         body=_bonded_body(shapes, names),
+        free=_free_body(shapes, names),
         xyz=np.concatenate([site.frame, placed]),
     )
 
@@ -236,21 +243,29 @@ def sugar_shape(monlib: gemmi.MonLib, site: SugarSite) -> SugarShape:
 def _bonded_body(shapes: Shapes, names: tuple[str, ...]) -> FlexibleBody:
     """The three atoms of the frame and the sugar, which turns about the last two bonds and its own."""
     place = {name: 3 + k for k, name in enumerate(names)}
-    pairs = [
-        (place[shapes.atoms[i]], place[shapes.atoms[j]])
-        for i, j in shapes.bonds.tolist()
-        if shapes.atoms[i] in place and shapes.atoms[j] in place
-    ]
-    turning = [
-        (place[shapes.atoms[i]], place[shapes.atoms[j]])
-        for i, j in shapes.turning.tolist()
-        if shapes.atoms[i] in place and shapes.atoms[j] in place
-    ]
+    weight = torch.cat([torch.zeros(3), _weights(shapes, names)])
+    pairs = [(0, 1), (1, 2), (2, place["C1"]), *_among(shapes, shapes.bonds, place)]
+    axes = [(1, 2), (2, place["C1"]), *_among(shapes, shapes.turning, place)]
+    return flexible_body(weight, np.array(pairs), np.array(axes), anchor=0, is_anchored=True)
+
+
+def _free_body(shapes: Shapes, names: tuple[str, ...]) -> FlexibleBody:
+    """The sugar alone."""
+    place = {name: k for k, name in enumerate(names)}
+    pairs, axes = (np.array(_among(shapes, x, place)).reshape(-1, 2) for x in (shapes.bonds, shapes.turning))
+    return flexible_body(_weights(shapes, names), pairs, axes)
+
+
+def _weights(shapes: Shapes, names: tuple[str, ...]) -> Tensor:
+    """Electrons of each atom, those of carbon being 1."""
     electrons = [gemmi.Element(shapes.elements[shapes.atoms.index(n)]).atomic_number for n in names]
-    weight = torch.tensor([0.0, 0.0, 0.0, *(float(e) / 6.0 for e in electrons)])
-    all_pairs = np.array([(0, 1), (1, 2), (2, place["C1"]), *pairs], dtype=np.int64)
-    axes = np.array([(1, 2), (2, place["C1"]), *turning], dtype=np.int64)
-    return flexible_body(weight, all_pairs, axes, anchor=0, is_anchored=True)
+    return torch.tensor([float(e) / 6.0 for e in electrons])
+
+
+def _among(shapes: Shapes, bonds: Index, place: Mapping[str, int]) -> list[tuple[int, int]]:
+    """Bonds between atoms that have a place, as places."""
+    ends = [(shapes.atoms[i], shapes.atoms[j]) for i, j in bonds.tolist()]
+    return [(place[i], place[j]) for i, j in ends if i in place and j in place]
 
 
 def _axes(origin: Array, along: Array, third: Array) -> Array:
@@ -282,6 +297,7 @@ def sugar_poses(
     apart = np.linalg.norm(keep[:, None] - site.carrier[None], axis=2).min(axis=1) > 0.05
     centre = site.frame[2]
     box = box_map(spline, sigma, centre, BOX_RADIUS, near_atoms(crystal, keep[apart], centre, BOX_RADIUS + 3.0))
+    box = evened(box, box.values[box.values > THRESHOLD].numpy())
     start = torch.from_numpy(shape.xyz).float()[None]
     phi = torch.arange(PHI_STEPS) * (2.0 * math.pi / PHI_STEPS)
     if site.bond.psi is None:
@@ -297,8 +313,13 @@ def sugar_poses(
     first = pose_scores(shape.body, box, posed)
     best = distinct(posed, first, least=0.8, most=CLIMBERS)
     xyz, scores = climb(shape.body, box, posed[best], steps=40)
-    chosen = distinct(xyz, scores, least=0.8, most=most)
-    return [xyz[k, 3:].double().numpy() for k in chosen]
+    near = distinct(xyz, scores, least=0.8, most=RELEASED)
+    xyz, scores = climb(shape.free, box, xyz[near, 3:], steps=25)
+    ranked = torch.argsort(scores, descending=True)
+    xyz, scores = polished(shape.free, box, xyz[ranked], scores[ranked])
+    length = (xyz[:, shape.names.index("C1")] - torch.from_numpy(site.frame[2]).to(xyz)).norm(dim=1)
+    scores = scores - STRETCH * (length - site.bond.length).square()
+    return [xyz[k].double().numpy() for k in distinct(xyz, scores, least=0.8, most=most)]
 
 
 def _axis_of(body: FlexibleBody, pair: tuple[int, int]) -> int:
