@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from burnish.models.restraints.weights import GeometryWeights
 from burnish.options.rebuild import CycleOptions, RebuildOptions
+from burnish.options.refine import RefineOptions
 from burnish.workflows.model_rounds import torsion_weights
+from burnish.workflows.refine_inputs import refinement_settings
 
 GIVEN = {"model": Path("model.cif"), "data": Path("data.mtz"), "out": Path("out")}
 
@@ -19,3 +22,11 @@ def test_torsions_are_restrained_more_the_less_a_map_shows(d_min, weight):
 def test_asked_weights_are_taken():
     assert torsion_weights(CycleOptions(**GIVEN, ramachandran=0.0), 3.0) == {"ramachandran": 0.0, "chi": 0.0}
     assert torsion_weights(CycleOptions(**GIVEN, ramachandran=1.0, chi=0.5), 1.5) == {"ramachandran": 1.0, "chi": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("ramachandran", "chi", "contact"), [(0.0, 0.0, 1.0), (0.5, 0.0, 1.0), (2.8, 2.8, 2.8), (0.0, 4.0, 4.0)]
+)
+def test_contacts_count_as_much_as_torsions(ramachandran, chi, contact):
+    settings = refinement_settings(RefineOptions(**GIVEN, ramachandran=ramachandran, chi=chi))
+    assert settings.geometry == GeometryWeights(contact=contact)

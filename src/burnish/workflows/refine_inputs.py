@@ -31,6 +31,7 @@ from burnish.models.phased_target import PhasedTarget
 from burnish.models.predicted import LEAST_CONFIDENT, looks_predicted
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel
+from burnish.models.restraints.weights import GeometryWeights
 from burnish.models.targets import AmplitudeTarget, LeastSquaresTarget, Target
 from burnish.models.twin_target import TwinTarget
 from burnish.models.twinning import twin_laws
@@ -180,7 +181,10 @@ def _in_crystal(model: ModelFile, data: DiffractionData) -> gemmi.Structure:
 
 
 def refinement_settings(options: RefineOptions, labels: AtomLabels | None = None) -> RefinementSettings:
-    """The engine's settings; `labels` name the atoms that a file of TLS groups speaks of."""
+    """The engine's settings; `labels` name the atoms that a file of TLS groups speaks of.
+
+    Contacts count as much as torsions: what draws these to where they usually are must not press atoms together.
+    """
     groups: tuple[tuple[int, ...], ...] = ()
     if options.tls not in ("none", "auto"):
         if labels is None:
@@ -198,6 +202,7 @@ def refinement_settings(options: RefineOptions, labels: AtomLabels | None = None
         reference_weight=reference_weight(options.resolution or 0.0),
         ramachandran_weight=options.ramachandran,
         rotamer_weight=options.chi,
+        geometry=GeometryWeights(contact=max(1.0, options.ramachandran, options.chi)),
         tls="given" if groups else "chain" if options.tls == "auto" else "none",
         tls_groups=groups,
         rigid_cycles=options.rigid_body,
