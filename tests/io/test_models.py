@@ -188,3 +188,57 @@ def test_damaged_text_is_read_or_refused_in_one_line(edits, cif, tmp_path):
         read_model(path)
     except BurnishError as error:
         assert "\n" not in str(error)
+
+
+def without_columns(text: str, *names: str) -> str:
+    document = gemmi.cif.read_string(text)
+    loop = document.sole_block().find_loop("_atom_site.id").get_loop()
+    for name in names:
+        loop.remove_column("_atom_site." + name)
+    return str(document.as_string())
+
+
+def test_waters_without_author_numbers_are_told_apart(tmp_path):
+    line = "HETATM{0:5d}  O   HOH A{1:4d}    {2:8.3f}  10.000  10.000  1.00 20.00           O\n"
+    waters = "".join(line.format(90 + i, 200 + i, 20.0 + 4 * i) for i in range(3))
+    structure = gemmi.read_pdb_string(PDB[: PDB.index("END")] + waters + "END\n")
+    structure.setup_entities()
+    path = tmp_path / "a.cif"
+    path.write_text(without_columns(structure.make_mmcif_document().as_string(), "auth_seq_id"))
+    model = read_model(path)
+    waters = [str(r.seqid) for c in model.structure[0] for r in c if r.name == "HOH"]
+    assert len(waters) == len(set(waters)) == 3
+    assert len(model.atoms) == 9
+    assert any("no auth_seq_id" in m.text for m in model.messages)
+
+
+def test_a_polymer_without_author_numbers_keeps_its_own(tmp_path):
+    document = gemmi.cif.read_string(CIF)
+    column = document.sole_block().find_loop("_atom_site.label_seq_id")
+    for row, number in enumerate(document.sole_block().find_loop("_atom_site.auth_seq_id")):
+        column[row] = number
+    path = tmp_path / "a.cif"
+    path.write_text(without_columns(document.as_string(), "auth_seq_id"))
+    model = read_model(path)
+    assert [str(r.seqid) for c in model.structure[0] for r in c] == ["1", "101"]
+    assert not model.messages
+
+
+def test_a_water_on_another_water_is_left_out_and_named(tmp_path):
+    line = "HETATM{0:5d}  O   HOH {1}{2:4d}    {3:8.3f}  10.000  10.000  1.00 20.00           O\n"
+    places = (("A", 201, 20.0), ("A", 202, 24.0), ("B", 201, 20.02))
+    waters = "".join(line.format(90 + i, *place) for i, place in enumerate(places))
+    model = read_model(write_pdb(tmp_path / "a.pdb", PDB[: PDB.index("END")] + waters + "END\n"))
+    assert [m.text for m in model.messages] == ["a.pdb: 1 water (B 201 HOH) left out: on top of another water"]
+    assert [c.name for c in model.structure[0]] == ["A"] and len(model.atoms) == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"MTZ \x15\x00\x00\x00", "holds reflections .MTZ., expected a model"), (bytes(208) + b"MAP ", "holds a map")],
+)
+def test_another_kind_of_file_is_named(tmp_path, content, said):
+    path = tmp_path / "given"
+    path.write_bytes(content + bytes(800))
+    with pytest.raises(DataError, match=said):
+        read_model(path)

@@ -7,7 +7,7 @@ import gemmi
 import numpy as np
 import pytest
 import torch
-from tests.io.diffraction_files import CELL, amplitudes, indices, usual_columns, write_mtz, write_usual
+from tests.io.diffraction_files import CELL, PDB, amplitudes, indices, usual_columns, write_mtz, write_usual
 
 from burnish.core.errors import BurnishError, DataError, InputError
 from burnish.io.reflections import DataRequest, read_reflections
@@ -398,3 +398,13 @@ def test_damaged_bytes_never_escape_as_other_errors(seed, tmp_path):
             read_reflections(Path(path))
         except BurnishError as error:
             assert "\n" not in str(error)
+
+
+def test_a_model_in_place_of_data_is_named(tmp_path):
+    for name, text in (("a.pdb", PDB), ("a.cif", gemmi.read_pdb_string(PDB).make_mmcif_document().as_string())):
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(
+            DataError, match=r"holds a model \((PDB|mmCIF)\), expected reflections or structure factors.*order"
+        ):
+            read_reflections(path)

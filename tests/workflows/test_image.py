@@ -124,7 +124,7 @@ def test_statistics_and_origin():
     [
         (["map.mrc", "--lowpass", "5"], "finer than Nyquist of the input, 6 Å"),
         (["map.mrc", "--lowpass", "20", "--highpass", "15"], "must be coarser"),
-        (["gone.mrc"], "gone.mrc: cannot be read"),
+        (["gone.mrc"], "gone.mrc: no such file"),
         (["map.mrc", "--symmetry", "X3"], "X3"),
         (["s.mrcs", "--symmetry", "D2"], "neither --symmetry"),
         (["map.mrc", "--new-box", "-4"], "--new-box"),

@@ -42,7 +42,7 @@ def test_all_outputs(halves, capsys):
     [
         (["--radius", "40"], "the sphere does not fit the box of 64 Å"),
         (["--randomise-from", "80"], "coarser than the box"),
-        (["--mask", "gone.mrc"], "gone.mrc: cannot be read"),
+        (["--mask", "gone.mrc"], "gone.mrc: no such file"),
     ],
 )
 def test_bad_input(halves, capsys, arguments, message):

@@ -78,7 +78,7 @@ def write_small(halves, n=16, low=0.0, high=1.0, voxel=2.0):
         ({}, ["none_half1.mrc"], "no such half map"),
         ({}, ["run_half1_unfil.mrc", "--mtf-angpix", "1"], "without --mtf"),
         ({}, ["run_half1_unfil.mrc", "--lowpass", "1"], "finer than Nyquist"),
-        ({}, ["run_half1_unfil.mrc", "--mask", "gone.mrc"], "gone.mrc: cannot be read"),
+        ({}, ["run_half1_unfil.mrc", "--mask", "gone.mrc"], "gone.mrc: no such file"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_folder(halves, capsys, prepare, arguments, message):

@@ -16,6 +16,7 @@ from burnish.core.events import Message
 from burnish.core.units import EIGHT_PI_SQUARED
 from burnish.data.atoms import Atoms
 from burnish.data.reflections import Crystal
+from burnish.io.file_kinds import in_place_of
 from burnish.io.reflection_table import checked_crystal, read_bytes
 
 MAX_OCCUPANCY = 2.0
@@ -68,6 +69,9 @@ def read_model(path: Path) -> ModelFile:
     content = read_bytes(path)
     text = content.decode("utf-8", errors="replace")
     is_cif = _looks_like_cif(text)
+    if other := in_place_of(content, "a model"):
+        raise DataError(f"{path}: {other}")
+    notes: list[Message] = []
     try:
         if is_cif:
             document = gemmi.cif.read_string(text)
@@ -76,6 +80,9 @@ def read_model(path: Path) -> ModelFile:
                 raise DataError(
                     f"{path}: no atoms (no loop _atom_site in any data block); give a model as mmCIF or PDB"
                 )
+            if _number_residues(block):
+                text = f"{path.name}: no auth_seq_id: waters and ligands are numbered after the chain they are in"
+                notes.append(Message(text, "warning"))
             structure = gemmi.make_structure_from_block(block)
             _refuse_text_numbers(path, block)
         else:
@@ -92,6 +99,7 @@ def read_model(path: Path) -> ModelFile:
     if not is_cif:
         structure.merge_chain_parts()
     structure.setup_entities()
+    notes += _drop_doubled_waters(path, structure)
     messages = check_atoms(path, structure)
     return ModelFile(
         source=path,
@@ -99,8 +107,42 @@ def read_model(path: Path) -> ModelFile:
         atoms=atoms_of(structure),
         crystal=_crystal(path, structure),
         packed=zlib.compress(content, 1) if is_cif else None,
-        messages=tuple(messages),
+        messages=(*notes, *messages),
     )
+
+
+def _number_residues(block: gemmi.cif.Block) -> bool:
+    """Give numbers to residues of a file without those of its authors, in place; tell whether any were missing.
+
+    Without `auth_seq_id` only polymers have numbers (`label_seq_id`); others would be one residue with many atoms of
+    a name. A new one begins where chain or component change, or an atom comes again.
+    """
+    needed = ["label_seq_id", "label_asym_id", "label_comp_id", "label_atom_id"]
+    table = block.find("_atom_site.", [*needed, "?label_alt_id", "?auth_asym_id", "?auth_seq_id"])
+    if not table or table.has_column(6):
+        return False
+    chain_column = 5 if table.has_column(5) else 1
+    rows = [(r[0], r[chain_column], r[2], r[3], r[4] if table.has_column(4) else ".") for r in table]
+    last: Counter[str] = Counter()
+    for number, chain, *_ in rows:
+        last[chain] = max(last[chain], int(number) if number.isdigit() else 0)
+    if all(number.isdigit() for number, *_ in rows):
+        return False
+    numbers, residue, held = [], ("", ""), set[tuple[str, str]]()
+    for number, chain, component, atom, letter in rows:
+        if not number.isdigit():
+            if residue != (chain, component) or (atom, letter) in held:
+                last[chain] += 1
+                held.clear()
+            residue = (chain, component)
+            held.add((atom, letter))
+            number = str(last[chain])
+        numbers.append(number)
+    block.find_loop("_atom_site.id").get_loop().add_columns(["_atom_site.auth_seq_id"], "?")
+    column = block.find_loop("_atom_site.auth_seq_id")
+    for row, number in enumerate(numbers):
+        column[row] = number
+    return True
 
 
 def _looks_like_cif(text: str) -> bool:
@@ -210,6 +252,29 @@ def _count(names: list[str], what: str) -> str:
     return (
         f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({', '.join(names[:3])}{' …' if len(names) > 3 else ''})"
     )
+
+
+def _drop_doubled_waters(path: Path, structure: gemmi.Structure) -> list[Message]:
+    """Leave out waters that lie on other waters, as deposited models have them where chains meet; tell of each."""
+    waters = [(chain, residue) for chain in structure[0] for residue in chain if residue.is_water() and len(residue)]
+    found = {i: residue[0] for i, (_, residue) in enumerate(waters) if residue[0].altloc == "\0"}
+    if len(found) < 2:
+        return []
+    from scipy.spatial import cKDTree  # scipy takes long to import
+
+    places = list(found)
+    pairs = cKDTree([found[i].pos.tolist() for i in places]).query_pairs(ON_TOP)
+    doubled = sorted({places[max(pair)] for pair in pairs if sum(found[places[k]].occ for k in pair) > 1.02})
+    if not doubled:
+        return []
+    names = [f"{waters[i][0].name} {waters[i][1].seqid} {waters[i][1].name}" for i in doubled]
+    gone = {(waters[i][0].name, str(waters[i][1].seqid)) for i in doubled}
+    for chain in structure[0]:
+        for at in reversed(range(len(chain))):
+            if chain[at].is_water() and (chain.name, str(chain[at].seqid)) in gone:
+                del chain[at]
+    structure.remove_empty_chains()
+    return [Message(f"{path.name}: {_count(names, 'water')} left out: on top of another water", "warning")]
 
 
 def _refuse_atoms_on_top(path: Path, structure: gemmi.Structure) -> None:

@@ -358,5 +358,7 @@ def _gunzip(path: Path) -> bytes:
 def _open(path: Path):  # type: ignore[no-untyped-def]
     try:
         return path.open("rb")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the name of the file") from None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from burnish.core.errors import DataError, InputError
 from burnish.data.reflections import Crystal
+from burnish.io.file_kinds import in_place_of
 
 # mmCIF item of the category _refln → (MTZ label, MTZ type); the labels that CCP4 gives to such a file
 CIF_COLUMNS: dict[str, tuple[str, str]] = {
@@ -123,6 +124,8 @@ def read_table(path: Path, block_name: str | None = None) -> ReflectionTable:
     content = read_bytes(path)
     if content[:4] == b"MTZ " or content[:3] == b"MTZ":
         return _read_mtz(path, content)
+    if b"_refln.index_h" not in content and (other := in_place_of(content, "reflections", "structure factors")):
+        raise DataError(f"{path}: {other}")
     if b"data_" in content[: 1 << 16] or b"_refln" in content:
         return _read_cif(path, content, block_name)
     raise DataError(

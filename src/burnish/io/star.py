@@ -144,6 +144,8 @@ def read_star(path: Path) -> StarFile:
     path = Path(path)
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the name of the STAR file") from None
     tables: list[StarTable] = []
