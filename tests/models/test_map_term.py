@@ -11,6 +11,7 @@ from burnish.data.atoms import Atoms
 from burnish.data.density import DensityMap
 from burnish.data.reflections import Crystal
 from burnish.models.boxed_maps import box_maps
+from burnish.models.data_curvature import position_curvature
 from burnish.models.map_term import MapTerm
 from burnish.models.structure_factors import adjoint_map, miller_grid, plan_structure_factors, structure_factors
 from burnish.scattering.form_factors import Radiation, form_factors
@@ -148,6 +149,25 @@ def test_curvature_is_right_for_one_atom() -> None:
         values = [term.value(replace(atoms, xyz=atoms.xyz + k * step)) for k in (-1, 0, 1)]
         numeric = (values[0] - 2 * values[1] + values[2]) / 0.02**2
         assert float(block[axis, axis]) == pytest.approx(numeric, rel=0.1)
+
+
+def test_curvature_is_right_for_atoms_that_move_together() -> None:
+    """At 4 Å neighbours overlap: blocks of single atoms see half of the curvature, and steps overshoot."""
+    place = torch.tensor([[0.0, 0, 0], [1.45, 0.1, 0], [-0.3, 1.3, 0.1], [0.4, -0.9, 1.1], [2.1, 1.3, 0.3]]).double()
+    atoms = replace(_atoms(n=5), xyz=torch.tensor([13.0, 33.0, 27.0]).double() + place)
+    maps = _maps(atoms, 0.01)
+    term = MapTerm(box_maps(maps, atoms.xyz, 4.0))
+    term.prepare(atoms)
+    found, step = term.evaluate(atoms), 0.02
+    along = np.tile([0.6, 0.0, 0.8], 5)
+    ahead, behind = (
+        term.evaluate(replace(atoms, xyz=atoms.xyz + sign * step * torch.from_numpy(along).reshape(5, 3)))
+        for sign in (1.0, -1.0)
+    )
+    slopes = [e.gradient.xyz.numpy().reshape(-1) @ along for e in (ahead, behind)]
+    expected = (slopes[0] - slopes[1]) / (2.0 * step)
+    assert along @ (position_curvature(found) @ along) == pytest.approx(expected, rel=0.1)
+    assert along @ (position_curvature(replace(found, pairs=None)) @ along) < 0.55 * expected
 
 
 def test_the_frame_of_the_map_does_not_matter(atoms: Atoms) -> None:

@@ -30,6 +30,7 @@ from burnish.models.boxed_maps import BoxedMaps
 from burnish.models.copies import folded_gradient, with_copies
 from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
 from burnish.models.fisher import fisher_blocks, shell_weights
+from burnish.models.fisher_pairs import fisher_pairs, pair_reach
 from burnish.models.map_blur import b_from_scales
 from burnish.models.special_positions import find_special_positions
 from burnish.models.structure_factors import (
@@ -195,8 +196,11 @@ class MapTerm(DataTerm):
         shells = shell_weights(weight, self.maps.crystal, self._vectors)
         blocks = fisher_blocks(self._boxed(atoms), self._own_factors, own, shells, 1.0 / self._share)
         blocks = replace(blocks, occ=blocks.occ * share.square(), b_occ=blocks.b_occ * share)
+        # without pairs groups of atoms that move together overshoot, and swing by 1 Å from cycle to cycle at 4 Å
+        reach = pair_reach(float(self.maps.s2.max()) ** -0.5)
+        pairs = fisher_pairs(self._boxed(atoms), self._own_factors, own, shells, 1.0 / self._share, reach)
         value = float((residual.abs().square() / variance + variance.log()).sum()) / self.copies
-        return DataEvaluation(value=value, gradient=gradient, fisher=blocks)
+        return DataEvaluation(value=value, gradient=gradient, fisher=blocks, pairs=pairs)
 
     def statistics(self) -> DataStatistics:
         maps, errors = self.maps, self.errors
