@@ -15,7 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-COLUMNS = ("R-free", "favoured, %", "rotamer outliers, %", "clash score", "MolProbity score", "bond Z", "angle Z")
+COLUMNS = (
+    "R-work / R-free", "favoured, %", "outliers, %", "rotamer outliers, %", "clash score", "MolProbity score", "bond Z",
+    "angle Z", "Cβ outliers",
+)  # fmt: skip
 
 
 def burnish(arguments: list[str], out: Path) -> dict[str, Any]:
@@ -34,17 +37,14 @@ def burnish(arguments: list[str], out: Path) -> dict[str, Any]:
     return found
 
 
-def numbers(validation: dict[str, Any], r_free: float) -> list[float]:
+def row(label: str, validation: dict[str, Any], agreement: dict[str, Any], cpu: str = "") -> str:
     """What the table shows of one model."""
-    return [
-        r_free,
-        validation["ramachandran"]["favoured_percent"],
-        validation["rotamer_outlier_percent"],
-        validation["clashscore"],
-        validation["molprobity_score"],
-        validation["bond_rmsz"],
-        validation["angle_rmsz"],
-    ]
+    shown = [f"{agreement['r_work']:.4f} / {agreement['r_free']:.4f}"]
+    for name in ("ramachandran_favoured_percent", "ramachandran_outlier_percent", "rotamer_outlier_percent"):
+        shown.append(f"{validation[name]:.2f}")
+    for name in ("clashscore", "molprobity_score", "bond_rmsz", "angle_rmsz"):
+        shown.append(f"{validation[name]:.2f}")
+    return f"| {label} | " + " | ".join((*shown, str(validation["cbeta_outliers"]), cpu)) + " |"
 
 
 def main() -> None:
@@ -64,11 +64,8 @@ def main() -> None:
         done = burnish(["cycle", *files, "--rounds", "1", *extra], options.folder / f"{name}_cycle")
         refined = str(options.folder / f"{name}_cycle" / "refined.cif")
         after = burnish(["validate", refined, files[1], *extra], options.folder / f"{name}_after")
-        for label, row, cpu in (
-            (f"{name} as given", numbers(given, given["r_free"]), ""),
-            ("after one round", numbers(after, done["r_free"]), str(done["cpu_s"])),
-        ):
-            print(f"| {label} | {row[0]:.4f} | " + " | ".join(f"{x:.2f}" for x in row[1:]) + f" | {cpu} |", flush=True)
+        print(row(f"{name} as given", given, given))
+        print(row("after one round", after, done, str(done["cpu_s"])), flush=True)
 
 
 if __name__ == "__main__":
