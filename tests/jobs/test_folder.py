@@ -3,7 +3,11 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from burnish.core.errors import JobError
 from burnish.core.events import Event, Message, Metrics, Progress
 from burnish.jobs.folder import Job
 
@@ -59,3 +63,28 @@ def test_a_command_without_a_folder_leaves_no_record(tmp_path: Path) -> None:
     job.notify(Message("hello"))
     job.finish({})
     assert list(tmp_path.iterdir()) == []
+
+
+def finished(folder: Path, job_type: str = "refine", **options: Any) -> list[Event]:
+    heard: list[Event] = []
+    job = Job(job_type, folder, options, heard.append)
+    job.begin()
+    job.finish({})
+    return heard
+
+
+def test_results_that_are_replaced_are_told_of(tmp_path: Path) -> None:
+    assert finished(tmp_path / "a") == []
+    (again,) = finished(tmp_path / "a")
+    assert isinstance(again, Message) and again.level == "warning"
+    assert "held the results of an earlier refine" in again.text
+    assert finished(tmp_path / "a", continue_from="checkpoint.npz") == []
+    assert finished(tmp_path / "b", "cycle") == finished(tmp_path / "b", "cycle") == []
+
+
+def test_a_job_of_another_kind_is_not_written_over(tmp_path: Path) -> None:
+    finished(tmp_path / "a")
+    before = (tmp_path / "a" / "job.json").read_bytes()
+    with pytest.raises(JobError, match="holds a refine job, which would be lost; give another --out"):
+        finished(tmp_path / "a", "validate")
+    assert (tmp_path / "a" / "job.json").read_bytes() == before

@@ -126,3 +126,11 @@ def test_stale_results_are_told_by_hashes_down_the_line(project: Project) -> Non
     found = states(project)
     assert found["Refine3D/job001"] == "Succeeded"
     assert found["PostProcess/job004"] == "stale: MaskCreate/job002/mask.mrc is gone"
+
+
+def test_an_empty_project_says_so(tmp_path: Path) -> None:
+    init_project(tmp_path / "new")
+    heard: list[Message] = []
+    job = Job("project", tmp_path, {}, heard.append, keeps_record=False)
+    assert workflow.run(ProjectOptions(action="list", folder=tmp_path / "new"), job) == {"jobs": []}
+    assert "no jobs yet" in heard[0].text

@@ -32,7 +32,7 @@ def run(options: RecipeOptions, job: Job) -> dict[str, Any]:
     if options.dry_run:
         shown = []
         for s in steps:
-            given = " ".join(f"{name}={value}" for name, value in s.options.items())
+            given = " ".join(f"{name.replace('_', '-')}={value}" for name, value in s.options.items())
             shown.append({"step": s.place, "job": s.command, "name": s.name, "options": given})
         return {"steps": shown}
     folder = options.project.resolve()

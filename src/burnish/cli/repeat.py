@@ -48,7 +48,9 @@ def find_checkpoints(folder: Path) -> list[Path]:
 def _recorded(options: RepeatOptions) -> tuple[Project, str, JobRecord, Command]:
     project = find_project(Path())
     if project is None:
-        raise InputError(f"{Path().resolve()}: not a project (no default_pipeline.star); `burnish project init`")
+        raise InputError(
+            f"{Path().resolve()}: not a project (no default_pipeline.star); `burnish project init` makes one"
+        )
     name = project.find(options.job).name
     record = read_record(project.folder / name)
     if record is None:

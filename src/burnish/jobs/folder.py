@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from burnish.core.errors import JobError
+from burnish.core.errors import DataError, JobError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells, ignore
 from burnish.core.terms import number_line
 from burnish.jobs.liveness import hold, let_go
 from burnish.jobs.pipeline import Status
 from burnish.jobs.project import Project
-from burnish.jobs.record import JobRecord, State, hash_file
+from burnish.jobs.record import JobRecord, State, hash_file, read_record
+
+ON_THEIR_OWN = {"batch", "ctfrefine", "cycle"}  # jobs that go on from what an earlier run left
 
 
 class Job:
@@ -58,6 +60,7 @@ class Job:
             return
         inputs = list(inputs)
         hashed = [hash_file(p) for p in inputs]
+        earlier = self._earlier_run()
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             self._alive = hold(self.folder)
@@ -71,6 +74,24 @@ class Job:
         with self._log_path.open("a", encoding="utf-8") as log:
             log.writelines(line + "\n" for line in self._waiting)
         self._waiting.clear()
+        if earlier is not None and earlier.state == "finished" and not self._goes_on():
+            what = f"the results of an earlier {earlier.job_type} ({earlier.started.astimezone():%Y-%m-%d %H:%M})"
+            text = f"{self.folder}: held {what}, which are replaced; give another --out to keep both"
+            self.notify(Message(text, "warning"))
+
+    def _earlier_run(self) -> JobRecord | None:
+        """The record of a job that used this folder before; a job of another kind is not written over."""
+        try:
+            earlier = read_record(self.folder)
+        except DataError:
+            return None  # a damaged record is replaced
+        if earlier is not None and earlier.job_type != self.record.job_type:
+            raise JobError(f"{self.folder}: holds a {earlier.job_type} job, which would be lost; give another --out")
+        return earlier
+
+    def _goes_on(self) -> bool:
+        """Whether the job takes up what is in its folder."""
+        return self.record.job_type in ON_THEIR_OWN or self.record.options.get("continue_from") is not None
 
     def notify(self, event: Event) -> None:
         """Tell the listener and the log."""
@@ -79,7 +100,7 @@ class Job:
         line = _as_text(event)
         if line is None or not self.keeps_record:
             return
-        stamped = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}"
+        stamped = f"{datetime.now(UTC).astimezone():%Y-%m-%d %H:%M:%S} {line}"
         if not self.begun:
             self._waiting.append(stamped)
             return

@@ -18,7 +18,7 @@ def run(options: ServeOptions, job: Job) -> dict[str, Any]:
     project = find_project(options.project)
     if project is None:
         raise InputError(
-            f"{options.project.resolve()}: not a project (no default_pipeline.star); `burnish project init`"
+            f"{options.project.resolve()}: not a project (no default_pipeline.star); `burnish project init` makes one"
         )
     try:
         import uvicorn  # an extra: jobs on a cluster need no server

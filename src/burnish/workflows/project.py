@@ -33,7 +33,7 @@ def run(options: ProjectOptions, job: Job) -> dict[str, Any]:
     found = find_project(options.folder)
     if found is None:
         raise InputError(
-            f"{options.folder.resolve()}: not a project (no default_pipeline.star); `burnish project init`"
+            f"{options.folder.resolve()}: not a project (no default_pipeline.star); `burnish project init` makes one"
         )
     for name in found.mark_killed():
         job.notify(Message(f"{name}: its process is gone; marked as failed", "warning"))
@@ -46,6 +46,8 @@ def run(options: ProjectOptions, job: Job) -> dict[str, Any]:
     if options.action == "export":
         _asked(options)
         return export(found, options, job)
+    if options.action == "list" and not found.read().processes:
+        job.notify(Message(f"{found.index}: no jobs yet; any command run in this folder without --out becomes one"))
     return actions[options.action](found, options)
 
 
@@ -60,7 +62,7 @@ def _list(project: Project, options: ProjectOptions) -> dict[str, Any]:
                 "job": process.name.rstrip("/"),
                 "alias": "" if process.alias == "None" else process.alias.rstrip("/").rsplit("/", 1)[-1],
                 "state": _state(process, stale),
-                "started": f"{record.started:%Y-%m-%d %H:%M}" if record else "",
+                "started": f"{record.started.astimezone():%Y-%m-%d %H:%M}" if record else "",
                 "took": _duration(record.started, record.ended) if record and record.ended else "",
             }
         )
