@@ -70,7 +70,7 @@ def refinement_page(report: RefinementReport) -> Page:
             Section("Course of the refinement", _course(report)),
             Section("Agreement by resolution", _shells(report)),
             Section("Geometry", _geometry(report)),
-            Section("Displacement", _displacement(report)),
+            Section("B factors", _displacement(report)),
             Section("Data and restraints", _sources(report)),
         ],
     )
@@ -99,8 +99,8 @@ def _numbers(report: RefinementReport) -> Numbers:
     items = [
         ("R-work", f"{statistics.r_work:.4f}"),
         ("R-free", f"{statistics.r_free:.4f}"),
-        ("bonds, rms Z", f"{last['bond_rmsz']:.2f}"),
-        ("angles, rms Z", f"{last['angle_rmsz']:.2f}"),
+        ("bonds, rmsd (rms Z)", f"{last['bond_rmsd']:.4f} Å ({last['bond_rmsz']:.2f})"),
+        ("angles, rmsd (rms Z)", f"{last['angle_rmsd']:.2f}° ({last['angle_rmsz']:.2f})"),
         ("CC-free", f"{statistics.cc_free:.3f}"),
     ]
     if len(statistics.twin_fractions) > 1:

@@ -67,7 +67,7 @@ def em_refinement_page(report: EmReport) -> Page:
             Section("Model and map by resolution", [Picture(fsc, _fsc_caption(report)), _shell_table(report)]),
             Section("Course of the refinement", [Picture(course, "FSC average by cycle; cycle 0 is the start.")]),
             Section("Geometry", [Picture(geometry, "rms Z of bonds and angles, and the weight of the data.")]),
-            Section("Displacement", [Picture(b_values, "B of the atoms.")]),
+            Section("B factors", [Picture(b_values, "B of the atoms.")]),
         ],
     )
 
@@ -96,8 +96,8 @@ def _numbers(report: EmReport) -> Numbers:
         [
             ("FSC average", f"{report.fsc_average:.4f}"),
             *([("FSC work / free", "{:.3f} / {:.3f}".format(*report.averages))] if report.averages else []),
-            ("bonds, rms Z", f"{last['bond_rmsz']:.2f}"),
-            ("angles, rms Z", f"{last['angle_rmsz']:.2f}"),
+            ("bonds, rmsd (rms Z)", f"{last['bond_rmsd']:.4f} Å ({last['bond_rmsz']:.2f})"),
+            ("angles, rmsd (rms Z)", f"{last['angle_rmsd']:.2f}° ({last['angle_rmsz']:.2f})"),
         ]
     )
 

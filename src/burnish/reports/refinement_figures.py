@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -32,8 +33,16 @@ def cycles_figure(cycles: Sequence[Mapping[str, float]]) -> Figure:
     right.set(title="−log likelihood per reflection", xlabel="cycle")
     right.legend()
     for axes in (left, right):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _count_cycles(axes, number)
     return figure
+
+
+def _count_cycles(axes: Axes, number: Sequence[float]) -> None:
+    """Whole numbers on the axis of cycles, also where there is but one."""
+    if len(number) == 1:
+        axes.set_xticks(list(number))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def shells_figure(shells: Sequence[ShellStatistics]) -> Figure:
@@ -72,7 +81,7 @@ def geometry_figure(cycles: Sequence[Mapping[str, float]]) -> Figure:
     right.set(title="weight of the data", xlabel="cycle")
     right.set_ylim(0.0, None)
     for axes in (left, right):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _count_cycles(axes, number)
     return figure
 
 
