@@ -62,12 +62,12 @@ class Terminal:
         self._console.print(f"[red]burnish {self._name}:[/] {escape(text)}", soft_wrap=True)
 
     def summary(self, summary: Mapping[str, Any]) -> None:
-        """Print a summary on standard output: single values as one table, lists of records as one table each.
+        """Print a summary on standard output, in its order: single values as tables, lists of records as one each.
 
         Other nested parts are left to the files.
         """
         console = Console(highlight=False, markup=False, emoji=False)  # names of files may hold brackets and colons
-        table = Table(show_header=False, box=None, pad_edge=False)
+        table = _single_values()
         for name, value in summary.items():
             if isinstance(value, float):
                 table.add_row(term(name), f"{value:.5g}")
@@ -77,6 +77,13 @@ class Terminal:
                 records = Table(*(term(str(key)) for key in value[0]), box=None, pad_edge=False)
                 for record in value:
                     records.add_row(*(str(v) for v in record.values()))
+                if table.row_count:
+                    console.print(table)
+                    table = _single_values()
                 console.print(records)
         if table.row_count:
             console.print(table)
+
+
+def _single_values() -> Table:
+    return Table(show_header=False, box=None, pad_edge=False)

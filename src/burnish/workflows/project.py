@@ -75,7 +75,7 @@ def _show(project: Project, options: ProjectOptions) -> dict[str, Any]:
     record = read_record(project.folder / process.name)
     summary: dict[str, Any] = {
         "job": process.name.rstrip("/"),
-        "alias": process.alias.rstrip("/"),
+        "alias": "none" if process.alias == "None" else process.alias.rstrip("/"),
         "state": _state(process, stale_jobs(project, pipeline)),
         "previous": ", ".join(n.rstrip("/") for n in pipeline.previous(process.name)) or "none",
         "next": ", ".join(n.rstrip("/") for n in pipeline.following(process.name)) or "none",
