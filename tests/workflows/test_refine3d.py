@@ -161,6 +161,15 @@ def test_unknown_device_is_refused(small_set: tuple, tmp_path: Path) -> None:  #
     assert not (tmp_path / "job").exists()
 
 
+def test_a_refinement_that_had_ended_is_not_touched(finished: tuple) -> None:  # type: ignore[type-arg]
+    out = finished[0]
+    before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
+    last = max(out.glob("run_it[0-9][0-9][0-9]_optimiser.star"))
+    with pytest.raises(BurnishError, match=f"{last.name}: this refinement had ended; nothing is left to do"):
+        refine(Refine3DOptions(continue_from=last, out=out))
+    assert {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()} == before
+
+
 def test_continues_to_the_same_result(finished: tuple, tmp_path: Path) -> None:  # type: ignore[type-arg]
     out, summary = finished
     o = Refine3DOptions(continue_from=out / "run_it003_optimiser.star", out=tmp_path / "job")

@@ -30,6 +30,8 @@ def resume(options: RepeatOptions, job: Job) -> dict[str, Any]:
     folder = project.folder / name
     if is_running(folder):
         raise JobError(f"{name}: is running; nothing to continue")
+    if record.state == "finished":
+        raise JobError(f"{name}: has finished; nothing to continue; `burnish rerun {options.job}` runs it again")
     checkpoints = find_checkpoints(folder)
     if "continue_from" not in record.options and any((folder / name).exists() for name in BY_ITSELF):
         return _again(command, {**record.options, "out": Path(name)})

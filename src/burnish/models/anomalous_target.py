@@ -32,7 +32,9 @@ class AnomalousTarget(Target):
     def __init__(self, reflections: Reflections) -> None:
         pairs = reflections.anomalous
         if pairs is None or pairs.f_obs is None or pairs.sigma_f_obs is None:
-            raise InputError("the data hold no amplitudes of Bijvoet pairs; choose the amplitude target")
+            raise InputError(
+                "the data hold no amplitudes of Bijvoet pairs; choose the target of amplitudes, --target ml"
+            )
         self.reflections = reflections
         self._f_obs, self._sigma = pairs.f_obs.T.reshape(-1), pairs.sigma_f_obs.T.reshape(-1)
         known = self._f_obs.isfinite() & self._sigma.isfinite() & (self._sigma > 0)

@@ -39,7 +39,9 @@ class PhasedTarget(Target):
 
     def __init__(self, reflections: Reflections) -> None:
         if reflections.hl is None:
-            raise InputError("the data hold no Hendrickson-Lattman coefficients; choose the amplitude target")
+            raise InputError(
+                "the data hold no Hendrickson-Lattman coefficients; choose the target of amplitudes, --target ml"
+            )
         self.reflections = reflections
         self.amplitudes = AmplitudeTarget(reflections)
         self._measured = self.amplitudes.measured

@@ -14,7 +14,7 @@ from burnish.core.events import Message, Metrics
 from burnish.geometry.sampling import rotation_grid, shift_disc
 from burnish.jobs.dask_executor import open_executor
 from burnish.jobs.folder import Job
-from burnish.jobs.record import read_record
+from burnish.jobs.record import JobRecord, read_record
 from burnish.options.refine3d import Refine3DOptions
 from burnish.particles import refinement, twins
 from burnish.particles.agreement import unshared_signal
@@ -160,7 +160,18 @@ def _continued(options: Refine3DOptions) -> Refine3DOptions:
             )
         return options
     given = {name: getattr(options, name) for name in options.model_fields_set}
-    return Refine3DOptions(**{**record.options, **given})
+    continued = Refine3DOptions(**{**record.options, **given})
+    if record.state == "finished" and _asks_the_same(continued, record):
+        last = max(Path(options.continue_from).parent.glob("run_it[0-9][0-9][0-9]_optimiser.star"), default=None)
+        if last is not None and last.name == Path(options.continue_from).name:
+            raise DataError(f"{options.continue_from}: this refinement had ended; nothing is left to do")
+    return continued
+
+
+def _asks_the_same(options: Refine3DOptions, record: JobRecord) -> bool:
+    """Whether a run is to go on as it was, where it was."""
+    now = options.model_dump(mode="json")
+    return all(now.get(name) == value for name, value in record.options.items() if name != "continue_from")
 
 
 def _order_of(degrees: float) -> int:
