@@ -26,6 +26,7 @@ class ToyOptions(JobOptions):
     data: Path | None = Field(None, description="What to polish it against.")
     ligand: tuple[Path, ...] = Field((), description="May be repeated.")
     cycles: int = Field(10, ge=0, description="How often.")
+    token: str | None = Field(None, min_length=4, description="A secret.")
     twin: bool = Field(False, description="Two of them.")
 
 
@@ -80,6 +81,7 @@ def test_optional_positional_may_be_left_out(run: Callable[..., int], capsys: py
         (("toy", "m.cif", "--out", "x", "--nope", "3"), "--nope"),
         (("toy", "--out", "x"), "MODEL: missing; `burnish toy --help`"),
         (("toy", "m.cif", "--out"), "--out"),
+        (("toy", "m.cif", "--out", "x", "--token", "ab"), "--token ab: expected at least 4 characters"),
         (("toy", "full.cif", "--out", "x"), "x/map.mrc: no space left on the disk; free some"),
         (("nope",), "nope"),
     ],

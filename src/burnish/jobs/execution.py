@@ -66,8 +66,7 @@ def _explain(error: Any) -> str:
     where = "--" + ".".join(str(p) for p in error["loc"]).replace("_", "-") if error["loc"] else "options"
     if error["type"] == "string_pattern_mismatch":
         return f"{where} {error['input']}: expected text like {error['ctx']['pattern']}"
-    expected = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    said = error["msg"].removeprefix("Value error, ")
+    expected = said.removeprefix("Input should be ").removeprefix("String should have ")
     found = "" if not error["loc"] or error["type"] == "missing" else f" {error['input']!s}"
-    return (
-        f"{where}{found}: expected {expected}" if "Input should be" in error["msg"] else f"{where}{found}: {expected}"
-    )
+    return f"{where}{found}: expected {expected}" if expected != said else f"{where}{found}: {expected}"
