@@ -51,6 +51,16 @@ def refined(case: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_a_model_in_another_place_is_told_of(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--map", case / "half1.mrc", "--resolution", "2.2", "--cycles", "0")
+    assert burnish("refine", case / "model.cif", *given, "--out", tmp_path / "right") == 0
+    assert "hardly agrees" not in capsys.readouterr().err
+    shifted = moved(gemmi.read_structure(str(case / "model.cif")), np.array([4.0, 3.0, 2.5]))
+    shifted.make_mmcif_document().write_file(str(tmp_path / "shifted.cif"))
+    assert burnish("refine", tmp_path / "shifted.cif", *given, "--out", tmp_path / "wrong") == 0
+    assert "the model hardly agrees with the map" in capsys.readouterr().err
+
+
 def test_a_disturbed_model_comes_back(case: Path, refined: Path) -> None:
     before, after = (
         rms_distance(case / "model.cif", case / "truth.cif"),

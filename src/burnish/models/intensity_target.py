@@ -30,9 +30,7 @@ class IntensityTarget(Target):
 
     def __init__(self, reflections: Reflections) -> None:
         if reflections.i_obs is None or reflections.sigma_i_obs is None:
-            raise InputError(
-                "the data hold no intensities; choose --target ml, or intensities with --labels"
-            )
+            raise InputError("the data hold no intensities; choose --target ml, or intensities with --labels")
         self.reflections = reflections
         self.intensity, self.sigma = reflections.i_obs, reflections.sigma_i_obs
         self.sigma_a: SigmaA | None = None

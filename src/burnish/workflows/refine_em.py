@@ -41,6 +41,7 @@ HALF_MAP_LIMITS = replace(LIMITS, slack_angle_z=0.0)
 # maps that show no hydrogens press atoms together: with contacts as in crystals clashes of the deposited 3J6B double
 CONTACT_WEIGHT = 2.0
 HALF_MAP_ADP_WEIGHT = 4.0  # looser B of neighbours follow the noise
+BAD_START = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
 
 
@@ -224,6 +225,9 @@ def refine_against(
         state = read_checkpoint(rests.earlier, system)
         term.prepare(state.atoms)
     _tell(state, term, settings.cycles, listener)
+    if (start := state.history[0].data["cc_work"]) < BAD_START:
+        why = "it lies elsewhere (place it with `burnish fit`), is of another hand, or the map is another one"
+        listener(Message(f"the model hardly agrees with the map (FSC average {start:.2f}): {why}", "warning"))
     try:
         for later in iterate(state, system, term):
             state = later
