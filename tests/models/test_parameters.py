@@ -107,6 +107,8 @@ def test_steps_are_limited_and_inputs_unchanged():
     steps = (np.array([3.0, 4.0, 0, 0.1, 0, 0]), np.concatenate([[-100.0, 5.0], np.zeros(12)]), np.array([0.0, 0.3]))
     moved = moved_atoms(atoms, steps, riders, np.arange(2))
     assert moved.xyz[0].tolist() == pytest.approx([0.6, 0.8, 0.0])
+    shorter = moved_atoms(atoms, steps, riders, np.arange(2), 0.4)
+    assert shorter.xyz.tolist() == [pytest.approx([0.24, 0.32, 0.0]), pytest.approx([0.1, 0.0, 0.0])]
     assert moved.xyz[1].tolist() == pytest.approx([0.1, 0.0, 0.0])
     assert moved.b_iso.tolist() == pytest.approx([2.0, 25.0])
     assert moved.occ.tolist() == [1.0, 1.0]

@@ -188,22 +188,29 @@ def occupancy_parameters(groups: OccupancyGroups) -> sp.csr_matrix:
     return (choose @ spread.tocsr()).tocsr()
 
 
-def moved_atoms(atoms: Atoms, steps: tuple[Array, Array, Array], riders: Riders, parent: Index) -> Atoms:
+def moved_atoms(
+    atoms: Atoms,
+    steps: tuple[Array, Array, Array],
+    riders: Riders,
+    parent: Index,
+    largest_move: float = LARGEST_MOVE,
+) -> Atoms:
     """Atoms after a step, within what is physical.
 
     Parameters
     ----------
     steps : full vectors of positions (3n), displacements (7n) and occupancies (n).
+    largest_move : of one atom, Å.
 
     Notes
     -----
-    Positions move by at most 1 Å, B by at most 30 Å², tensors keep their eigenvalues positive. Hydrogens are placed
-    exactly.
+    Positions move by at most `largest_move`, B by at most 30 Å², tensors keep their eigenvalues positive. Hydrogens are
+    placed exactly.
     """
     n = len(atoms)
     move = steps[0].reshape(n, 3)
     length = np.linalg.norm(move, axis=1)
-    move = move * np.minimum(1.0, LARGEST_MOVE / np.maximum(length, 1e-12))[:, None]
+    move = move * np.minimum(1.0, largest_move / np.maximum(length, 1e-12))[:, None]
     xyz = place_hydrogens(atoms.xyz + torch.as_tensor(move), riders)
     change = np.clip(steps[1][:n], -LARGEST_CHANGE_B, LARGEST_CHANGE_B)
     b_iso = np.clip(atoms.b_iso.numpy() + change, SMALLEST_B, LARGEST_B)

@@ -31,7 +31,7 @@ from burnish.models.data_curvature import (
     slope_by_displacements,
 )
 from burnish.models.data_term import DataEvaluation, DataTerm
-from burnish.models.parameters import Parametrisation, moved_atoms
+from burnish.models.parameters import LARGEST_MOVE, Parametrisation, moved_atoms
 from burnish.models.refinement_system import (
     RefinementSystem,
     displacement_pairs,
@@ -416,9 +416,10 @@ def _line_search(
     """The whole step, a half, or a quarter: the first that makes the target smaller; none leaves the atoms where
     they are."""
     xyz, adp, occ = step[0], _without_common_b(step[1], atoms, system), step[2]
+    largest = system.settings.largest_move or LARGEST_MOVE
     for fraction in (1.0, 0.5, 0.25):
         full = (fraction * xyz, fraction * adp, fraction * occ)
-        moved = moved_atoms(atoms, full, system.model.riders, system.parent)
+        moved = moved_atoms(atoms, full, system.model.riders, system.parent, largest)
         value = target(moved)
         if value < start:
             return _Trial(atoms=moved, target=value, fraction=fraction)

@@ -36,6 +36,7 @@ class RefinementSettings:
     adp_weight : factor on the restraints of B.
     geometry : factors on the kinds of geometrical restraints.
     ridge : first damping: how much the curvature of the data is raised, relative.
+    largest_move : of one atom in one cycle, Å; None for 1 Å.
     seed : of everything random.
     """
 
@@ -60,4 +61,5 @@ class RefinementSettings:
     adp_weight: float = 1.0
     geometry: GeometryWeights = field(default_factory=GeometryWeights)
     ridge: float = 0.0
+    largest_move: float | None = None
     seed: int = 0

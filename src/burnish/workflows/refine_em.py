@@ -40,8 +40,12 @@ LIMITS = BalanceLimits(slack_angle_z=0.9, largest_step=2.5, far_bond_z=1.9, rele
 HALF_MAP_LIMITS = replace(LIMITS, slack_angle_z=0.0)
 # maps that show no hydrogens press atoms together: with contacts as in crystals clashes of the deposited 3J6B double
 CONTACT_WEIGHT = 2.0
+# Å in a cycle, but in flexible fits: maps hardly hold the ends of side chains, and a carboxylate that swings by 1 Å
+# along its tangent stretches its bonds by .3 Å
+LARGEST_MOVE = 0.4
 HALF_MAP_ADP_WEIGHT = 4.0  # looser B of neighbours follow the noise
 BAD_START = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1
+FLEXIBLE_MOVE = 1.0  # Å in a cycle of a flexible fit
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
 
 
@@ -209,7 +213,11 @@ def refine_against(
     if settings.adp != "fixed" and settings.cycles > 0:
         atoms = with_overall_b(atoms, term)
     geometry = settings.geometry
-    settings = replace(settings, geometry=replace(geometry, contact=CONTACT_WEIGHT * geometry.contact))
+    settings = replace(
+        settings,
+        geometry=replace(geometry, contact=CONTACT_WEIGHT * geometry.contact),
+        largest_move=settings.largest_move or LARGEST_MOVE,
+    )
     if len(maps) == 1:
         settings = replace(settings, first_weight=first_map_weight(options.resolution))
     else:
@@ -265,6 +273,7 @@ def fit_flexibly(
             domain_cycles=0,
             jelly_body=stage.jelly_body,
             adp="fixed",
+            largest_move=FLEXIBLE_MOVE,
         )
         if stage.domains:
             listener(Message(f"{len(domains)} domains in {chains} chains"))
