@@ -17,6 +17,7 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,28 +67,34 @@ def maps_of(case: dict[str, Any], *, burnish: bool) -> list[str]:
     return [*maps, "--resolution", str(case["resolution"])]
 
 
-def run_burnish(case: dict[str, Any], folder: Path, tools: Tools, *, half1_only: bool) -> tuple[Path, Cost]:
-    """The command line of the working tree."""
+def run_burnish(
+    case: dict[str, Any], folder: Path, tools: Tools, *, half1_only: bool, given: Sequence[str] = ()
+) -> tuple[Path, Cost]:
+    """The command line of the working tree; `given` are more options."""
     out = folder / ("burnish_half1" if half1_only else "burnish")
     maps = maps_of(case, burnish=True)
     command = [sys.executable, "-m", "burnish.cli.main", "refine", case["start"], *maps, "--out", str(out)]
-    command += ["--cross-validation"] if half1_only else []
+    command += [*(["--cross-validation"] if half1_only else []), *given]
     name = "refined_half1.cif" if half1_only else "refined.cif"
     return out / name, run(command, folder, tools.environment)
 
 
-def run_servalcat(case: dict[str, Any], folder: Path, tools: Tools, *, half1_only: bool) -> tuple[Path, Cost]:
-    """Ten cycles with its defaults."""
+def run_servalcat(
+    case: dict[str, Any], folder: Path, tools: Tools, *, half1_only: bool, given: Sequence[str] = ()
+) -> tuple[Path, Cost]:
+    """Ten cycles with its defaults; `given` are more options."""
     prefix = "servalcat_half1" if half1_only else "servalcat"
     command = [tools.servalcat, "refine_spa_norefmac", *maps_of(case, burnish=False), "--model", case["start"]]
-    command += ["--ncycle", "10", "-o", prefix, *(["--cross_validation"] if half1_only else [])]
+    command += ["--ncycle", "10", "-o", prefix, *(["--cross_validation"] if half1_only else []), *given]
     return folder / f"{prefix}.mmcif", run(command, folder, tools.environment)
 
 
-def judged(model: Path, case: dict[str, Any], folder: Path, tools: Tools, *, half1_only: bool) -> dict[str, float]:
+def judged(
+    model: Path, case: dict[str, Any], folder: Path, tools: Tools, *, half1_only: bool, given: Sequence[str] = ()
+) -> dict[str, float]:
     """Servalcat's FSC averages and geometry of a model, unrefined."""
     command = [tools.servalcat, "refine_spa_norefmac", *maps_of(case, burnish=False), "--model", str(model)]
-    command += ["--ncycle", "0", "-o", "judge", *(["--cross_validation"] if half1_only else [])]
+    command += ["--ncycle", "0", "-o", "judge", *(["--cross_validation"] if half1_only else []), *given]
     run(command, folder, tools.environment)
     text = (folder / "judge.log").read_text()
     found = {}

@@ -78,6 +78,8 @@ def test_statistics(refined: Path) -> None:
     assert -0.005 < final["fsc_work"] - final["fsc_free"] < 0.02  # next to no noise is fitted
     assert (refined / "refined_local.mrc").exists()
     assert (refined / "refined_half1.cif").exists()
+    assert final["fsc_expected"] > 0.9
+    assert final["fsc_average"] < final["fsc_expected"] + 0.01
     assert 0.2 < final["bond_rmsz"] < 1.2
     assert len(record["cycles"]) == final["cycles"] + 1
 
@@ -100,6 +102,24 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     assert burnish("refine", tmp_path / "shorter.cif", *halves, *further[:-1], tmp_path / "c") == 2
     assert "of another model" in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
+
+
+def test_a_closer_fit_is_paid_for_by_the_other_half_map(case: Path, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(8)
+    for name in ("half1.mrc", "half2.mrc"):
+        half = read_map(case / name)
+        noise = 1.5 * float(half.values.std()) * torch.randn(half.values.shape, generator=generator)
+        write_map(tmp_path / name, replace(half, values=half.values + noise))
+    halves = ("--half1", tmp_path / "half1.mrc", "--half2", tmp_path / "half2.mrc", "--cross-validation")
+    usual, close = tmp_path / "usual", tmp_path / "close"
+    for out, given in ((usual, ()), (close, ("--closeness", "8"))):
+        assert (
+            burnish("refine", case / "model.cif", *halves, "--resolution", "2.6", "--cycles", "6", *given, "--out", out)
+            == 0
+        )
+    one, other = (json.loads((out / "refined.json").read_text())["final"] for out in (usual, close))
+    assert other["fsc_average"] > one["fsc_average"]
+    assert other["fsc_work"] - other["fsc_free"] > one["fsc_work"] - one["fsc_free"]
 
 
 def test_a_mask_of_ones_own(case: Path, tmp_path: Path) -> None:
@@ -144,6 +164,7 @@ def test_the_report_says_what_was_found(refined: Path) -> None:
         (("--half1", "half1.mrc", "--half2", "half2.mrc"), "--resolution"),
         (("--map", "half1.mrc", "--resolution", "1.0"), "1.6"),
         (("--map", "half1.mrc", "--resolution", "2.2", "--cross-validation"), "two half maps"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--closeness", "4"), "two half maps"),
         (("--half1", "half1.mrc", "--half2", "small.mrc", "--resolution", "2.2"), "grid"),
         (("--map", "far.mrc", "--resolution", "2.2"), "place the model"),
         (("--map", "none.mrc", "--resolution", "2.2"), "none.mrc"),

@@ -257,6 +257,20 @@ class MapTerm(DataTerm):
         power = maps.shell_mean(one.abs().square()) * maps.shell_mean(two.abs().square())
         return maps.shell_mean((one * two.conj()).real) / power.sqrt().clamp_min(1e-300)
 
+    def expected_fsc(self) -> Tensor | None:
+        """Correlation with the mean map that a model without errors would have; None from one map. (shells,)
+
+        Notes
+        -----
+        √(2 FSC / (1 + FSC)) with the FSC of the half maps (Rosenthal & Henderson 2003, J. Mol. Biol. 333, 721, C_ref).
+        A model that was fitted to the maps and correlates better with them fits their noise.
+        """
+        halves = self.half_fsc()
+        if halves is None:
+            return None
+        positive = halves.clamp_min(0.0)
+        return (2.0 * positive / (1.0 + positive)).sqrt()
+
     @property
     def fsc_average(self) -> float:
         """Model–map FSC, mean over shells weighted by their numbers of coefficients."""

@@ -109,9 +109,10 @@ def half_map_weight(filled: float) -> float:
     -----
     Coefficients of a masked map are sums of their neighbours: of all of them only as many are independent as the mask
     leaves of the box, and the likelihood counts each. Independent ones alone (a factor of one) leave bonds tighter than
-    they are found; with 6.5 half map 2 is predicted best, and with 30 noise is fitted (benchmarks/README.md).
+    they are found; with 3 to 6 half map 2 is predicted best, at the lower end positions are nearest to the truth, and
+    with 30 noise is fitted (benchmarks/README.md).
     """
-    return 6.5 * filled
+    return 3.25 * filled
 
 
 def plan_balance(history: Sequence[CycleQuality], limits: BalanceLimits) -> Balance:

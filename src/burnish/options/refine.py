@@ -94,6 +94,14 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     weight: float | None = Field(
         None, gt=0.0, description="Weight of the data against geometry; automatic if not given."
     )
+    closeness: float = Field(
+        1.0,
+        ge=0.1,
+        le=30.0,
+        description="Half maps: how closely to fit their mean, as a factor on the automatic weight. With 1 a model "
+        "predicts the half map best that it has not seen; 4 to 8 fit the mean map as closely as is usual elsewhere, "
+        "noise included.",
+    )
     adp: Literal["auto", "iso", "aniso", "fixed"] = Field("auto", description="Displacement parameters to refine.")
     positions: bool = Field(True, description="Refine positions.")
     occupancies: bool = Field(True, description="Refine occupancies of alternate conformers.")
@@ -174,6 +182,10 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
             raise ValueError("--mask is for maps")
         if self.cross_validation and halves != 2:
             raise ValueError("--cross-validation needs two half maps")
+        if self.closeness != 1.0 and halves != 2:
+            raise ValueError("--closeness is for two half maps; give --weight with other data")
+        if self.closeness != 1.0 and self.weight is not None:
+            raise ValueError("--closeness is a factor on the automatic weight; give it or --weight")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, T
 from burnish.reports.refinement_figures import b_figure, geometry_figure
 
 OVERFITTED = 0.03  # gap of the average correlations with the two half maps that is worth a warning
+TOO_CLOSE = 0.01  # average correlation with the map above what a model without errors would have, worth a warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,9 @@ class EmReport:
     fsc_model : of model and map by shell.
     fsc_halves : of the half maps in the mask, None from one map.
     fsc_work, fsc_free : of a model refined against half map 1 with half maps 1 and 2, None if not asked for.
-    averages : the same two, averaged.
+    fsc_expected : of a model without errors with the map, from `fsc_halves`.
+    expected_average : the same, averaged.
+    averages : of `fsc_work` and `fsc_free`.
     b : of the atoms, Å².
     """
 
@@ -42,6 +45,8 @@ class EmReport:
     fsc_work: Sequence[float] | None
     fsc_free: Sequence[float] | None
     fsc_average: float
+    fsc_expected: Sequence[float] | None
+    expected_average: float | None
     averages: tuple[float, float] | None
     b: Sequence[float]
     warnings: Sequence[str]
@@ -83,9 +88,16 @@ def _notes(report: EmReport) -> list[Block]:
             f"{report.averages[1]:.3f} with half map 2, which it never saw: "
         )
         if gap > OVERFITTED:
-            notes.append(Note(verdict + f"{gap:.3f} of it is fitted noise; lower --weight.", "warning"))
+            remedy = "lower --closeness, or --weight"
+            notes.append(Note(verdict + f"{gap:.3f} of it is fitted noise; {remedy}.", "warning"))
         else:
             notes.append(Note(verdict + "no sign of overfitting.", "good"))
+    if report.expected_average is not None and report.fsc_average > report.expected_average + TOO_CLOSE:
+        text = (
+            f"The model correlates {report.fsc_average:.3f} with the map, a model without errors would "
+            f"{report.expected_average:.3f}: what lies above that is fitted noise."
+        )
+        notes.append(Note(text, "warning"))
     notes += [Note(text, "warning") for text in report.warnings[:12]]
     return notes
 
@@ -96,6 +108,7 @@ def _numbers(report: EmReport) -> Numbers:
         [
             ("FSC average", f"{report.fsc_average:.4f}"),
             *([("FSC work / free", "{:.3f} / {:.3f}".format(*report.averages))] if report.averages else []),
+            *([("expected without errors", f"{report.expected_average:.4f}")] if report.expected_average else []),
             ("bonds, rmsd (rms Z)", f"{last['bond_rmsd']:.4f} Å ({last['bond_rmsz']:.2f})"),
             ("angles, rmsd (rms Z)", f"{last['angle_rmsd']:.2f}° ({last['angle_rmsz']:.2f})"),
         ]
@@ -107,6 +120,10 @@ def _fsc_figure(report: EmReport) -> Figure:
     axes.plot(report.s, report.fsc_model, color=INK, lw=2.2, label="model and map")
     if report.fsc_halves is not None:
         axes.plot(report.s, report.fsc_halves, color=BLUE, label="half maps, near the model")
+    if report.fsc_expected is not None:
+        axes.plot(
+            report.s, report.fsc_expected, color=BLUE, lw=1.0, ls="--", label="expected of a model without errors"
+        )
     if report.fsc_work is not None and report.fsc_free is not None:
         axes.plot(report.s, report.fsc_work, color=GREEN, lw=1.2, label="work: half map 1")
         axes.plot(report.s, report.fsc_free, color=ORANGE, lw=1.2, label="free: half map 2")

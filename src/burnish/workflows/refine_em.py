@@ -43,7 +43,7 @@ CONTACT_WEIGHT = 2.0
 # Å in a cycle, but in flexible fits: maps hardly hold the ends of side chains, and a carboxylate that swings by 1 Å
 # along its tangent stretches its bonds by .3 Å
 LARGEST_MOVE = 0.4
-HALF_MAP_ADP_WEIGHT = 4.0  # looser B of neighbours follow the noise
+HALF_MAP_ADP_WEIGHT = 2.0  # looser B of neighbours follow the noise
 BAD_START = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1
 FLEXIBLE_MOVE = 1.0  # Å in a cycle of a flexible fit
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
@@ -222,7 +222,9 @@ def refine_against(
         settings = replace(settings, first_weight=first_map_weight(options.resolution))
     else:
         weight = half_map_weight(boxed.filled)
-        settings = replace(settings, first_weight=weight, adp_weight=HALF_MAP_ADP_WEIGHT * settings.adp_weight)
+        close = options.closeness  # loosens B as much as positions
+        held = HALF_MAP_ADP_WEIGHT / close
+        settings = replace(settings, first_weight=close * weight, adp_weight=held * settings.adp_weight)
     system = make_system(
         replace(refinable, atoms=atoms), settings, d_min=options.resolution, n_observations=2 * len(boxed.hkl)
     )
@@ -338,11 +340,14 @@ def cross_validate(
     symmetry: MapSymmetry | None,
     main: EmRun,
 ) -> HalfMapValidation:
-    """Refine the same start against half map 1 alone, at the weight found with both; compare with half map 2.
+    """Refine the same start against half map 1 alone, at the balance found with both; compare with half map 2.
 
     The work of half map 2 is not seen, so a gap between the two correlations is what was fitted to noise.
     """
-    fixed = replace(settings, weight=main.state.balance.data)
+    found = main.state.history[-1].balance
+    fixed = replace(
+        settings, weight=found.data, geometry=replace(settings.geometry, bond=found.bond, angle=found.angle)
+    )
     alone = refine_against(maps, refinable, fixed, options, symmetry, _quiet, first_alone=True)
     return compared_with_halves(maps, refinable, options, symmetry, alone)
 

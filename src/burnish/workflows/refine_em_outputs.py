@@ -163,6 +163,9 @@ def _record(options: RefineOptions, done: EmFinished) -> dict[str, Any]:
         "copies": done.term.copies,
         "b_mean": float(done.state.atoms.b_iso.mean()),
     }
+    expected = term.expected_fsc()
+    if expected is not None:
+        final["fsc_expected"] = term.average(expected)
     if done.validation is not None:
         final |= {"fsc_work": done.validation.fsc_work, "fsc_free": done.validation.fsc_free}
     record = {
@@ -180,7 +183,7 @@ def _record(options: RefineOptions, done: EmFinished) -> dict[str, Any]:
 
 
 def _report(options: RefineOptions, done: EmFinished, structure: gemmi.Structure) -> EmReport:
-    halves = done.term.half_fsc()
+    halves, expected = done.term.half_fsc(), done.term.expected_fsc()
     shells = done.term.statistics().shells
     return EmReport(
         model=options.model.name,
@@ -194,6 +197,8 @@ def _report(options: RefineOptions, done: EmFinished, structure: gemmi.Structure
         fsc_work=None if done.validation is None else list(done.validation.work_by_shell),
         fsc_free=None if done.validation is None else list(done.validation.free_by_shell),
         fsc_average=done.term.fsc_average,
+        fsc_expected=None if expected is None else expected.tolist(),
+        expected_average=None if expected is None else done.term.average(expected),
         averages=None if done.validation is None else (done.validation.fsc_work, done.validation.fsc_free),
         b=[cra.atom.b_iso for cra in structure[0].all()],
         warnings=list(done.warnings),
