@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from burnish.chemistry.all_atom import AllAtomModel, FloatArray, IntArray
+from burnish.chemistry.all_atom import AllAtomModel, BoolArray, FloatArray, IntArray
 from burnish.chemistry.residues import ResidueView, residue_views
 
 # Atoms of the group that is turned about the bond between the first two
@@ -24,6 +24,7 @@ SWAPS = {
 }
 BUMP_WEIGHT, BOND_WEIGHT = 10.0, 4.0
 BOND_OVERLAP = 0.6  # Å
+METAL_REACH = 2.8  # Å; nitrogens and oxygens closer to a metal are bonded to it
 CLEAR_GAIN = 4.0  # of the score: more than one good hydrogen bond, which counts 3.2
 
 
@@ -56,7 +57,7 @@ def find_flips(model: AllAtomModel, views: Sequence[ResidueView] | None = None) 
     views : of `model.structure`; made when not given.
     """
     views = residue_views(model.structure[0]) if views is None else views
-    tree = cKDTree(model.xyz)
+    tree, held = cKDTree(model.xyz), _held_elsewhere(model)
     found = []
     for view in views:
         if view.name not in FLIPPED or view.kind != "protein":
@@ -67,6 +68,8 @@ def find_flips(model: AllAtomModel, views: Sequence[ResidueView] | None = None) 
         heavy = [n for n in group_names if n in view.atoms and not n.startswith("H")]
         if axis is None or len(heavy) < len([n for n in group_names if not n.startswith("H")]):
             continue
+        if held[[view.atoms[n] for n in heavy]].any():
+            continue  # a glycan or a metal says which atom is which
         turned = half_turn(model.xyz[group], model.xyz[axis[1]], model.xyz[axis[1]] - model.xyz[axis[0]])
         around = _surroundings(model, tree, np.array(group), view)
         as_is = contact_score(model, np.array(group), model.xyz[group], around)
@@ -84,6 +87,20 @@ def find_flips(model: AllAtomModel, views: Sequence[ResidueView] | None = None) 
                 )
             )
     return tuple(found)
+
+
+def _held_elsewhere(model: AllAtomModel) -> BoolArray:
+    """Whether each atom is close in bonds to an atom of another residue, or has a metal beside it. (n,)"""
+    sites = list(model.structure[0].all())
+    residues: dict[tuple[str, str], int] = {}
+    residue = np.array([residues.setdefault((s.chain.name, str(s.residue.seqid)), len(residues)) for s in sites])
+    pairs = model.excluded.tocoo()
+    held = np.zeros(len(sites), dtype=bool)
+    held[pairs.row[residue[pairs.row] != residue[pairs.col]]] = True
+    metals = np.array([i for i, s in enumerate(sites) if s.atom.element.is_metal], dtype=np.int64)
+    for near in cKDTree(model.xyz).query_ball_point(model.xyz[metals], METAL_REACH):
+        held[near] = True
+    return held
 
 
 def half_turn(xyz: FloatArray, origin: FloatArray, axis: FloatArray) -> FloatArray:
