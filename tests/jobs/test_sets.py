@@ -48,6 +48,13 @@ def test_names_come_from_data_or_folders(tmp_path: Path) -> None:
     assert [s.name for s in read_sets(str(tmp_path / "t.csv"), RefineOptions)] == ["x1", "x2", "y"]
 
 
+def test_sets_of_the_folder_above_get_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(tmp_path, "a.cif", "b.cif", "d.mtz", "t/other")
+    monkeypatch.chdir(tmp_path / "t")
+    Path("t.csv").write_text("model,data\n../a.cif,../d.mtz\n../b.cif,../d.mtz\n")
+    assert [s.name for s in read_sets("t.csv", RefineOptions)] == ["d", "d_2"]
+
+
 def test_folders_by_a_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files(tmp_path, "s/x1/model.pdb", "s/x1/a.mtz", "s/x1/lig.cif", "s/x2/dimple.pdb", "s/x2/b.mtz", "s/other")
     usual = read_sets(str(tmp_path / "s/*"), RefineOptions)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Group, MissingArgumentError
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, UnknownOptionError, UnusedCliTokensError
 
 from burnish import __version__
+from burnish.cli.other_names import own_name
 from burnish.options.table import COMMANDS
 
 
@@ -39,7 +40,21 @@ def _explain(error: CycloptsError) -> str:
         name, command = error.argument.name, " ".join(error.command_chain or ())
         if error.keyword is None and not error.tokens_so_far and not error.argument.tokens:
             return f"{name}: missing; `burnish {command} --help` lists what is needed"
-    return " ".join(str(error).split())
+    said = " ".join(str(error).split())
+    command = " ".join(error.command_chain or ())
+    if isinstance(error, UnusedCliTokensError):
+        unused = [str(word) for word in error.unused_tokens or ()]
+        said = f"{' '.join(unused)}: more than this command takes; options begin with --"
+    elif isinstance(error, UnknownOptionError):
+        unused = [error.token.keyword or error.token.value]
+    else:
+        return said
+    names = {word: own_name(command, word) for word in unused}
+    if known := [f"{word} of other programs is {name} here" for word, name in names.items() if name is not None]:
+        return "; ".join([f"unknown: {' '.join(unused)}", *known])
+    if command == "batch":
+        said += " Options of the jobs are columns of the table, or --set NAME=VALUE for all of them."
+    return said
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def _read_columns(path: Path) -> list[tuple[int, dict[str, Any]]]:
                 if any(v and v.strip() for v in row.values()):
                     rows.append((reader.line_num, {k: v.strip() if v else v for k, v in row.items()}))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a table (CSV, JSON) of the sets") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a table of text ({error}); expected columns parted by commas or tabs") from None
     return rows
@@ -151,7 +151,7 @@ def _read_json(path: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a table (CSV, JSON) of the sets") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: is not JSON ({error})") from None
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
@@ -236,7 +236,8 @@ def _named_apart(found: list[DataSet]) -> list[DataSet]:
         name = one.name
         if shared[name] > 1:
             first = one.given.get("data") or one.given.get("model")
-            name = Path(str(first)).parent.name if first else name
+            folder = Path(str(first)).parent.name if first else ""
+            name = folder if _NAME.match(folder) else name
         seen[name] += 1
         name = name if seen[name] == 1 and name else f"{name or 'set'}_{seen[name]}"
         apart.append(DataSet(name=name, group=name, given=one.given, place=one.place))
@@ -248,7 +249,8 @@ def _check_names(sets: str, found: Sequence[DataSet]) -> None:
     for one in found:
         if not _NAME.match(one.name):
             raise DataError(
-                f"{one.place}: name {one.name!r}; letters, digits and . _ + - can stand in the name of a folder"
+                f"{one.place}: name {one.name!r}; letters, digits and . _ + - can stand in the name of a folder; "
+                "give the table a column name"
             )
         if count[one.name] > 1:
             raise DataError(f"{one.place}: the name {one.name!r} is used {count[one.name]} times in {sets}")
