@@ -66,4 +66,4 @@ def test_atoms_beside_a_metal_are_held():
     full = all_atom_model(metal(), LIBRARY)
     held = flips._held_elsewhere(full)
     names = {s.atom.name for s, h in zip(full.structure[0].all(), held, strict=True) if h}
-    assert {"NE2", "ZN"} <= names and not {"CA", "CB", "ND1"} & names
+    assert {"NE2", "ZN"} <= names and not {"N", "CA", "O"} & names
