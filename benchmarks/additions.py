@@ -219,12 +219,21 @@ def deposited_residues(case: Case, deposited: gemmi.Structure) -> list[list[gemm
     if "MN" in case.gone:
         truth = [t for t in truth if t[0].element.name == "Mn"]
     if SUGARS[0] in case.gone:
-        ranks = sugar_ranks(deposited)
-        core = [
-            [a for a in r if a.name != "O1"] for c in deposited[0] for r in c if f"{c.name} {r.seqid} {r.name}" in ranks
-        ]
-        truth = core
+        truth = core_sugars(deposited)
     return truth
+
+
+def core_sugars(deposited: gemmi.Structure) -> list[list[gemmi.Atom]]:
+    """The two GlcNAc and three mannoses of each N-glycan, and fucoses on the first, without O1."""
+    ranks = sugar_ranks(deposited)
+    residues = {f"{c.name} {r.seqid} {r.name}": r for c in deposited[0] for r in c if r.name in (*SUGARS, "FUC")}
+    ends = {3: ("O3", "O6"), 1: ("O3", "O6")}
+    carriers = [a for label, rank in ranks.items() for a in residues[label] if a.name in ends.get(rank, ())]
+    for label, residue in residues.items():
+        at = next((a for a in residue if a.name == "C1"), None)
+        if label not in ranks and at is not None and any(at.pos.dist(a.pos) < 1.8 for a in carriers):
+            ranks[label] = 4
+    return [[a for a in residues[label] if a.name != "O1" and not a.is_hydrogen()] for label in ranks]
 
 
 def compared(case: Case, change: Change, deposited: gemmi.Structure, scene: Scene) -> Outcome:

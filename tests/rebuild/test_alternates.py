@@ -7,8 +7,9 @@ import pytest
 
 from burnish.chemistry.edit_conformers import Split, with_conformers, without_conformer
 from burnish.chemistry.residues import residue_views
+from burnish.chemistry.rotamers import rotamers_of
 from burnish.rebuild.atom_rows import difference, rows_of
-from burnish.rebuild.moves.alternates import Alternate, AlternateRules, decide_alternate
+from burnish.rebuild.moves.alternates import Alternate, AlternateRules, decide_alternate, spread_angles
 from peptide_model import make_peptide
 
 MODEL = make_peptide(["ALA", "SER", "ALA"], -62.0, -42.0)
@@ -47,6 +48,9 @@ GOOD = Alternate(view=0, rotamer="m", names=("OG",), xyz=np.zeros((1, 3)), mean_
         ({}, 0.3, True),
         ({}, 0.1, False),
         ({}, 0.9, False),
+        ({}, 0.17, True),
+        ({"mean_z": 3.5}, 0.17, False),
+        ({"mean_z": 3.5}, 0.22, True),
         ({"mean_z": 2.0}, 0.3, False),
         ({"least_z": 0.5}, 0.3, False),
         ({"apart": 0}, 0.3, False),
@@ -56,3 +60,13 @@ def test_decision_about_a_second_conformer(change, occupancy, accepted):
     said, reason = decide_alternate(replace(GOOD, **change), occupancy, AlternateRules())
     assert said is accepted
     assert "m: " in reason
+
+
+def test_the_end_of_glutamate_is_looked_for_all_round():
+    (rotamer,) = [r for r in rotamers_of("GLU") if r.name == "mt-10"]
+    angles = np.degrees(np.array(spread_angles("GLU", rotamer)))
+    ends = np.unique(np.round(np.mod(angles[:, 2], 180.0), 3))
+    assert len(ends) == 6 and np.allclose(np.diff(ends), 30.0)
+    assert len(np.unique(np.round(angles[:, 0], 3))) == 3
+    (other,) = [r for r in rotamers_of("SER") if r.name == "p"]
+    assert len(spread_angles("SER", other)) == 3

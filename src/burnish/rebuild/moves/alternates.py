@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from burnish.chemistry.edit_conformers import Split
 from burnish.chemistry.residues import ResidueView
-from burnish.chemistry.rotamers import CHI_ATOMS, rotamers_of
+from burnish.chemistry.rotamers import CHI_ATOMS, Rotamer, rotamers_of
 from burnish.maps.peaks import find_peaks
 from burnish.maps.sampling import SplineMap, points_near, sample, spline_map
 from burnish.rebuild.conformations import BACKBONE, Graph, bond_graph, with_chi
@@ -28,6 +29,12 @@ Index = NDArray[np.int64]
 
 LEAST_FREQUENCY = 0.005
 SPREAD = (-1.0, 0.0, 1.0)
+BESIDE = 3.0  # Å; the oxygens of a second Glu may be that far from every atom of the first
+# The last χ of these has a broad distribution (Lovell et al. 2000, Proteins 40, 389), with a period of 180° in acids; °
+FREE_END = {
+    **dict.fromkeys(("ASP", "GLU"), tuple(math.radians(k) for k in range(-90, 90, 30))),
+    **dict.fromkeys(("ASN", "GLN", "HIS"), tuple(math.radians(k) for k in range(-180, 180, 30))),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,20 +46,26 @@ class AlternateRules:
     peak : a peak of mFo − DFc beside the side chain, σ, that makes it worth a look.
     mean_z : mean mFo − DFc at the atoms that are apart from the first conformer, σ.
     least_z : the lowest of them.
+    first_mean_z, first_least_z : the same before the conformer is refined, which rotamers only come near to.
     apart : from every atom of the first conformer, Å.
-    nearest : other atoms may not be nearer than that, Å.
+    nearest, nearest_polar : other atoms may not be nearer than that to carbons and to N and O before refinement, Å.
     least_occupancy, most_occupancy : of the second conformer.
+    clear_z : the mean below which .05 more of occupancy is asked for: weak and faint at once is noise.
     worst_d_min : beyond this resolution, Å, nothing is proposed.
     least_waters : for each residue of the polymer; before waters are there, difference density may be anything.
     """
 
     peak: float = 3.0
-    mean_z: float = 2.6
+    mean_z: float = 2.8
     least_z: float = 1.2
+    first_mean_z: float = 2.2
+    first_least_z: float = 0.3
     apart: float = 0.9
     nearest: float = 2.7
+    nearest_polar: float = 2.4
     least_occupancy: float = 0.15
     most_occupancy: float = 0.85
+    clear_z: float = 4.0
     worst_d_min: float = 2.2
     least_waters: float = 0.25
 
@@ -107,7 +120,11 @@ def find_alternates(scene: Scene, rules: AlternateRules) -> list[Alternate]:
             if alternate is None or (best is not None and alternate.mean_z <= best.mean_z):
                 continue
             beyond = [k for k, n in enumerate(side) if n != "CB"]  # Cβ is two bonds from the neighbours' atoms
-            near = [list(tree.query_ball_point(p, rules.nearest)) for p in at[beyond]]
+            polar = [side[k][0] in "NO" for k in beyond]
+            near = [
+                list(tree.query_ball_point(p, rules.nearest_polar if is_polar else rules.nearest))
+                for p, is_polar in zip(at[beyond], polar, strict=True)
+            ]
             if any(not own[k] for ks in near for k in ks):
                 continue
             best = alternate
@@ -133,7 +150,7 @@ def _suspects(scene: Scene, rules: AlternateRules) -> list[int]:
         if any(view.indices(*names) is None for names in torsions):
             continue
         side = [a for n, a in view.atoms.items() if n not in BACKBONE]
-        if any(len(near) for near in tree.query_ball_point(xyz[side], 2.6)):
+        if any(len(near) for near in tree.query_ball_point(xyz[side], BESIDE)):
             found.append(i)
     return found
 
@@ -155,10 +172,20 @@ def _conformations(xyz: Array, view: ResidueView, graph: Graph) -> list[tuple[st
     for rotamer in rotamers_of(view.name):
         if rotamer.frequency < LEAST_FREQUENCY:
             continue
-        for steps in itertools.product(SPREAD, repeat=min(2, len(rotamer.chi))):
-            moved = zip(rotamer.chi, rotamer.esd, (*steps, 0.0, 0.0, 0.0), strict=False)
-            made.append((rotamer.name, with_chi(xyz, view, graph, [c + s * e for c, e, s in moved])))
+        for chi in spread_angles(view.name, rotamer):
+            made.append((rotamer.name, with_chi(xyz, view, graph, chi)))
     return made
+
+
+def spread_angles(name: str, rotamer: Rotamer) -> list[list[float]]:
+    """χ of a rotamer and about it: one esd either way of the first two, all directions where the last has none."""
+    values = [
+        [c + s * e for s in SPREAD] if k < 2 else [c]
+        for k, (c, e) in enumerate(zip(rotamer.chi, rotamer.esd, strict=True))
+    ]
+    if name in FREE_END:
+        values[-1] = [rotamer.chi[-1] + step for step in FREE_END[name]]
+    return [list(chi) for chi in itertools.product(*values)]
 
 
 def _judged(
@@ -178,7 +205,7 @@ def _judged(
     if not apart.any():
         return None
     z = sample(spline, torch.from_numpy(np.ascontiguousarray(at[apart]))).numpy() / evidence.difference_sigma
-    if z.mean() < rules.mean_z or z.min() < rules.least_z:
+    if z.mean() < rules.first_mean_z or z.min() < rules.first_least_z:
         return None
     return Alternate(
         view=index,
@@ -239,8 +266,9 @@ def decide_alternate(alternate: Alternate, occupancy: float, rules: AlternateRul
         return False, f"{numbers}; {rules.mean_z:.1f} σ are needed"
     if alternate.least_z < rules.least_z:
         return False, f"{numbers}; {rules.least_z:.1f} σ are needed at every atom"
-    if not rules.least_occupancy <= occupancy <= rules.most_occupancy:
-        return False, f"{numbers}; {rules.least_occupancy:.2f} to {rules.most_occupancy:.2f} is believed"
+    least = rules.least_occupancy if alternate.mean_z >= rules.clear_z else rules.least_occupancy + 0.05
+    if not least <= occupancy <= rules.most_occupancy:
+        return False, f"{numbers}; {least:.2f} to {rules.most_occupancy:.2f} is believed"
     return True, numbers
 
 

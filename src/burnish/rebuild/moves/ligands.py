@@ -27,6 +27,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 VOLUME_OF_ATOM = 7.0  # Å³ above 2σ that an ordered atom of a ligand shows at usual resolution
+ALIKE = 1.3  # of volumes of the same blob with waters and without
 WATER_REACH = 2.4  # Å; waters nearer than that to a ligand's atom give way
 
 
@@ -48,9 +49,9 @@ class LigandRules:
     """
 
     least_correlation: float = 0.70
-    least_z: float = 2.5
+    least_z: float = 3.0
     least_share: float = 0.8
-    least_volume: float = 0.2
+    least_volume: float = 0.25
     most_waters: float = 0.25
     conformers: int = 40
     blobs: int = 6
@@ -154,11 +155,18 @@ def ligand_blobs(
     extent : largest distance in the ligand, Å.
     rules : how many.
     """
-    found: list[Place] = []
-    for density, most in ((free.residual, rules.blobs), (free.difference, rules.water_blobs)):
-        blobs = find_blobs(density, free.sigma, crystal, free.keep, extent, most=most)
-        found += [Place(blob=b, density=density) for b in blobs if b.volume >= least]
-    return found
+    left = find_blobs(free.residual, free.sigma, crystal, free.keep, extent, most=rules.blobs)
+    found = [Place(blob=b, density=free.residual) for b in left if b.volume >= least]
+    if len(free.waters) == 0:
+        return found
+    filled = find_blobs(free.difference, free.sigma, crystal, free.keep, extent, most=rules.blobs)
+    new = [b for b in filled if b.volume >= least and not any(_is_alike(b, place.blob) for place in found)]
+    return [*found, *(Place(blob=b, density=free.difference) for b in new[: rules.water_blobs])]
+
+
+def _is_alike(one: Blob, other: Blob) -> bool:
+    """Whether two blobs are the same density, hardly changed by waters."""
+    return float(np.linalg.norm(one.centre - other.centre)) < 1.5 and one.volume < ALIKE * other.volume
 
 
 def pose_in_blob(
