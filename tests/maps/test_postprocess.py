@@ -113,6 +113,16 @@ def test_identical_halves_and_noise_are_told():
     assert nothing.curves is None and any("do not agree at all" in text for text in findings(nothing, 4.0))
 
 
+def test_a_fit_of_b_over_too_few_shells_is_told():
+    half1, half2, _ = simulated_halves()
+    told = {}
+    for start in (30.0, 9.0):
+        result = postprocess(half1, half2, None, 2.0, SharpenSettings(fit_from=start), generator())
+        assert result.resolution.at_shell < start
+        told[start] = any("too short a stretch" in text for text in findings(result, 4.0))
+    assert told == {30.0: False, 9.0: True}
+
+
 def test_a_mask_that_follows_the_noise_is_told():
     half1, half2, _ = simulated_halves(noise=1.0)
     mean = (half1 + half2) / 2

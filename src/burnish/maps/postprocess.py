@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -161,6 +162,12 @@ def findings(result: PostprocessResult, nyquist: float) -> list[str]:
         said.append(
             f"the FSC stays above {THRESHOLD} up to Nyquist ({nyquist:.2f} Å): the pixel size limits the resolution; "
             "extract particles with a smaller pixel"
+        )
+    if result.guinier.fit is not None and result.resolution.at_shell > result.guinier.fit_from / math.sqrt(2.0):
+        said.append(
+            f"B ({result.guinier.b_factor:.0f} Å²) was fitted between {result.guinier.fit_from:g} and "
+            f"{result.resolution.at_shell:.1f} Å: too short a stretch, in which amplitudes follow the particle's "
+            "shape; give a B factor instead, or 0 for none"
         )
     if result.guinier.fit is not None and result.guinier.b_factor > 0:
         said.append(f"the fitted B factor is positive ({result.guinier.b_factor:.0f} Å²): it dampens; give one instead")

@@ -58,6 +58,7 @@ class Guinier:
     original, without_mtf, weighted, sharpened : of the map at each step; -99 where a shell is empty. (shells,)
     fit : line through `weighted`, None where B was given.
     b_factor : applied, Å².
+    fit_from : resolution from which on the line was fitted, Å.
     """
 
     s2: Tensor
@@ -67,6 +68,7 @@ class Guinier:
     sharpened: Tensor
     fit: Line | None
     b_factor: float
+    fit_from: float
 
 
 def fsc_weights(curve: Tensor) -> Tensor:
@@ -155,6 +157,7 @@ def sharpen_(f: Tensor, shape: torch.Size, pixel_size: float, curve: Tensor, set
         weighted=weighted,
         sharpened=sharpened,
         fit=fit,
+        fit_from=settings.fit_from,
         b_factor=b_factor,
     )
 

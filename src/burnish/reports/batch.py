@@ -110,7 +110,7 @@ def _overview(results: Sequence[Result], names: Sequence[str]) -> list[Block]:
         values = [float(r.summary[name]) for r in results if r.summary.get(name) is not None]
         values = [v for v in values if math.isfinite(v)]
         if values:
-            items.append((f"{name.replace('_', ' ')}, median", f"{statistics.median(values):.4g}"))
+            items.append((f"{term(name)}, median", f"{statistics.median(values):.4g}"))
     seconds = [r.cpu_seconds for r in results if r.state == "done"]
     if seconds:
         items.append(("processor time, median", f"{statistics.median(seconds):.1f} s"))
