@@ -150,3 +150,10 @@ def test_real_headers(shared_data):
     maps = shared_data / "em/maps"
     assert read_map(maps / "tempy_emdb/emd_5168.map").origin == pytest.approx((-87.1,) * 3)
     assert read_header(maps / "mrcfile_emdb/EMD-3197.map").voxel_size == pytest.approx((11.4,) * 3)
+
+
+def test_a_stack_of_images_is_no_map(tmp_path):
+    with new_stack(tmp_path / "images.mrcs", (5, 8, 8), 2.0) as images:
+        images[:] = 1.0
+    with pytest.raises(DataError, match=r"images\.mrcs: a stack of images .*, expected a map"):
+        read_map(tmp_path / "images.mrcs")

@@ -142,6 +142,8 @@ def read_array(path: Path, *, voxel_size: float | None = None) -> MapArray:
     programs have the first, those of CCP4 and the EMDB the second.
     """
     path = Path(path)
+    if path.suffix == ".mrcs":
+        raise DataError(f"{path}: a stack of images (.mrcs), expected a map; give a map, or rename it if it is one")
     raw = memoryview(_gunzip(path)) if _is_gzip(path) else None
     header = _parse(path, raw[:1024], len(raw)) if raw is not None else read_header(path)
     n, rows, columns = header.shape
