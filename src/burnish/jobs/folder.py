@@ -19,7 +19,7 @@ from burnish.jobs.pipeline import Status
 from burnish.jobs.project import Project
 from burnish.jobs.record import JobRecord, State, hash_file, read_record
 
-ON_THEIR_OWN = {"batch", "ctfrefine", "cycle"}  # jobs that go on from what an earlier run left
+ON_THEIR_OWN = {"batch", "ctfrefine", "cycle", "edit"}  # jobs that go on from what an earlier run left
 
 
 class Job:
