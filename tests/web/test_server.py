@@ -197,7 +197,11 @@ def test_what_a_form_can_be_filled_in_with(project: Project, client: TestClient)
     refine.begin()
     refine.path("refined.cif").write_text("x")
     assert client.get("/api/jobs/Refine/job002").json()["starts"] == []  # not yet
-    refine.finish({})
+    refine.finish({"r_free": 0.2, "low_pass": None})
+    shown = client.get("/api/jobs/Refine/job002").json()
+    assert shown["results"] == [["R-free", 0.2]]
+    starts = {n["command"]: n["options"] for n in shown["starts"]}
+    assert starts["deposit"] == {"source": "Refine/job002"}
     edit = Job(
         "edit", project.folder / project.next_name("Rebuild"), {"model": "Refine/job002/refined.cif"}, project=project
     )

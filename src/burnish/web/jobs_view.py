@@ -73,7 +73,9 @@ def show_job(project: Project, name: str) -> dict[str, Any]:
         "alias": "" if process.alias == "None" else process.alias.rstrip("/").rsplit("/", 1)[-1],
         "status": process.status,
         "record": record.model_dump(mode="json") if record else None,
-        "results": [[term(k), v] for k, v in summary.items() if not isinstance(v, dict | list) and k != "report"],
+        "results": [
+            [term(k), v] for k, v in summary.items() if not isinstance(v, dict | list | None) and k != "report"
+        ],
         "previous": [n.rstrip("/") for n in pipeline.previous(process.name)],
         "next": [n.rstrip("/") for n in pipeline.following(process.name)],
         "files": [

@@ -45,7 +45,10 @@ def what_next(project: Project, folder: Path, record: JobRecord | None) -> list[
     left = folder.relative_to(project.folder)
     model = next((str(left / n) for n in MODELS if (folder / n).is_file()), None)
     if model is not None:
-        return [{"command": c, "options": {"model": model, **data_of(project, record)}} for c in AFTER_MODEL]
+        following = [{"command": c, "options": {"model": model, **data_of(project, record)}} for c in AFTER_MODEL]
+        if record.job_type in ("refine", "cycle"):
+            following.append({"command": "deposit", "options": {"source": str(left)}})
+        return following
     if (folder / "run_half1_class001_unfil.mrc").is_file():
         half = str(left / "run_half1_class001_unfil.mrc")
         return [

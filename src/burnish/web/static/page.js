@@ -138,7 +138,7 @@ async function jobPage(visit, name, residue) {
     job.status === "Running" ? bar : null,
     job.status === "Running" && /^https?:\/\//.test(record?.dashboard ?? "")
       ? h("p", {}, h("a", { href: record.dashboard, target: "_blank", rel: "noopener noreferrer" }, "Dask's dashboard"), " of the workers") : null,
-    job.results.length ? h("dl", { class: "results" }, job.results.map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", {}, number(v))))) : null,
+    job.results.length ? h("dl", { class: "results" }, job.results.map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd", typeof v === "number" ? { class: "whole" } : {}, number(v))))) : null,
     model.element,
     images,
     charts,
