@@ -90,6 +90,8 @@ CASES = {
     "BTN for NUT": ligand("4hg7", "NUT SO4", "BTN", known="none", file="4hg7/NUT.cif"),
     "ATP for NUT": ligand("4hg7", "NUT SO4", "ATP", known="none", file="4hg7/NUT.cif"),
     "no BTN in rnase": ligand("rnase_tutorial", "", "BTN", cycles=0),
+    "no MPD in 3zt9": ligand("3zt9", "", "MPD", cycles=0),
+    "no GOL in 4hg7": ligand("4hg7", "", "GOL", cycles=0, file="4hg7/NUT.cif"),
     "no ATP in 1l2h": ligand("1l2h_twin", "", "ATP", cycles=0),
     "ions 3zt9": Case("3zt9", ("MN", "PEG"), place_ions),
     "ions 4hg7": Case("4hg7", (), place_ions, cycles=0, file="4hg7/NUT.cif"),

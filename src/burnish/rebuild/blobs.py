@@ -25,7 +25,7 @@ TAKEN = 1.9  # Å; nearer than that to an atom of the model there is no room for
 TOO_NEAR = 2.6  # Å; from here inwards density counts less and less
 TAKEN_VALUE = -5.0  # σ
 THRESHOLD = 2.0  # σ; of connected density
-SEEDS = 40  # peaks that blobs are looked for at
+SEEDS = 120  # peaks that blobs are looked for at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

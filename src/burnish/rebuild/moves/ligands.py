@@ -54,7 +54,7 @@ class LigandRules:
     least_volume: float = 0.25
     most_waters: float = 0.25
     conformers: int = 40
-    blobs: int = 6
+    blobs: int = 10
     water_blobs: int = 2
     sure: float = 0.80
 
