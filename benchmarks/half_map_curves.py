@@ -95,16 +95,23 @@ def picture(points: list[Point], path: Path) -> None:
             usual = [p for p in line if p["factor"] == 1.0]
             for k, quantity in enumerate(("free", "rms")):
                 ax = axes[k][column]
-                ax.plot([p["fsc"] for p in line], [p[quantity] for p in line], "o-", ms=4, color=colour, label=program)
+                ax.plot(
+                    [p["fsc"] for p in line],
+                    [p[quantity] for p in line],
+                    "o-",
+                    ms=4,
+                    color=colour,
+                    label=program.title(),
+                )
                 ax.plot([p["fsc"] for p in usual], [p[quantity] for p in usual], "o", ms=9, mfc="none", color=colour)
         for k, quantity in enumerate(("free", "rms")):
             for p in own:
                 if p["program"] == "truth":
-                    axes[k][column].plot(p["fsc"], p[quantity], "k*", ms=10, label="true model")
+                    axes[k][column].plot(p["fsc"], p[quantity], "k*", ms=10, label="the true model")
         title = case[0] if case[1] else f"{case[0]}, no hydrogens"
         axes[0][column].set(title=title, ylabel="FSC with half map 2, not seen")
         axes[1][column].set(xlabel="FSC average with the mean map", ylabel="rms to the truth, Å")
-        axes[0][column].legend(fontsize=8)
+        axes[0][column].legend(fontsize=8, title="rings: by default", title_fontsize=8)
     figure.savefig(path, dpi=110)
 
 
