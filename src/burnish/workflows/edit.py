@@ -56,5 +56,6 @@ def read_commands(path: Path) -> list[HandCommand]:
             where = ".".join(map(str, first["loc"]))
             raise DataError(f"{path}: line {number}: {where}: {first['msg']}") from None
         except ValueError:
-            raise DataError(f"{path}: line {number} is no JSON object; expected a command") from None
+            example = '{"tool": "best rotamer", "chain": "A", "number": "5"}'
+            raise DataError(f"{path}: line {number} is no JSON object; expected a command such as {example}") from None
     return found
