@@ -222,9 +222,11 @@ def refine_against(
         settings = replace(settings, first_weight=first_map_weight(options.resolution))
     else:
         weight = half_map_weight(boxed.filled)
-        close = options.closeness  # loosens B as much as positions
-        held = HALF_MAP_ADP_WEIGHT / close
-        settings = replace(settings, first_weight=close * weight, adp_weight=held * settings.adp_weight)
+        settings = replace(
+            settings,
+            first_weight=options.closeness * weight,
+            adp_weight=HALF_MAP_ADP_WEIGHT * settings.adp_weight,
+        )
     system = make_system(
         replace(refinable, atoms=atoms), settings, d_min=options.resolution, n_observations=2 * len(boxed.hkl)
     )
