@@ -111,6 +111,8 @@ def picture(points: list[Point], path: Path) -> None:
         title = case[0] if case[1] else f"{case[0]}, no hydrogens"
         axes[0][column].set(title=title, ylabel="FSC with half map 2, not seen")
         axes[1][column].set(xlabel="FSC average with the mean map", ylabel="rms to the truth, Å")
+        for ax in axes[:, column]:
+            ax.locator_params(axis="x", nbins=5)
         axes[0][column].legend(fontsize=8, title="rings: by default", title_fontsize=8)
     figure.savefig(path, dpi=110)
 
