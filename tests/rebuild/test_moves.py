@@ -159,14 +159,15 @@ def test_what_the_difference_map_shows_needs_no_margin_but_must_not_lose():
     assert "6.0 σ at its new places" in decide(before, numbers(49.0, 2.0), shown=6.0)[1]
 
 
-def test_a_usual_conformation_is_left_for_the_sake_of_density_alone():
-    before, other = numbers(50.0, 2.0), replace(numbers(40.0, 2.1), density=-3.0)
+def test_a_usual_conformation_is_left_for_density_or_for_much_strain():
+    before, other = numbers(50.0, 2.0), replace(numbers(43.0, 2.1), density=-3.0)
     assert decide(before, other)[0]
     accepted, reason = decide(before, other, for_density=True)
     assert not accepted
     assert "of which density 3.0" in reason
     assert decide(before, replace(other, density=-5.0), for_density=True)[0]
     assert decide(before, other, for_density=True, shown=4.0)[0]
+    assert decide(before, replace(other, energy=41.0), for_density=True)[0]
 
 
 def test_difference_density_counts_only_at_new_places():

@@ -2,9 +2,9 @@
 
 A move proposes other positions for the atoms of a zone. Every candidate and the zone as it is are refined in the same
 way against the same density; the best candidate replaces the zone when its energy is lower by a margin and the density
-at its atoms is not worse. Where density was the only complaint, density itself must win by the margin; where the
-difference map shows the atoms of the candidate, no margin is asked. Where refining the zone alone takes it to another
-place as good, that is taken. Both numbers of everything that was weighed are kept.
+at its atoms is not worse. Where density was the only complaint, density itself must win by the margin, or all together
+by twice as much; where the difference map shows the atoms of the candidate, no margin is asked. Where refining the zone
+alone takes it to another place as good, that is taken. Both numbers of everything that was weighed are kept.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Site:
     refined : how many candidates are refined, the others being out after their first score.
     apart : rms distance at the judged atoms, Å, by which the candidates that are refined differ from each other.
     settled : rms distance, Å, from which on refining the zone as it is is a change to be taken by itself.
-    for_density : whether density alone made the place suspicious; geometry is then no reason to change it.
+    for_density : whether density alone made the place suspicious; a little strain is then no reason to change it.
     steps : most steps of each refinement.
     """
 
@@ -292,8 +292,8 @@ def decide(before: Judgement, after: Judgement, *, shown: float = 0.0, for_densi
     before, after : the zone as it is and the candidate, both refined.
     shown : difference density at the new places, σ. The density of a zone remembers the atoms that made its phases;
         where the difference map shows those of the candidate, the two are compared without a margin.
-    for_density : whether density alone made the place suspicious: an energy that is lower for other reasons, of a
-        conformation that is usual already, is no reason to leave it.
+    for_density : whether density alone made the place suspicious: a conformation that is usual already is left for
+        other reasons than density only if these weigh twice as much.
     """
     gain, from_density = before.energy - after.energy, before.density - after.density
     denser = after.mean_density - before.mean_density
@@ -303,7 +303,7 @@ def decide(before: Judgement, after: Judgement, *, shown: float = 0.0, for_densi
         return False, f"{after.name} gains {gain:.1f}, {margin:.1f} needed"
     if denser < LEAST_DENSITY_CHANGE:
         return False, f"{after.name} gains {gain:.1f} but its density is lower by {-denser:.1f} σ"
-    if for_density and from_density < margin:
+    if for_density and from_density < margin and gain < 2.0 * margin:
         return False, f"{after.name} gains {gain:.1f}, of which density {from_density:.1f}, {margin:.1f} needed"
     evidence = f", difference density {shown:.1f} σ at its new places" if is_shown else ""
     return True, f"{after.name}: energy lower by {gain:.1f}, density {denser:+.1f} σ{evidence}"
