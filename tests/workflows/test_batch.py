@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -154,20 +153,6 @@ def test_a_batch_whose_workers_and_client_are_killed_ends_with_the_same_table(
     names = ("state", "cpu_seconds")
     found = [[{k: v for k, v in row.items() if k not in names} for row in rows(tmp_path / o).values()]
              for o in ("whole", "out")]  # fmt: skip
-    # a refinement that goes on from its checkpoint fits its scales anew: the last digits of its numbers may differ
-    assert [{k: _number(v) for k, v in row.items()} for row in found[0]] == [
-        {k: _approximately(_number(v)) for k, v in row.items()} for row in found[1]
-    ]
+    assert found[0] == found[1]
     assert {row["state"] for row in rows(tmp_path / "out").values()} <= {"done", "done before"}
     assert "done before" in {row["state"] for row in rows(tmp_path / "out").values()}
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _approximately(value: float | str) -> Any:
-    return pytest.approx(value, rel=2e-3) if isinstance(value, float) else value

@@ -13,7 +13,7 @@ from torch import Tensor
 from burnish.core.errors import InputError
 from burnish.data.reflections import Reflections
 from burnish.models.likelihood import amplitude_information, amplitude_likelihood
-from burnish.models.sigma_a import SigmaA, amplitude_error_model, fit_sigma_a
+from burnish.models.sigma_a import amplitude_error_model, fit_sigma_a
 from burnish.models.targets import (
     LEAST_FREE,
     Comparison,
@@ -43,7 +43,6 @@ class AnomalousTarget(Target):
         self._centric, self._epsilon = reflections.centric.repeat(2), reflections.epsilon.repeat(2)
         self._s2 = reflections.s2.repeat(2)
         self._measured = known.reshape(2, -1).any(dim=0) & measured_amplitudes(reflections)
-        self.sigma_a: SigmaA | None = None
 
     @property
     def model_hkl(self) -> Tensor:

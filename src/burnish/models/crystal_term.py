@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from burnish.models.fisher import fisher_blocks, shell_weights
 from burnish.models.fisher_pairs import fisher_pairs, pair_reach
 from burnish.models.gaussian_atoms import AtomGradient
 from burnish.models.outliers import impossible_intensities
-from burnish.models.resolution import shells_of_equal_number
+from burnish.models.resolution import Knots, shells_of_equal_number
 from burnish.models.scaling import Scaling, anisotropic_factor, fit_scaling, scale_factors
 from burnish.models.solvent_mask import MaskSettings, solvent_mask
 from burnish.models.structure_factors import (
@@ -180,12 +180,48 @@ class CrystalTerm(DataTerm):
         return self._by_shell.factor
 
     def prepare(self, atoms: Atoms) -> None:
+        self._set_up(atoms)
+        self.update_scaling(atoms)
+
+    def _set_up(self, atoms: Atoms) -> None:
+        """What does not change while these atoms move."""
         charges = [int(charge) for charge in atoms.charges]
         self._factors = form_factors(atoms.elements, charges, self.settings.radiation, self.settings.dispersion)
         self._special = special_positions(self.reflections.crystal, atoms.xyz.detach().cpu().numpy())
         self._share = self._special.weight(atoms.occ.detach().cpu().numpy())
         self._known = self._masked = None
-        self.update_scaling(atoms)
+
+    def fitted(self) -> dict[str, np.ndarray]:
+        if self._scaling is None or self._exponential is None:
+            return {}
+        scaling, exponential = self._scaling, self._exponential
+        return {
+            "scale_knots": scaling.knots.position,
+            "scale_log_k": scaling.log_k,
+            "scale_k_mask": scaling.k_mask,
+            "scale_anisotropy": scaling.anisotropy,
+            "exponential": np.array(astuple(exponential)),
+            "improbable": self._improbable.numpy(),
+            **{f"target_{name}": array for name, array in self.target.fitted().items()},
+        }
+
+    def resume(self, first: Atoms, now: Atoms, fitted: Mapping[str, np.ndarray]) -> None:
+        self._set_up(first)
+        self._scaling = Scaling(
+            knots=Knots(position=fitted["scale_knots"]),
+            log_k=fitted["scale_log_k"],
+            k_mask=fitted["scale_k_mask"],
+            anisotropy=fitted["scale_anisotropy"],
+        )
+        log_k, b, k_sol, b_sol = fitted["exponential"].tolist()
+        self._exponential = ExponentialScale(log_k=log_k, b=b, k_sol=k_sol, b_sol=b_sol)
+        self._improbable = torch.from_numpy(fitted["improbable"])
+        self.target.restore({n.removeprefix("target_"): a for n, a in fitted.items() if n.startswith("target_")})
+        self._apply_scale(self._scaling, self._exponential)
+        self._update_mask(now)
+        f_calc = self._calculated(now)
+        self._last = ModelAmplitudes(f_calc=f_calc, f_model=self._scaled(f_calc).to(torch.complex64))
+        self._statistics = None
 
     def _occupancy(self, atoms: Atoms) -> np.ndarray:
         return atoms.occ.detach().cpu().numpy() * self._share
@@ -261,8 +297,12 @@ class CrystalTerm(DataTerm):
             self._f_mask[:n].numpy()[use],
             self._exponential,
         )
-        self._by_shell = AppliedScale.of(*scale_factors(self._scaling, self._s2, anisotropy))
-        factor, k_mask = exponential_factors(self._exponential, self._s2)
+        self._apply_scale(self._scaling, self._exponential)
+
+    def _apply_scale(self, scaling: Scaling, exponential: ExponentialScale) -> None:
+        anisotropy = anisotropic_factor(scaling, self._vectors)
+        self._by_shell = AppliedScale.of(*scale_factors(scaling, self._s2, anisotropy))
+        factor, k_mask = exponential_factors(exponential, self._s2)
         self._plain = AppliedScale.of(factor * anisotropy, k_mask)
 
     def _target(self, atoms: Atoms) -> TargetEvaluation:

@@ -13,8 +13,10 @@ A `DataTerm` is crystal data with a target, or (for cryo-EM) maps. The order of 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from burnish.data.atoms import Atoms
@@ -138,6 +140,19 @@ class DataTerm(ABC):
     @abstractmethod
     def update_scaling(self, atoms: Atoms) -> None:
         """Fit everything about the data that is not an atom."""
+
+    def fitted(self) -> dict[str, np.ndarray]:
+        """What the last fit found and the next one starts from, by name; nothing where fits start anew."""
+        return {}
+
+    def resume(self, first: Atoms, now: Atoms, fitted: Mapping[str, np.ndarray]) -> None:
+        """Stand as after the fit of scales to the atoms `now` that gave `fitted`, in a refinement from `first` on.
+
+        Raises
+        ------
+        KeyError : where something fitted is missing.
+        """
+        self.prepare(now)
 
     @abstractmethod
     def evaluate(self, atoms: Atoms) -> DataEvaluation:

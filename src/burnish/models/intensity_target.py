@@ -9,7 +9,7 @@ from burnish.core.errors import InputError
 from burnish.data.reflections import Reflections
 from burnish.models.intensity_likelihood import intensity_likelihood
 from burnish.models.likelihood import Likelihood, amplitude_information
-from burnish.models.sigma_a import SigmaA, Slopes, fit_sigma_a
+from burnish.models.sigma_a import Slopes, fit_sigma_a
 from burnish.models.targets import (
     LEAST_FREE,
     Comparison,
@@ -33,7 +33,6 @@ class IntensityTarget(Target):
             raise InputError("the data hold no intensities; choose --target ml, or intensities with --labels")
         self.reflections = reflections
         self.intensity, self.sigma = reflections.i_obs, reflections.sigma_i_obs
-        self.sigma_a: SigmaA | None = None
         self._measured = self.intensity.isfinite() & self.sigma.isfinite() & (self.sigma > 0)
 
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:

@@ -11,6 +11,7 @@ and the gradient by the complex F' is (2 − c)(F' − F_o ⟨exp iφ⟩)/Σ wit
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,12 @@ class PhasedTarget(Target):
 
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
         self.amplitudes.fit(f_model, work, free)
+
+    def fitted(self) -> dict[str, np.ndarray]:
+        return self.amplitudes.fitted()
+
+    def restore(self, fitted: Mapping[str, np.ndarray]) -> None:
+        self.amplitudes.restore(fitted)
 
     def _integrate(self, f_model: Tensor, f_obs: Tensor) -> Phased:
         """Sum over 36 angles, or over the two that a centric reflection may have (each taken 18 times)."""

@@ -11,7 +11,7 @@ R in any plain scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,15 @@ class SigmaA:
     knots: Knots
     d: np.ndarray
     log_s: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it by name."""
+        return {"knots": self.knots.position, "d": self.d, "log_s": self.log_s}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> SigmaA:
+        """What `arrays` was made of."""
+        return cls(knots=Knots(position=arrays["knots"]), d=arrays["d"], log_s=arrays["log_s"])
 
     def at(self, s2: Tensor) -> tuple[Tensor, Tensor]:
         """D and S of each reflection. (n,), (n,) float64"""

@@ -7,8 +7,10 @@ reflections, complex, and answers with a value, its derivative and its expected 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,7 +82,16 @@ class Target(ABC):
     """
 
     reflections: Reflections
+    sigma_a: SigmaA | None = None
     _measured: Tensor
+
+    def fitted(self) -> dict[str, np.ndarray]:
+        """The error model, from which its next fit starts, by name."""
+        return {} if self.sigma_a is None else self.sigma_a.arrays()
+
+    def restore(self, fitted: Mapping[str, np.ndarray]) -> None:
+        """Take the error model that `fitted` told."""
+        self.sigma_a = SigmaA.from_arrays(fitted)
 
     @property
     def model_hkl(self) -> Tensor:
@@ -135,7 +146,6 @@ class AmplitudeTarget(Target):
 
     def __init__(self, reflections: Reflections) -> None:
         self.reflections = reflections
-        self.sigma_a: SigmaA | None = None
         self._measured = measured_amplitudes(reflections)
 
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
@@ -205,6 +215,12 @@ class LeastSquaresTarget(Target):
     def fit(self, f_model: Tensor, work: Tensor, free: Tensor) -> None:
         residual = self.reflections.f_obs[work] - f_model.abs()[work]
         self.extra = float(residual.square().mean())
+
+    def fitted(self) -> dict[str, np.ndarray]:
+        return {"extra": np.array(self.extra)}
+
+    def restore(self, fitted: Mapping[str, np.ndarray]) -> None:
+        self.extra = float(fitted["extra"])
 
     def evaluate(self, f_model: Tensor, work: Tensor, free: Tensor) -> TargetEvaluation:
         r = self.reflections

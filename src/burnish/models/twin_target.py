@@ -10,6 +10,7 @@ the likelihood of an untwinned crystal.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from burnish.data.reflections import Reflections
 from burnish.models.likelihood import amplitude_information, amplitude_likelihood
-from burnish.models.sigma_a import SigmaA, amplitude_error_model, fit_sigma_a
+from burnish.models.sigma_a import amplitude_error_model, fit_sigma_a
 from burnish.models.targets import (
     LEAST_FREE,
     Comparison,
@@ -61,7 +62,6 @@ class TwinTarget(Target):
         self.mates = twin_mates(reflections, laws)
         count = len(self.mates.laws)
         self.fractions = torch.tensor([1.0 - 0.2 * (count - 1) / count] + [0.2 / count] * (count - 1)).double()
-        self.sigma_a: SigmaA | None = None
         self._measured = measured_amplitudes(reflections)
         centric, epsilon, _ = reflection_properties(reflections.crystal, self.mates.hkl.numpy())
         spread = torch.from_numpy(np.where(centric, 2.0, 1.0) * epsilon)  # of |F| along F, in units of S/2
@@ -76,6 +76,13 @@ class TwinTarget(Target):
     @property
     def twin_fractions(self) -> tuple[float, ...]:
         return tuple(float(x) for x in self.fractions)
+
+    def fitted(self) -> dict[str, np.ndarray]:
+        return {**super().fitted(), "fractions": self.fractions.numpy()}
+
+    def restore(self, fitted: Mapping[str, np.ndarray]) -> None:
+        super().restore(fitted)
+        self.fractions = torch.from_numpy(np.array(fitted["fractions"]))
 
     def _twinned(self, f_model: Tensor, fractions: Tensor) -> Twinned:
         single = f_model.abs()[self.mates.mate]

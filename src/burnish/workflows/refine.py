@@ -22,7 +22,7 @@ from burnish.models.refinement import (
 from burnish.models.refinement_system import RefinementSystem, make_system
 from burnish.options.refine import RefineOptions
 from burnish.workflows.device import chosen_device
-from burnish.workflows.refine_checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
+from burnish.workflows.refine_checkpoint import CHECKPOINT, read_checkpoint, resume_data, write_checkpoint
 from burnish.workflows.refine_inputs import (
     data_term,
     read_inputs,
@@ -56,7 +56,10 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
         d_min=inputs.data.reflections.d_min,
         n_observations=int(term.work.sum()),
     )
-    earlier = read_checkpoint(options.continue_from, system) if options.continue_from is not None else None
+    earlier = None
+    if options.continue_from is not None:
+        earlier = read_checkpoint(options.continue_from, system)
+        resume_data(options.continue_from, term, system.model.atoms, earlier.atoms)
     job.begin(inputs.files, seed=options.seed, device=device)
     return_small_blocks()
     state, interrupted = _refine(system, term, listener, earlier, job.path(CHECKPOINT))
@@ -80,12 +83,11 @@ def _refine(
     earlier: RefinementState | None,
     checkpoint: Path,
 ) -> tuple[RefinementState, bool]:
-    """All cycles, or as many as the user lets pass; the second value says that Ctrl-C ended them."""
-    if earlier is None:
-        state = initial_state(system, term)
-    else:
-        term.prepare(earlier.atoms)
-        state = earlier
+    """All cycles, or as many as the user lets pass; the second value says that Ctrl-C ended them.
+
+    `earlier` is the state to go on from, which the term has been brought to.
+    """
+    state = initial_state(system, term) if earlier is None else earlier
     _tell(state, system, listener)
     listener(shells_of(term.statistics(), state.cycle))
     if state.history[0].data["r_work"] > BAD_START:
@@ -93,7 +95,7 @@ def _refine(
     try:
         for later in iterate(state, system, term):
             state = later
-            write_checkpoint(checkpoint, state)
+            write_checkpoint(checkpoint, state, term.fitted(), system.model.atoms.xyz)
             _tell(state, system, listener)
             listener(shells_of(term.statistics(), state.cycle))
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,29 @@ import torch
 from torch import Tensor
 
 from burnish.core.errors import DataError, InputError
+from burnish.data.atoms import Atoms
 from burnish.io.atomic import write_aside
+from burnish.models.data_term import DataTerm
 from burnish.models.refinement import RefinementState, state_arrays, state_from_arrays
 from burnish.models.refinement_system import RefinementSystem
 
 CHECKPOINT = "checkpoint.npz"
+SAME_START = 1e-3  # Å
 _START = "start_xyz"
+_DATA = "data_"
 
 
-def write_checkpoint(path: Path, state: RefinementState, start_xyz: Tensor | None = None) -> None:
-    """Write a state, and where the atoms stood before the first cycle if that is not as in the model's file."""
-    start = {} if start_xyz is None else {_START: start_xyz.numpy()}
+def write_checkpoint(path: Path, state: RefinementState, fitted: Mapping[str, np.ndarray], start_xyz: Tensor) -> None:
+    """Write a state.
+
+    Parameters
+    ----------
+    fitted : scales and error model of the data that the next cycle starts from.
+    start_xyz : where the atoms stood before the first cycle, Å. (n, 3)
+    """
+    data = {_DATA + name: array for name, array in fitted.items()}
     with write_aside(path) as aside, aside.open("wb") as file:
-        np.savez(file, **state_arrays(state), **start)  # type: ignore[arg-type]
+        np.savez(file, **state_arrays(state), **data, **{_START: start_xyz.numpy()})  # type: ignore[arg-type]
 
 
 def read_checkpoint(path: Path, system: RefinementSystem) -> RefinementState:
@@ -33,7 +44,23 @@ def read_checkpoint(path: Path, system: RefinementSystem) -> RefinementState:
         raise _unfit(path, error) from None
     if len(state.atoms.b_iso) != len(system.model.atoms):
         raise _of_another_model(path, len(state.atoms.b_iso), len(system.model.atoms))
+    if _START in arrays:
+        away = float(np.abs(arrays[_START] - system.model.atoms.xyz.numpy()).max())
+        if away > SAME_START:
+            raise DataError(
+                f"{path}: its refinement started from atoms up to {away:.2f} Å from those of this model; "
+                "name the model that it was started with, or start anew"
+            )
     return state
+
+
+def resume_data(path: Path, data: DataTerm, first: Atoms, now: Atoms) -> None:
+    """Bring the data to where they stood when the checkpoint was written; see `DataTerm.resume`."""
+    fitted = {n.removeprefix(_DATA): array for n, array in _read(path).items() if n.startswith(_DATA)}
+    try:
+        data.resume(first, now, fitted)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise _unfit(path, error) from None
 
 
 def read_start(path: Path, xyz: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from burnish.options.refine import RefineOptions
 from burnish.workflows.device import chosen_device
 from burnish.workflows.flexible_fit import stages, with_reference
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
-from burnish.workflows.refine_checkpoint import CHECKPOINT, read_checkpoint, read_start, write_checkpoint
+from burnish.workflows.refine_checkpoint import CHECKPOINT, read_checkpoint, read_start, resume_data, write_checkpoint
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
 from burnish.workflows.refine_inputs import refinement_settings, restrained_model
 
@@ -235,7 +235,7 @@ def refine_against(
         state = initial_state(system, term)
     else:
         state = read_checkpoint(rests.earlier, system)
-        term.prepare(state.atoms)
+        resume_data(rests.earlier, term, system.model.atoms, state.atoms)
     _tell(state, term, settings.cycles, listener)
     if (start := state.history[0].data["cc_work"]) < BAD_START:
         why = "it lies elsewhere (place it with `burnish fit`), is of another hand, or the map is another one"
@@ -244,7 +244,7 @@ def refine_against(
         for later in iterate(state, system, term):
             state = later
             if rests is not None:
-                write_checkpoint(rests.write, state, refinable.atoms.xyz)
+                write_checkpoint(rests.write, state, term.fitted(), refinable.atoms.xyz)
             _tell(state, term, settings.cycles, listener)
     except KeyboardInterrupt:
         listener(Message(f"interrupted: cycle {state.cycle}, the last complete one, is written", "warning"))
