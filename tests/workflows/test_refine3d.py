@@ -178,9 +178,15 @@ def test_continues_to_the_same_result(finished: tuple, tmp_path: Path) -> None: 
     assert torch.equal(
         read_map(out / "run_class001.mrc").values, read_map(tmp_path / "job" / "run_class001.mrc").values
     )
-    # and from what was continued, as a job that is cut off twice must be
-    last = tmp_path / "job" / f"run_it{summary['iterations'] - 1:03d}_optimiser.star"
-    refine(Refine3DOptions(continue_from=last, out=tmp_path / "job"))
+    # and from what was continued, as a job that is cut off twice must be, the second time before its results
+    stopped = tmp_path / "job"
+    for name in ("run_class001.mrc", "run_data.star"):
+        (stopped / name).unlink()
+    record = json.loads((stopped / "job.json").read_text())
+    (stopped / "job.json").write_text(json.dumps({**record, "state": "running"}))
+    last = max(stopped.glob("run_it[0-9][0-9][0-9]_optimiser.star"))
+    refine(Refine3DOptions(continue_from=last, out=stopped))
+    assert (stopped / "run_data.star").read_bytes() == (out / "run_data.star").read_bytes()
     assert torch.equal(
         read_map(out / "run_class001.mrc").values, read_map(tmp_path / "job" / "run_class001.mrc").values
     )

@@ -18,6 +18,7 @@ from burnish.jobs.record import JobRecord, read_record
 from burnish.options.refine3d import Refine3DOptions
 from burnish.particles import refinement, twins
 from burnish.particles.agreement import unshared_signal
+from burnish.particles.controller import Limits, Stop, plan_next
 from burnish.particles.expectation import Alone, Crew, Setup
 from burnish.particles.reconstruct import crossing
 from burnish.particles.refinement import Corrections, Iteration
@@ -51,7 +52,14 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
     plan = plan_memory(inputs.frame, len(inputs.rows), options.threads, options.memory, fine_order, fold, device)
     setup = make_setup(options, inputs, symmetry, plan, device, job.notify)
     known = known_poses(options, inputs) if options.local else None
-    state = load_state(checkpoint_of(options.continue_from)) if options.continue_from else None
+    limits = refinement.make_limits(
+        setup,
+        initial_lowpass=options.initial_lowpass,
+        fine_order=fine_order,
+        max_iterations=options.max_iterations,
+        local=options.local,
+    )
+    state = _state_to_go_on_from(options.continue_from, limits) if options.continue_from else None
     if state is not None and len(state.norm) != len(inputs.rows):
         raise DataError(
             f"{options.continue_from}: checkpoint of {len(state.norm)} particles, "
@@ -65,13 +73,6 @@ def run(options: Refine3DOptions, job: Job) -> dict[str, Any]:
         scale=options.scale_correction,
         norm=options.norm_correction,
         absolute_greyscale=options.absolute_greyscale,
-    )
-    limits = refinement.make_limits(
-        setup,
-        initial_lowpass=options.initial_lowpass,
-        fine_order=fine_order,
-        max_iterations=options.max_iterations,
-        local=options.local,
     )
     outputs = Outputs(options=options, inputs=inputs, setup=setup, job=job, symmetry=symmetry)
     with open_executor(options, job.notify, threads=options.threads) as executor:
@@ -122,8 +123,7 @@ def _iterate(
         reported = time.monotonic() if due else reported
         began = time.monotonic()
         last = iteration
-    if last is None:
-        raise DataError("the run to continue from had ended; nothing is left to do")
+    assert last is not None, "a state to go on from has an iteration left"
     said = findings(last, setup)
     for text in said:
         job.notify(Message(text, "warning"))
@@ -166,6 +166,23 @@ def _continued(options: Refine3DOptions) -> Refine3DOptions:
         if last is not None and last.name == Path(options.continue_from).name:
             raise DataError(f"{options.continue_from}: this refinement had ended; nothing is left to do")
     return continued
+
+
+def _state_to_go_on_from(optimiser: Path, limits: Limits) -> State:
+    """State after an iteration; after the one before where this is the last, so that it leaves the results once more.
+
+    A run may have been cut off between its last iteration and the files of the result.
+    """
+    state = load_state(checkpoint_of(optimiser))
+    if not isinstance(plan_next(state.progress, limits), Stop):
+        return state
+    number = state.iteration - 2  # files count from 0, and the state is that of the next iteration
+    before = optimiser.with_name(f"run_it{number:03d}_optimiser.star")
+    if not before.exists():
+        raise DataError(
+            f"{optimiser}: nothing is left to do, and {before.name}, to repeat this iteration from, is missing"
+        )
+    return load_state(checkpoint_of(before))
 
 
 def _asks_the_same(options: Refine3DOptions, record: JobRecord) -> bool:
