@@ -8,7 +8,8 @@ from tests.rebuild.scenes import gaussians
 from burnish.chemistry.library import read_library
 from burnish.geometry.torsions import torsion_angles
 from burnish.maps.sampling import spline_map
-from burnish.rebuild.side_chains import fit_side_chain, side_chain_rotamers, side_chain_template
+from burnish.rebuild.moves.side_chain_atoms import _supported
+from burnish.rebuild.side_chains import Fitted, fit_side_chain, side_chain_rotamers, side_chain_template
 from peptide_model import make_peptide, positions
 
 LIBRARY = read_library(["ARG", "LEU", "PRO", "SO4"], environment={}, debian=None)
@@ -48,3 +49,17 @@ def test_the_rotamer_in_density_is_found(number):
 def test_components_that_are_no_amino_acids_have_no_template():
     assert side_chain_template(LIBRARY.monlib, "SO4") is None
     assert side_chain_template(LIBRARY.monlib, "XXX") is None
+
+
+@pytest.mark.parametrize(
+    ("density", "difference", "kept"),
+    [(1.5, 2.0, 4), (0.1, 2.0, 1), (1.5, 0.5, 1), (0.1, 5.0, 4), (-1.0, [5.0, 5.0, 0.5], 2)],
+)
+def test_atoms_that_the_difference_map_shows_need_no_other_density(density, difference, kept):
+    template = side_chain_template(LIBRARY.monlib, "LEU")
+    assert template is not None
+    missing = np.array([n != "CB" for n in template.side])
+    fitted = Fitted(rotamer="mt", xyz=np.zeros((4, 3)), density=np.full(4, density), score=0.0)
+    z = np.zeros(4)
+    z[1:] = difference
+    assert _supported(template, fitted, z, missing).sum() == kept

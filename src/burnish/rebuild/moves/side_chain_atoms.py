@@ -15,7 +15,7 @@ from burnish.chemistry.edit_residues import NewAtom, with_new_atoms
 from burnish.chemistry.residues import ResidueView
 from burnish.maps.sampling import SplineMap, sample, spline_map
 from burnish.rebuild.conformations import BACKBONE
-from burnish.rebuild.move import MoveRecord
+from burnish.rebuild.move import SHOWN_LEAST, SHOWN_MEAN, MoveRecord
 from burnish.rebuild.scene import Change, Scene
 from burnish.rebuild.side_chains import Fitted, Template, fit_side_chain, side_chain_template
 from burnish.symmetry.images import images_near
@@ -110,14 +110,21 @@ def _completed(
 
 
 def _supported(template: Template, fitted: Fitted, difference: Array, missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which atoms of a fitted side chain to keep: up to the first step from Cβ whose missing atoms lack density."""
+    """Which atoms of a fitted side chain to keep: up to the first step from Cβ whose missing atoms lack density.
+
+    Where the difference map shows them, they need no more: in a hole that a model has left in a hydrophobic core its
+    own density is far below the mean of the cell, so that 2mFo − DFc of what is missing hardly rises above that.
+    """
     kept = np.zeros(len(template.side), dtype=bool)
     level = np.array(depths(template))
     groups = [level >= 0] if template.name in WHOLE else [level == d for d in range(int(level.max()) + 1)]
     for group in groups:
         new = group & missing
-        if new.any() and (fitted.density[new].mean() < LEAST_DENSITY or difference[new].mean() < LEAST_DIFFERENCE):
-            break
+        if new.any():
+            shown = difference[new].mean() > SHOWN_MEAN and difference[new].min() > SHOWN_LEAST
+            faint = fitted.density[new].mean() < LEAST_DENSITY or difference[new].mean() < LEAST_DIFFERENCE
+            if faint and not shown:
+                break
         kept |= group
     return kept
 
