@@ -101,6 +101,8 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     shorter.make_mmcif_document().write_file(str(tmp_path / "shorter.cif"))
     assert burnish("refine", tmp_path / "shorter.cif", *halves, *further[:-1], tmp_path / "c") == 2
     assert "of another model" in capsys.readouterr().err
+    assert burnish("refine", refined / "refined.cif", *halves, *further[:-1], tmp_path / "c") == 2
+    assert "started from atoms up to" in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
 
 

@@ -45,13 +45,18 @@ def read_checkpoint(path: Path, system: RefinementSystem) -> RefinementState:
     if len(state.atoms.b_iso) != len(system.model.atoms):
         raise _of_another_model(path, len(state.atoms.b_iso), len(system.model.atoms))
     if _START in arrays:
-        away = float(np.abs(arrays[_START] - system.model.atoms.xyz.numpy()).max())
-        if away > SAME_START:
-            raise DataError(
-                f"{path}: its refinement started from atoms up to {away:.2f} Å from those of this model; "
-                "name the model that it was started with, or start anew"
-            )
+        refuse_other_start(path, torch.from_numpy(arrays[_START]), system.model.atoms.xyz)
     return state
+
+
+def refuse_other_start(path: Path, start: Tensor, xyz: Tensor) -> None:
+    """A checkpoint whose refinement started from other positions than those of the model is not gone on from. (n, 3)"""
+    away = float((start - xyz).abs().max())
+    if away > SAME_START:
+        raise DataError(
+            f"{path}: its refinement started from atoms up to {away:.2f} Å from those of this model; "
+            "name the model that it was started with, or start anew"
+        )
 
 
 def resume_data(path: Path, data: DataTerm, first: Atoms, now: Atoms) -> None:

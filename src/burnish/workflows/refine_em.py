@@ -29,7 +29,14 @@ from burnish.options.refine import RefineOptions
 from burnish.workflows.device import chosen_device
 from burnish.workflows.flexible_fit import stages, with_reference
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
-from burnish.workflows.refine_checkpoint import CHECKPOINT, read_checkpoint, read_start, resume_data, write_checkpoint
+from burnish.workflows.refine_checkpoint import (
+    CHECKPOINT,
+    read_checkpoint,
+    read_start,
+    refuse_other_start,
+    resume_data,
+    write_checkpoint,
+)
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
 from burnish.workflows.refine_inputs import refinement_settings, restrained_model
 
@@ -101,6 +108,8 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     extra = [path for path in (options.reference, options.mask) if path is not None]
     if options.continue_from is not None:
         start = read_start(options.continue_from, refinable.atoms.xyz)
+        if options.flexible is None:  # which moves the model before its first cycle
+            refuse_other_start(options.continue_from, start, refinable.atoms.xyz)
         refinable = replace(refinable, atoms=replace(refinable.atoms, xyz=start))
     job.begin([options.model, *paths, *options.ligand, *extra], seed=options.seed, device=device)
     if len(maps) == 1:
