@@ -72,6 +72,16 @@ def test_the_true_loop_is_among_those_found():
     assert float(away.min()) < 0.5
 
 
+def test_of_many_trials_those_that_end_nearest_are_closed():
+    found = {}
+    for trials in (100, 4000):
+        generator = torch.Generator().manual_seed(8)
+        closed = loop_backbones(ANCHORS, ["general"] * 4, "general", trials=trials, generator=generator, most=100)
+        assert len(closed) <= 100
+        found[trials] = len(closed)
+    assert found[4000] > 2 * found[100]
+
+
 def test_drawn_torsions_are_favoured():
     from burnish.chemistry.ramachandran import ramachandran_levels
 

@@ -13,7 +13,8 @@ from burnish.models.boxed_maps import box_maps
 from burnish.models.copies import copied_positions, with_copies
 from burnish.models.em_fit_maps import EmMapMaker
 from burnish.models.map_term import MapTerm
-from burnish.rebuild.evidence import make_evidence, own_density, zone_target
+from burnish.rebuild import evidence as module
+from burnish.rebuild.evidence import ZoneDensities, local_target, make_evidence, own_density, zone_density, zone_target
 from burnish.symmetry.particle import point_symmetry
 
 
@@ -68,3 +69,29 @@ def test_the_copies_of_a_zone_are_part_of_its_density() -> None:
     values = sample(spline_map(own), copied_positions(unit.xyz, particle)).reshape(3, -1)
     assert torch.allclose(values[0], values[1], rtol=0.03)
     assert float(values.mean()) > 1.0
+
+
+def test_zones_far_apart_share_a_transform_and_see_what_they_see_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    term, atoms = _term(), _atoms()
+    evidence = make_evidence(term, atoms)
+    away = (atoms.xyz - atoms.xyz[0]).norm(dim=1)
+    near, far = np.argsort(away.numpy()), np.argsort((atoms.xyz - atoms.xyz[away.argmax()]).norm(dim=1).numpy())
+    zones = {(0, 3): near[:3], (1, 3): far[:3], (2, 3): near[3:6]}
+    calls: list[int] = []
+
+    def counted(*given: object) -> object:
+        calls.append(1)
+        return zone_density(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "zone_density", counted)
+    monkeypatch.setattr(module, "PARTED", 5.0)
+    densities = ZoneDensities(evidence, zones)
+    for key, chosen in zones.items():
+        xyz = atoms.xyz[chosen]
+        found = sample(local_target(evidence, densities.of(key), xyz.numpy()).spline, xyz)
+        alone = sample(local_target(evidence, zone_density(evidence, chosen), xyz.numpy()).spline, xyz)
+        torch.testing.assert_close(found, alone, atol=0.05 * float(alone.abs().max()), rtol=0)
+    assert len(calls) == 2  # the first and the last are apart, the third is beside the first
+    densities.drop((0, 3))
+    densities.of((1, 3))
+    assert len(calls) == 2

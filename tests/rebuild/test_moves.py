@@ -11,7 +11,7 @@ import torch
 from burnish.chemistry.edit_model import with_positions, with_waters, without_atoms
 from burnish.chemistry.residues import residue_views
 from burnish.chemistry.rotamers import rotamers_of
-from burnish.geometry.torsions import place_atoms
+from burnish.geometry.torsions import place_atoms, torsion_angles
 from burnish.rebuild.conformations import (
     beyond,
     bond_graph,
@@ -21,7 +21,7 @@ from burnish.rebuild.conformations import (
     with_chi,
     with_peptide_turned,
 )
-from burnish.rebuild.move import Judgement, decide, shown_elsewhere
+from burnish.rebuild.move import FINALISTS, MARGIN, MET, Judgement, _finalists, decide, shown_elsewhere
 from burnish.rebuild.moves.amides import flip_side_chains
 from burnish.rebuild.moves.peptides import peptide_site
 from burnish.rebuild.moves.rotamers import rotamer_site
@@ -75,6 +75,23 @@ def test_side_chain_takes_the_torsions_asked_for_and_keeps_its_bonds():
         assert np.linalg.norm(moved[i] - moved[j]) == pytest.approx(np.linalg.norm(XYZ[i] - XYZ[j]))
     others = [k for k in range(len(XYZ)) if k not in (10, 11, 12)]
     np.testing.assert_array_equal(moved[others], XYZ[others])
+
+
+def test_torsions_are_those_of_the_reference_function():
+    points = np.random.default_rng(0).normal(size=(40, 4, 3))
+    expected = torsion_angles(*torch.from_numpy(points).unbind(1)).tolist()
+    assert [torsion(p, range(4)) for p in points] == pytest.approx(expected, abs=1e-12)
+
+
+def test_candidates_that_come_back_or_together_are_not_refined_to_the_end():
+    here, there = np.zeros((4, 3)), np.full((4, 3), 1.0)
+    beside = there + 0.5 * MET / math.sqrt(3.0)
+    places = np.stack([here + 0.05, there, beside, here - 0.05, there + 2.0])
+    assert _finalists(np.array([10.0, 12.0, 11.0, 10.0 - 2.0 * MARGIN, 30.0]), places, here, 10.0) == [3, 2, 4]
+    assert _finalists(np.array([10.0, 12.0, 11.0, 10.0, 30.0]), places, None, 10.0) == [0, 2, 4]
+    assert _finalists(np.full(3, 10.0), np.stack([here] * 3), here, 10.0) == []
+    many = np.arange(40.0)[:, None, None] + np.zeros((40, 4, 3))
+    assert _finalists(np.arange(40.0)[::-1], many, here, 0.0) == list(range(39, 39 - FINALISTS, -1))
 
 
 def test_every_common_rotamer_is_proposed():

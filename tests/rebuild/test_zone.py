@@ -11,20 +11,12 @@ from burnish.chemistry.topology import build_topology
 from burnish.data.sampled_map import SampledMap
 from burnish.io.models import atoms_of
 from burnish.maps.sampling import spline_map
+from burnish.models.restraints.nonbonded import SIGMA as CONTACT_SIGMA
 from burnish.models.restraints.ramachandran import Backbone, ramachandran_energy
 from burnish.models.restraints.stereochemistry import stereochemistry
 from burnish.rebuild.conformations import turn
-from burnish.rebuild.zone import (
-    SLACK,
-    Target,
-    ZoneSystem,
-    _evaluate,
-    first_scores,
-    make_zone,
-    refine_zone,
-    surroundings,
-    zone_energy,
-)
+from burnish.rebuild.zone import SLACK, Target, ZoneSystem, make_zone, surroundings
+from burnish.rebuild.zone_refinement import Copies, first_scores, refine_zone, refine_zones, zone_energy
 from peptide_model import make_peptide
 
 
@@ -77,7 +69,8 @@ def test_gradient(peptide, guided):
     start = xyz[10:15] + np.random.default_rng(0).normal(0.0, 0.3, (5, 3))
     start[4] = xyz[3] + np.array([1.9, 0.3, 0.2])  # in contact with a held atom
     zone, target = middle_zone(system, xyz, start), density_at(xyz, xyz)
-    _, _, gradient, normal = _evaluate(system, zone, xyz[zone.local], start, target)
+    found = Copies(system, zone, xyz, target).evaluate(start[None])
+    gradient, normal = found.gradient[0], found.normal[0]
     numeric = np.zeros(15)
     for k in range(15):
         for sign in (1.0, -1.0):
@@ -157,3 +150,38 @@ def test_a_guided_zone_ends_nearer_to_where_backbones_usually_are(peptide):
 def with_backbone_turned(xyz: np.ndarray) -> np.ndarray:
     """ψ of the middle residue turned by 60°, everything after it along."""
     return turn(xyz, list(range(13, len(xyz))), xyz[11], xyz[12] - xyz[11], np.radians(60.0))
+
+
+def test_many_starts_at_once_end_where_each_would_alone(peptide):
+    system, xyz = peptide
+    system = replace(system, backbone=BACKBONE)
+    rng = np.random.default_rng(3)
+    starts = np.stack([xyz[10:15] + rng.normal(0.0, s, (5, 3)) for s in (0.1, 0.3, 0.5, 0.7)])
+    starts[2, 4] = xyz[3] + np.array([1.9, 0.3, 0.2])  # in contact with a held atom
+    before = starts.copy()
+    zone = make_zone(system, surroundings(xyz, None), np.arange(10, 15), starts)
+    target = density_at(xyz, xyz)
+    limits = (12, 3, 12, 12)
+    together = refine_zones(system, zone, xyz, starts, target, steps=limits)
+    np.testing.assert_array_equal(starts, before)
+    for found, start, most in zip(together, starts, limits, strict=True):
+        alone = refine_zone(system, zone, xyz, start, target, steps=most)
+        np.testing.assert_allclose(found.xyz, alone.xyz, atol=1e-9)
+        np.testing.assert_allclose(found.density, alone.density, atol=1e-8)
+        assert found.energy.total == pytest.approx(alone.energy.total, abs=1e-8)
+
+
+def test_contacts_are_those_of_all_pairs(peptide):
+    system, xyz = peptide
+    start = xyz[10:15].copy()
+    start[4] = start[0] + np.array([0.4, 0.2, 0.1])  # inside the zone, and onto held atoms
+    start[3] = xyz[2] + np.array([0.5, 0.5, 0.5])
+    zone, target = middle_zone(system, xyz, start), density_at(xyz, xyz[:1] + 50.0)
+    found = Copies(system, zone, xyz, target).evaluate(start[None])
+    expected = 0.0
+    for k, j, held, least in zip(zone.pair_moving, zone.pair_other, zone.held, zone.distance, strict=True):
+        away = np.linalg.norm(start[k] - (start[j] if j >= 0 else held))
+        expected += 0.5 * (min(away - least, 0.0) / CONTACT_SIGMA) ** 2
+    assert expected > 10.0
+    assert found.contact[0] == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_allclose(found.normal[0], found.normal[0].T, atol=1e-9)

@@ -44,19 +44,14 @@ def spline_map(grid: SampledMap) -> SplineMap:
     return SplineMap(coefficients=torch.fft.irfftn(transform, s=grid.values.shape), grid=grid)
 
 
-def local_spline(grid: SampledMap, xyz: Tensor, margin: float = 4.0) -> SplineMap:
-    """The spline of the part of a map near some positions: much cheaper than that of a whole cell.
+def local_part(grid: SampledMap, xyz: Tensor, margin: float = 4.0) -> SampledMap:
+    """The part of a map about some positions, as a box.
 
     Parameters
     ----------
     grid : the map.
     xyz : positions that will be looked at, Å. (n, 3)
-    margin : how far beyond them the part reaches, Å.
-
-    Notes
-    -----
-    What lies at the faces of the part is mirrored; a value counts .27 a grid step, so that four steps inside the
-    faces the spline is that of the whole map within half a percent.
+    margin : how far beyond them the part reaches, Å; four grid steps more are taken.
     """
     u = (xyz @ grid.to_grid.to(xyz).T + grid.offset.to(xyz)).detach()
     reach = margin * grid.to_grid.norm(dim=1) + 4.0
@@ -66,9 +61,20 @@ def local_spline(grid: SampledMap, xyz: Tensor, margin: float = 4.0) -> SplineMa
         low, high = torch.minimum(low.clamp(min=0), size - 2), torch.minimum(high.clamp(min=1), size - 1)
     axes = [torch.arange(int(a), int(b) + 1) % n for a, b, n in zip(low, high, grid.values.shape, strict=True)]
     part = grid.values[axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]]
-    coefficients = torch.from_numpy(spline_filter(part.numpy(), order=3, output=np.float32, mode="mirror"))
-    box = SampledMap(values=part, to_grid=grid.to_grid, offset=grid.offset - low, periodic=False)
-    return SplineMap(coefficients=coefficients, grid=box)
+    return SampledMap(values=part, to_grid=grid.to_grid, offset=grid.offset - low, periodic=False)
+
+
+def local_spline(grid: SampledMap, xyz: Tensor, margin: float = 4.0) -> SplineMap:
+    """The spline of the part of a map near some positions: much cheaper than that of a whole cell; see `local_part`.
+
+    Notes
+    -----
+    What lies at the faces of the part is mirrored; a value counts .27 a grid step, so that four steps inside the
+    faces the spline is that of the whole map within half a percent.
+    """
+    box = local_part(grid, xyz, margin)
+    coefficients = spline_filter(box.values.numpy(), order=3, output=np.float32, mode="mirror")
+    return SplineMap(coefficients=torch.from_numpy(coefficients), grid=box)
 
 
 def sample(spline: SplineMap, xyz: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ from burnish.rebuild.moves.ligands import (
     unexplained,
 )
 from burnish.rebuild.scene import Change, Scene
-from burnish.rebuild.zone import Target, ZoneResult, ZoneSystem, make_zone, refine_zone, surroundings
+from burnish.rebuild.zone import Target, ZoneResult, ZoneSystem, make_zone, surroundings
+from burnish.rebuild.zone_refinement import refine_zone
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]

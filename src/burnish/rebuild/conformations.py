@@ -6,12 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from burnish.chemistry.residues import ResidueView
 from burnish.chemistry.rotamers import CHI_ATOMS
-from burnish.geometry.torsions import torsion_angles
 
 Array = NDArray[np.float64]
 Graph = Mapping[int, Sequence[int]]
@@ -42,18 +40,26 @@ def beyond(graph: Graph, near: int, far: int, inside: set[int]) -> list[int]:
 def turn(xyz: Array, atoms: Sequence[int], origin: Array, axis: Array, angle: float) -> Array:
     """All positions with some atoms turned by `angle`, rad, right-handed about a line. (n, 3)"""
     moved = xyz.copy()
-    unit = axis / np.linalg.norm(axis)
-    relative = xyz[list(atoms)] - origin
-    along = (relative @ unit)[:, None] * unit
-    cos, sin = math.cos(angle), math.sin(angle)
-    moved[list(atoms)] = origin + relative * cos + np.cross(unit, relative) * sin + along * (1.0 - cos)
+    moved[list(atoms)] = origin + (xyz[list(atoms)] - origin) @ _rotations(axis, np.array([angle]))[0].T
     return moved
 
 
+def _rotations(axis: Array, angles: Array) -> Array:
+    """Matrices of right-handed turns about one direction. (k, 3, 3)"""
+    x, y, z = (axis / math.sqrt(float(axis @ axis))).tolist()
+    crossed = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    sin, cos = np.sin(angles)[:, None, None], np.cos(angles)[:, None, None]
+    return np.asarray(np.eye(3) + sin * crossed + (1.0 - cos) * (crossed @ crossed))
+
+
 def torsion(xyz: Array, atoms: Sequence[int]) -> float:
-    """A torsion angle, rad."""
-    points = torch.from_numpy(xyz[list(atoms)])
-    return float(torsion_angles(*(p[None] for p in points)))
+    """A torsion angle, rad, in (−π, π], IUPAC sign."""
+    a, b, c, d = (xyz[i] for i in atoms)
+    (fx, fy, fz), (gx, gy, gz), (hx, hy, hz) = (a - b).tolist(), (b - c).tolist(), (d - c).tolist()
+    mx, my, mz = fy * gz - fz * gy, fz * gx - fx * gz, fx * gy - fy * gx
+    nx, ny, nz = hy * gz - hz * gy, hz * gx - hx * gz, hx * gy - hy * gx
+    sine = (ny * mz - nz * my) * gx + (nz * mx - nx * mz) * gy + (nx * my - ny * mx) * gz
+    return math.atan2(sine / math.sqrt(gx * gx + gy * gy + gz * gz), mx * nx + my * ny + mz * nz)
 
 
 def chi_of(xyz: Array, view: ResidueView) -> tuple[float, ...] | None:
@@ -66,14 +72,31 @@ def chi_of(xyz: Array, view: ResidueView) -> tuple[float, ...] | None:
 
 def with_chi(xyz: Array, view: ResidueView, graph: Graph, chi: Sequence[float]) -> Array:
     """All positions with the side chain at the torsions `chi`, rad. (n, 3)"""
-    inside = set(view.atoms.values())
-    moved = xyz
-    for names, wanted in zip(CHI_ATOMS[view.name], chi, strict=True):
+    moved = xyz.copy()
+    moved[list(view.atoms.values())] = chi_positions(xyz, view, graph, np.array([chi]))[0]
+    return moved
+
+
+def chi_positions(xyz: Array, view: ResidueView, graph: Graph, chi: Array) -> Array:
+    """The atoms of one residue, in the order of `view.atoms`, at many sets of torsions, rad. chi: (k, d) → (k, m, 3)
+
+    Turning about one bond leaves the torsions about the others; what lies beyond several is turned about the outermost
+    first, so that every axis is where it was.
+    """
+    own = list(view.atoms.values())
+    place, inside = {a: k for k, a in enumerate(own)}, set(own)
+    moved = np.repeat(xyz[own][None], len(chi), axis=0)
+    bonds = []
+    for names in CHI_ATOMS[view.name][: chi.shape[1]]:
         atoms = view.indices(*names)
         if atoms is None:
-            return moved
+            break
+        bonds.append(atoms)
+    for k, atoms in reversed(list(enumerate(bonds))):
         _, b, c, _ = atoms
-        moved = turn(moved, beyond(graph, b, c, inside), moved[c], moved[c] - moved[b], wanted - torsion(moved, atoms))
+        beyond_it = [place[a] for a in beyond(graph, b, c, inside)]
+        rotation = _rotations(xyz[c] - xyz[b], chi[:, k] - torsion(xyz, atoms))
+        moved[:, beyond_it] = xyz[c] + (moved[:, beyond_it] - xyz[c]) @ rotation.transpose(0, 2, 1)
     return moved
 
 

@@ -8,7 +8,7 @@ the place of 2mFo − DFc.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from burnish.data.atoms import Atoms
 from burnish.data.sampled_map import SampledMap
-from burnish.maps.sampling import local_spline, rms, spline_map
+from burnish.maps.sampling import local_part, local_spline, rms, spline_map
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_term import DataTerm
 from burnish.models.density_maps import crystal_map
@@ -30,6 +30,10 @@ from burnish.scattering.form_factors import form_factors
 from burnish.symmetry.space_groups import special_positions
 
 Index = NDArray[np.int64]
+Key = tuple[int, int]
+
+PARTED = 12.0  # Å; zones farther apart than that do not see each other's density
+REACH = 10.0  # Å; how far from a zone its density is kept: how far its atoms may go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,41 @@ def zone_density(evidence: Evidence, atoms: Index) -> SampledMap:
         offset=maps.density.offset,
         periodic=maps.density.periodic,
     )
+
+
+class ZoneDensities:
+    """Density of each of many zones alone, made when first asked for, with zones far apart sharing one transform.
+
+    The number of transforms is then that of zones near each other, and does not grow with the model. Only the part
+    about each zone is kept, until it is dropped.
+
+    Parameters
+    ----------
+    evidence : maps of the model.
+    zones : atoms of each, by residue and size.
+    """
+
+    def __init__(self, evidence: Evidence, zones: Mapping[Key, Index]) -> None:
+        self.evidence, self.zones = evidence, dict(zones)
+        self.xyz = evidence.atoms.xyz
+        keys = list(self.zones)
+        groups = separate_zones(self.xyz.numpy(), [self.zones[k] for k in keys], PARTED)
+        self._group = {keys[i]: [keys[j] for j in group] for group in groups for i in group}
+        self._made: dict[Key, SampledMap] = {}
+        self._dropped: set[Key] = set()
+
+    def of(self, key: Key) -> SampledMap:
+        """The density of one zone."""
+        if key not in self._made:
+            wanted = [k for k in self._group[key] if k == key or k not in self._dropped]
+            density = zone_density(self.evidence, np.concatenate([self.zones[k] for k in wanted]))
+            self._made.update({k: local_part(density, self.xyz[self.zones[k]], REACH) for k in wanted})
+        return self._made[key]
+
+    def drop(self, key: Key) -> None:
+        """Forget the density of a zone, which is no longer needed."""
+        self._made.pop(key, None)
+        self._dropped.add(key)
 
 
 def own_density(evidence: Evidence, atoms: Atoms, share: NDArray[np.float64] | None = None) -> SampledMap:

@@ -16,17 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnish.rebuild.atom_rows import AtomRow
-from burnish.rebuild.zone import (
-    Surroundings,
-    Target,
-    Zone,
-    ZoneEnergy,
-    ZoneSystem,
-    first_scores,
-    make_zone,
-    refine_zone,
-    zone_energy,
-)
+from burnish.rebuild.zone import Surroundings, Target, ZoneEnergy, ZoneResult, ZoneSystem, make_zone
+from burnish.rebuild.zone_refinement import first_scores, refine_zone, refine_zones, zone_energy
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -35,6 +26,7 @@ MARGIN = 4.0  # −log probability by which a candidate must win
 SHOWN_MEAN, SHOWN_LEAST = 3.0, 1.2  # σ of mFo − DFc at the new places of a candidate that the difference map shows
 SHOWN_APART = 0.9  # Å; a place nearer than that to an atom of the zone as it is is not new
 FINALISTS, FIRST_STEPS = 4, 8  # of many candidates, how many are refined to the end, after how many steps
+MET = 0.2  # Å rms; candidates nearer to each other than that after the first steps end in one place
 WORST_CONTACT = 60.0  # energy of contacts that refinement may resolve
 SETTLED = 0.7  # Å rms; a zone that moves farther than that when it is refined as it is was not where it belongs
 LEAST_DENSITY_CHANGE = -0.3  # σ; a better energy does not excuse worse density than that
@@ -183,24 +175,33 @@ def judge_site(
         first = first_scores(system, zone, stack, target, WORST_CONTACT) + torsion_energy(stack)
         chosen = [site.candidates[k] for k in best_apart(first, stack[:, site.judged], site.refined, site.apart)]
 
-    def judged(name: str, start: Array, system: ZoneSystem, zone: Zone) -> tuple[Judgement, Array]:
-        done = refine_zone(system, zone, xyz, start, target, steps=site.steps)
-        extra = float(torsion_energy(done.xyz[None])[0])
-        return _judgement(name, done.energy, extra, done.density[site.judged]), done.xyz
+    def judged(names: Sequence[str], done: Sequence[ZoneResult]) -> list[tuple[Judgement, Array]]:
+        extra = torsion_energy(np.stack([d.xyz for d in done])).tolist() if done else []
+        rows = zip(names, done, extra, strict=True)
+        return [(_judgement(name, d.energy, e, d.density[site.judged]), d.xyz) for name, d, e in rows]
 
-    before, settled = judged("as is", old, system, zone)
     later = system if system_after is None else system_after
     zone_after = zone if system_after is None else make_zone(later, around, site.atoms, np.stack(starts))
-    finalists = [(c.name, c.xyz) for c in chosen]
-    if len(finalists) > FINALISTS and site.steps > FIRST_STEPS:  # a few steps tell which are worth more
-        tried = [
-            (name, refine_zone(later, zone_after, xyz, start, target, steps=FIRST_STEPS)) for name, start in finalists
-        ]
-        energy = [
-            done.energy.total - done.energy.torsions + float(torsion_energy(done.xyz[None])[0]) for _, done in tried
-        ]
-        finalists = [(tried[k][0], tried[k][1].xyz) for k in np.argsort(energy, kind="stable")[:FINALISTS]]
-    refined = [judged(name, start, later, zone_after) for name, start in finalists]
+    names = [c.name for c in chosen]
+    many = len(chosen) > FINALISTS and site.steps > FIRST_STEPS  # a few steps tell which are worth more
+    steps = [FIRST_STEPS if many else site.steps] * len(chosen)
+    places = np.stack([old, *(c.xyz for c in chosen)])
+    if system_after is None:
+        as_is, *tried = refine_zones(system, zone, xyz, places, target, steps=[site.steps, *steps])
+    else:
+        as_is = refine_zone(system, zone, xyz, old, target, steps=site.steps)
+        tried = refine_zones(later, zone_after, xyz, places[1:], target, steps=steps)
+    before, settled = judged(["as is"], [as_is])[0]
+    if many:
+        energy = np.array([j.energy for j, _ in judged(names, tried)])
+        there = np.stack([done.xyz[site.judged] for done in tried])
+        back = settled[site.judged] if system_after is None else None
+        best = _finalists(energy, there, back, before.energy)
+        if not best:
+            return _record(site, False, "every other conformation leads back to what is there", before, None), None
+        names = [names[k] for k in best]
+        tried = refine_zones(later, zone_after, xyz, np.stack([tried[k].xyz for k in best]), target, steps=site.steps)
+    refined = judged(names, tried)
     if not refined:
         return _record(site, False, "no other conformation", before, None), None
     after, positions = min(refined, key=lambda pair: pair[0].energy)
@@ -224,6 +225,25 @@ def judge_site(
     moved = xyz.copy()
     moved[site.atoms] = positions
     return _record(site, True, reason, before, after, undo), moved
+
+
+def _finalists(energy: Array, places: Array, back: Array | None, as_is: float) -> list[int]:
+    """Which candidates, after a few steps, are refined to the end: the best that differ from each other.
+
+    Those that have come to where the zone as it is has come, and are not better there, would end there.
+
+    Parameters
+    ----------
+    energy : of each candidate. (c,)
+    places : its judged atoms, Å. (c, j, 3)
+    back : those of the zone as it is, refined; None where its restraints are others. (j, 3)
+    as_is : its energy.
+    """
+    going = np.arange(len(energy))
+    if back is not None:
+        away = np.sqrt(((places - back) ** 2).sum(axis=2).mean(axis=1))
+        going = np.flatnonzero((away > MET) | (energy < as_is - MARGIN))
+    return [int(going[k]) for k in best_apart(energy[going], places[going], FINALISTS, MET)]
 
 
 def best_apart(scores: Array, places: Array, most: int, apart: float) -> list[int]:

@@ -1,31 +1,29 @@
-"""Fast refinement of a few atoms against a map under restraints, everything else held.
+"""A few atoms with their restraints and neighbours, everything else held, and what they are refined against.
 
 Energy of a zone, in units of −log probability:
 
     ½ Σ z² of every restraint that touches it + ½ Σ z² of its contacts − w Σ (Z/6) occ ρ(x)/σ
 
-minimised by damped Gauss–Newton steps on a dense matrix: zones have tens of atoms.
+minimised by damped Gauss–Newton steps on a dense matrix: zones have tens of atoms (see `zone_refinement`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from burnish.data.particle_symmetry import Symmetry
 from burnish.data.restraints import ContactTypes
-from burnish.maps.sampling import SplineMap, sample, sample_with_gradient
-from burnish.models.restraints.nonbonded import SIGMA as CONTACT_SIGMA
+from burnish.maps.sampling import SplineMap
 from burnish.models.restraints.nonbonded import contact_distances
-from burnish.models.restraints.planes import PlaneBatch, plane_term
-from burnish.models.restraints.ramachandran import Backbone, ramachandran_term
-from burnish.models.restraints.side_chains import SideChains, side_chain_term
-from burnish.models.restraints.stereochemistry import Stereochemistry, covalent_residuals
-from burnish.models.restraints.term import Residuals
+from burnish.models.restraints.planes import PlaneBatch
+from burnish.models.restraints.ramachandran import Backbone
+from burnish.models.restraints.side_chains import SideChains
+from burnish.models.restraints.stereochemistry import Stereochemistry
 from burnish.symmetry.images import images_near
 
 Array = NDArray[np.float64]
@@ -160,13 +158,13 @@ def make_zone(system: ZoneSystem, around: Surroundings, atoms: Index, candidates
     """
     place = np.full(len(system.occ), -1, dtype=np.int64)
     place[atoms] = np.arange(len(atoms))
-    pairs: set[tuple[int, int]] = set()
-    for xyz in candidates:
-        for moving, near in enumerate(around.tree.query_ball_point(xyz, CONTACT_REACH + SLACK)):
-            pairs.update((moving, other) for other in near)
-    found = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
-    k: Index = found[:, 0]
-    j: Index = found[:, 1]
+    points = candidates.reshape(-1, 3)
+    near: Any = around.tree.query_ball_point(points, CONTACT_REACH + SLACK)  # a list of indices for each point
+    others = np.concatenate([np.array(n, dtype=np.int64) for n in near])
+    moving = np.repeat(np.tile(np.arange(len(atoms)), len(candidates)), [len(n) for n in near])
+    found = np.unique(moving * len(around.xyz) + others)
+    k: Index = found // len(around.xyz)
+    j: Index = found % len(around.xyz)
     source, own = around.source[j], around.is_own[j]
     other = np.where(own, place[source], -1)
     keep = ~((other >= 0) & (other <= k))  # pairs inside the zone once
@@ -274,138 +272,3 @@ class ZoneResult:
     xyz: Array
     energy: ZoneEnergy
     density: Array
-
-
-def refine_zone(
-    system: ZoneSystem, zone: Zone, xyz: Array, start: Array, target: Target, *, steps: int = 12
-) -> ZoneResult:
-    """Refine the atoms of a zone from `start`.
-
-    Parameters
-    ----------
-    system, zone : restraints and neighbours.
-    xyz : positions of all atoms, Å; those of the zone are not used, none is changed. (n, 3)
-    start : of the zone's atoms, Å. (m, 3)
-    target : density to fit.
-    steps : most Gauss–Newton steps.
-    """
-    local = xyz[zone.local]
-    now, damping = start.copy(), 0.05
-    energy, density, gradient, normal = _evaluate(system, zone, local, now, target)
-    for _ in range(steps):
-        diagonal = np.diag(normal)
-        step = np.linalg.solve(normal + np.diag(damping * diagonal + 1e-3), -gradient).reshape(-1, 3)
-        longest = float(np.sqrt((step**2).sum(axis=1)).max(initial=0.0))
-        step *= min(1.0, LONGEST_STEP / max(longest, 1e-9))
-        trial = _evaluate(system, zone, local, now + step, target)
-        if trial[0].total < energy.total:
-            gained = energy.total - trial[0].total
-            now = now + step
-            energy, density, gradient, normal = trial
-            damping = max(damping / 3.0, 1e-4)
-            if gained < 0.02:
-                break
-        else:
-            damping *= 5.0
-            if damping > 1e4:
-                break
-    return ZoneResult(xyz=now, energy=energy, density=density)
-
-
-def zone_energy(system: ZoneSystem, zone: Zone, xyz: Array, at: Array, target: Target) -> tuple[ZoneEnergy, Array]:
-    """Energy of a zone at positions (m, 3), and the density at its atoms, σ."""
-    energy, density, _, _ = _evaluate(system, zone, xyz[zone.local], at, target)
-    return energy, density
-
-
-def first_scores(
-    system: ZoneSystem, zone: Zone, candidates: Array, target: Target, worst_contact: float
-) -> NDArray[np.float64]:
-    """Density and contacts of many positions of a zone, by which candidates are sorted out. (c,)
-
-    Parameters
-    ----------
-    candidates : (c, m, 3).
-    worst_contact : contacts are counted up to this energy: refinement resolves what is only a little too close.
-    """
-    count, m = candidates.shape[:2]
-    rho = sample(target.spline, torch.from_numpy(candidates.reshape(-1, 3))).numpy().reshape(count, m) / target.sigma
-    score = -(rho @ (target.weight * system.electrons[zone.atoms] / 6.0 * system.occ[zone.atoms]))
-    if len(zone.pair_moving) == 0:
-        return np.asarray(score)
-    inside = zone.pair_other >= 0
-    other = np.where(inside[:, None], candidates[:, zone.pair_other], zone.held)
-    distance = np.sqrt(((candidates[:, zone.pair_moving] - other) ** 2).sum(axis=2))
-    z = np.minimum(distance - zone.distance, 0.0) / CONTACT_SIGMA
-    return np.asarray(score + np.minimum(0.5 * (z**2).sum(axis=1), worst_contact))
-
-
-def _evaluate(
-    system: ZoneSystem, zone: Zone, local: Array, at: Array, target: Target
-) -> tuple[ZoneEnergy, Array, Array, Array]:
-    """Energy, density at the atoms, gradient (3m,) and Gauss–Newton matrix (3m, 3m); `local` is overwritten."""
-    m = len(zone.atoms)
-    local[:m] = at
-    gradient, normal = np.zeros(3 * m), np.zeros((3 * m, 3 * m))
-    geometry = 0.0
-    for residuals in covalent_residuals(local, zone.restraints).values():
-        geometry += 0.5 * float(residuals.z @ residuals.z)
-        _accumulate(residuals, gradient, normal)
-    planes = plane_term(local, zone.restraints.planes)
-    factor = planes.factor.toarray()[:, : 3 * m]
-    geometry += planes.energy
-    gradient += planes.gradient[: 3 * m]
-    normal += factor.T @ factor
-    torsions = 0.0
-    usual = [ramachandran_term(local, zone.backbone, 1.0)] if len(zone.backbone) else []
-    usual += [side_chain_term(local, zone.side_chains, 1.0)] if len(zone.side_chains) else []
-    for term in usual:
-        torsions += term.energy
-        factor = term.factor.toarray()[:, : 3 * m]
-        gradient += term.gradient[: 3 * m]
-        normal += factor.T @ factor
-    contact = _contacts(zone, at, gradient, normal)
-    rho, slope = sample_with_gradient(target.spline, torch.from_numpy(at))
-    density = rho.numpy() / target.sigma
-    share = target.weight * system.electrons[zone.atoms] / 6.0 * system.occ[zone.atoms]
-    gradient -= (share[:, None] * slope.numpy() / target.sigma).reshape(-1)
-    normal[np.diag_indices(3 * m)] += np.repeat(share * np.maximum(density, 0.5) / PEAK_WIDTH2, 3)
-    total = ZoneEnergy(geometry=geometry, contact=contact, density=-float(share @ density), torsions=torsions)
-    return total, density, gradient, normal
-
-
-def _accumulate(residuals: Residuals, gradient: Array, normal: Array) -> None:
-    """Add a kind of restraint to gradient and matrix of the moving atoms, which are the first of the local ones."""
-    count, size = residuals.atoms.shape
-    if count == 0:
-        return
-    rows = np.zeros((count, len(gradient) // 3 + 1, 3))
-    where = np.minimum(residuals.atoms, len(gradient) // 3)  # what is held falls into a column that is dropped
-    for k in range(size):
-        rows[np.arange(count), where[:, k]] += residuals.jacobian[:, k]
-    matrix = rows[:, :-1].reshape(count, -1)
-    gradient += matrix.T @ residuals.z
-    normal += matrix.T @ matrix
-
-
-def _contacts(zone: Zone, at: Array, gradient: Array, normal: Array) -> float:
-    """Repulsion of the pairs that are too close."""
-    if len(zone.pair_moving) == 0:
-        return 0.0
-    inside = zone.pair_other >= 0
-    other = np.where(inside[:, None], at[zone.pair_other], zone.held)
-    delta = at[zone.pair_moving] - other
-    distance = np.sqrt((delta**2).sum(axis=1))
-    close = np.flatnonzero(distance < zone.distance)
-    if len(close) == 0:
-        return 0.0
-    z = (distance[close] - zone.distance[close]) / CONTACT_SIGMA
-    unit = delta[close] / np.maximum(distance[close], 1e-3)[:, None] / CONTACT_SIGMA
-    rows = np.zeros((len(close), len(gradient)))
-    for axis in range(3):
-        rows[np.arange(len(close)), 3 * zone.pair_moving[close] + axis] = unit[:, axis]
-        both = np.flatnonzero(inside[close])
-        rows[both, 3 * zone.pair_other[close][both] + axis] -= unit[both, axis]
-    gradient += rows.T @ z
-    normal += rows.T @ rows
-    return 0.5 * float(z @ z)

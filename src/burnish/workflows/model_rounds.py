@@ -31,6 +31,7 @@ from burnish.models.refinement import RefinementState, refine
 from burnish.models.refinement_system import RefinableModel, RefinementSystem, make_system
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.options.refine import RefineOptions
+from burnish.rebuild.bench import RebuildModel, atom_names
 from burnish.rebuild.evidence import make_evidence
 from burnish.rebuild.memory import Memory
 from burnish.rebuild.move import MoveRecord
@@ -39,7 +40,7 @@ from burnish.rebuild.moves.gaps import close_gaps, extend_ends
 from burnish.rebuild.moves.mutations import mutate_to_sequence
 from burnish.rebuild.moves.side_chain_atoms import complete_side_chains, trim_side_chains
 from burnish.rebuild.register import report_register_shifts
-from burnish.rebuild.round import RebuildModel, atom_names, rebuild_round
+from burnish.rebuild.round import rebuild_round
 from burnish.rebuild.scene import Scene, StructureMove
 from burnish.rebuild.settings import RebuildSettings
 from burnish.rebuild.undo import with_removed_atoms

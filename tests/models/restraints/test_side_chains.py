@@ -11,7 +11,7 @@ from burnish.chemistry.library import read_library
 from burnish.chemistry.rotamers import CHI_ATOMS, rotamer_density, rotamer_nll
 from burnish.chemistry.topology import build_topology
 from burnish.models.restraints.side_chains import find_side_chains, side_chain_energy, side_chain_term
-from burnish.models.restraints.torsion_chains import as_mixture, chain_angles, mixture_energy
+from burnish.models.restraints.torsion_chains import as_mixture, chain_angles, mixture_energy, stack_mixtures
 
 NAMES = ["ALA", "SER", "LEU", "PRO", "ARG", "PHE", "GLN", "GLY"]
 
@@ -103,3 +103,13 @@ def test_nothing_is_found_without_whole_side_chains():
     term = side_chain_term(positions(topology.structure).numpy(), found, 1.0)
     assert term.energy == 0.0
     assert term.factor.shape == (0, 3 * topology.structure[0].count_atom_sites())
+
+
+def test_densities_of_several_types_in_one_call_are_those_of_each():
+    names = ("LEU", "PHE", "LEU", "ASN")  # of two angles, of different periods and numbers of components
+    angles = np.random.default_rng(5).uniform(-np.pi, np.pi, (len(names), 2))
+    together = mixture_energy(stack_mixtures([as_mixture(rotamer_density(n)) for n in names]), angles)
+    for k, name in enumerate(names):
+        alone = mixture_energy(as_mixture(rotamer_density(name)), angles[k : k + 1])
+        for many, one in zip(together, alone, strict=True):
+            np.testing.assert_allclose(many[k], one[0], rtol=1e-10, atol=1e-12)

@@ -6,7 +6,8 @@ import pytest
 from burnish.rebuild.by_hand import minimise as engine
 from burnish.rebuild.by_hand.minimise import Pull, evaluate, make_problem, minimise
 from burnish.rebuild.by_hand.model import HandModel, zone_atoms
-from burnish.rebuild.zone import make_zone, zone_energy
+from burnish.rebuild.zone import make_zone
+from burnish.rebuild.zone_refinement import zone_energy
 from hand_peptide import density_of, hand_model, library, true_model
 
 

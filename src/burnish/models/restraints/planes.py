@@ -72,14 +72,25 @@ def plane_term(xyz: Array, batches: tuple[PlaneBatch, ...], weight: float = 1.0)
     return Term(name="plane", energy=energy, gradient=gradient.reshape(-1), factor=factor)
 
 
-def _plane_factor(batch: PlaneBatch, normal: Array, relative: Array, n_atoms: int, root: float) -> sp.csr_matrix:
+def plane_blocks(batch: PlaneBatch, normal: Array, relative: Array) -> Array:
+    """Derivatives of the m distances of each plane, in σ, by its m atoms, as `plane_term` takes them. (n, m, m, 3)
+
+    Parameters
+    ----------
+    normal, relative : as from `plane_distances`.
+    """
     n, m = batch.atoms.shape
     in_plane = relative - np.einsum("nmi,ni->nm", relative, normal)[:, :, None] * normal[:, None, :]
     basis = np.concatenate([np.ones((n, m, 1)), in_plane], axis=2) / batch.sigma[:, :, None]
     left, singular, _ = np.linalg.svd(basis, full_matrices=False)
     left = left * (singular > 1e-6 * singular[:, :1])[:, None, :]  # three in-plane components span two directions
     follows = np.eye(m) - np.einsum("nik,njk->nij", left, left)
-    blocks = root * follows[:, :, :, None] * (normal[:, None, :] / batch.sigma[:, :, None])[:, None, :, :]
+    return follows[:, :, :, None] * (normal[:, None, :] / batch.sigma[:, :, None])[:, None, :, :]
+
+
+def _plane_factor(batch: PlaneBatch, normal: Array, relative: Array, n_atoms: int, root: float) -> sp.csr_matrix:
+    n, m = batch.atoms.shape
+    blocks = root * plane_blocks(batch, normal, relative)
     columns = np.broadcast_to((batch.atoms[:, :, None] * 3 + np.arange(3))[:, None], (n, m, m, 3)).reshape(-1)
     pointers = np.arange(0, n * m * m * 3 + 1, 3 * m, dtype=np.int64)
     return sp.csr_matrix((blocks.reshape(-1), columns, pointers), shape=(n * m, 3 * n_atoms))

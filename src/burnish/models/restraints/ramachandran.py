@@ -97,13 +97,14 @@ def _is_cis(xyz: Array, atoms: tuple[int, int, int, int]) -> bool:
 
 
 @cache
-def _mixture(kind: int) -> Mixture:
+def backbone_mixture(kind: int) -> Mixture:
+    """The density of φ and ψ of a class, by its index."""
     return as_mixture(ramachandran_density(CLASSES[kind]))
 
 
 def negative_log_density(kind: int, angles: Array) -> tuple[Array, Array, Array]:
     """−log density of φ and ψ (n, 2), rad, in one class, its gradient and curvature; see `mixture_energy`."""
-    return mixture_energy(_mixture(kind), angles)
+    return mixture_energy(backbone_mixture(kind), angles)
 
 
 def ramachandran_term(xyz: Array, backbone: Backbone, weight: float) -> Term:
@@ -118,7 +119,7 @@ def ramachandran_term(xyz: Array, backbone: Backbone, weight: float) -> Term:
     energy, gradient, rows = 0.0, np.zeros((n, 3)), np.zeros((count, 2, 5, 3))
     for kind in np.unique(backbone.kind):
         here = backbone.kind == kind
-        value, slope, found = chain_energy(xyz, backbone.atoms[here], _mixture(int(kind)))
+        value, slope, found = chain_energy(xyz, backbone.atoms[here], backbone_mixture(int(kind)))
         energy += float(value.sum())
         np.add.at(gradient, backbone.atoms[here], slope)
         rows[here] = found.reshape(-1, 2, 5, 3)

@@ -60,7 +60,8 @@ def find_side_chains(labels: AtomLabels, restraints: Restraints) -> SideChains:
 
 
 @cache
-def _mixture(name: str) -> Mixture:
+def side_chain_mixture(name: str) -> Mixture:
+    """The density of χ of a residue type."""
     return as_mixture(rotamer_density(name))
 
 
@@ -68,7 +69,7 @@ def side_chain_parts(xyz: Array, side_chains: SideChains) -> list[tuple[Index, f
     """Of each type: atoms, energy, its gradient by them, and rows whose squares are its curvature."""
     found = []
     for name, atoms in zip(side_chains.names, side_chains.atoms, strict=True):
-        energy, slope, rows = chain_energy(xyz, atoms, _mixture(name))
+        energy, slope, rows = chain_energy(xyz, atoms, side_chain_mixture(name))
         found.append((atoms, float(energy.sum()), slope, rows))
     return found
 
@@ -98,6 +99,6 @@ def side_chain_term(xyz: Array, side_chains: SideChains, weight: float) -> Term:
 def side_chain_energy(xyz: Array, side_chains: SideChains, weight: float) -> float:
     """The energy of `side_chain_term` alone."""
     return weight * sum(
-        float(mixture_energy(_mixture(name), chain_angles(xyz, atoms)[0])[0].sum())
+        float(mixture_energy(side_chain_mixture(name), chain_angles(xyz, atoms)[0])[0].sum())
         for name, atoms in zip(side_chains.names, side_chains.atoms, strict=True)
     )

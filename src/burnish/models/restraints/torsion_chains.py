@@ -7,6 +7,7 @@ the nearest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -19,14 +20,14 @@ from burnish.models.restraints.term import Array, Index
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Coupled von Mises components of d angles as arrays.
+    """Coupled von Mises components of d angles as arrays, of one density or, with n in front, of one for each row.
 
     Attributes
     ----------
-    fold : period of each angle is 2π / fold. (d,)
-    mean, kappa : centres, rad, and concentrations. (k, d)
-    coupling : coefficients of the sine products, symmetric with a zero diagonal. (k, d, d)
-    log_weight : (k,)
+    fold : period of each angle is 2π / fold. (d,) or (n, d)
+    mean, kappa : centres, rad, and concentrations. (k, d) or (n, k, d)
+    coupling : coefficients of the sine products, symmetric with a zero diagonal. (k, d, d) or (n, k, d, d)
+    log_weight : (k,) or (n, k)
     """
 
     fold: Array
@@ -47,11 +48,29 @@ def as_mixture(density: AngleDensity) -> Mixture:
     )
 
 
+def stack_mixtures(mixtures: Sequence[Mixture]) -> Mixture:
+    """Densities of equally many angles, one for each row; components of no weight fill up the shorter ones."""
+    most = max(len(m.log_weight) for m in mixtures)
+
+    def filled(rows: Sequence[Array], value: float) -> Array:
+        missing = [[(0, most - len(r))] + [(0, 0)] * (r.ndim - 1) for r in rows]
+        return np.stack([np.pad(r, pad, constant_values=value) for r, pad in zip(rows, missing, strict=True)])
+
+    return Mixture(
+        fold=np.stack([m.fold for m in mixtures]),
+        mean=filled([m.mean for m in mixtures], 0.0),
+        kappa=filled([m.kappa for m in mixtures], 0.0),
+        coupling=filled([m.coupling for m in mixtures], 0.0),
+        log_weight=filled([m.log_weight for m in mixtures], -np.inf),
+    )
+
+
 def mixture_energy(m: Mixture, angles: Array) -> tuple[Array, Array, Array]:
     """−log density of angles, its gradient, and a curvature that is never negative.
 
     Parameters
     ----------
+    m : one density, or one for each row.
     angles : rad. (n, d)
 
     Returns
@@ -64,10 +83,10 @@ def mixture_energy(m: Mixture, angles: Array) -> tuple[Array, Array, Array]:
     their share of the density at this place, each by κ sin δ/δ, the parabola above κ(1 − cos δ) that touches it here
     (as in expectation and maximisation: the spread between components, which only lowers it, is left out).
     """
-    delta = (angles[:, None, :] - m.mean) * m.fold
+    delta = (angles[:, None, :] - m.mean) * m.fold[..., None, :]
     delta = delta - 2.0 * np.pi * np.round(delta / (2.0 * np.pi))
     sine, cosine = np.sin(delta), np.cos(delta)
-    crossed = np.einsum("kab,nkb->nka", m.coupling, sine)
+    crossed = np.einsum("...kab,...kb->...ka", m.coupling, sine)
     exponent = m.log_weight + ((cosine - 1.0) * m.kappa + 0.5 * sine * crossed).sum(axis=2)
     highest = exponent.max(axis=1, keepdims=True)
     share = np.exp(exponent - highest)
@@ -77,8 +96,9 @@ def mixture_energy(m: Mixture, angles: Array) -> tuple[Array, Array, Array]:
     pairs = m.coupling * cosine[..., :, None] * cosine[..., None, :]
     curvature = -(share[:, :, None, None] * pairs).sum(axis=1)
     diagonal = np.einsum("nk,nka->na", share, m.kappa * np.sinc(delta / np.pi))
-    curvature[:, range(len(m.fold)), range(len(m.fold))] += diagonal
-    values, vectors = np.linalg.eigh(curvature * m.fold[:, None] * m.fold)
+    each = range(angles.shape[1])
+    curvature[:, each, each] += diagonal
+    values, vectors = np.linalg.eigh(curvature * m.fold[..., :, None] * m.fold[..., None, :])
     curvature = np.einsum("nia,na,nja->nij", vectors, np.maximum(values, 0.0), vectors)
     return -(highest + np.log(total))[:, 0], gradient, curvature
 

@@ -9,16 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.chemistry.ramachandran import ramachandran_class
+from burnish.chemistry.angle_density import log_density
+from burnish.chemistry.ramachandran import RamachandranClass, ramachandran_class, ramachandran_density
 from burnish.chemistry.residues import ResidueView
+from burnish.geometry.torsions import torsion_angles
 from burnish.maps.sampling import sample
 from burnish.rebuild.conformations import Array, torsion
 from burnish.rebuild.loops import Anchors, Present, carbonyl_oxygens, loop_backbones
-from burnish.rebuild.move import Candidate, Site
-from burnish.rebuild.zone import Target
+from burnish.rebuild.move import Candidate, Site, best_apart
+from burnish.rebuild.torsion_energy import WORST_TORSION
+from burnish.rebuild.zone import DENSITY_WEIGHT, Target
 from burnish.validate.cbeta import ideal_cbeta
 
-TRIALS = 2400
+TRIALS = 16000
 GOOD_DENSITY = 1.5  # σ; a residue all of whose main-chain atoms lie in more is taken to be right
 DIFFERENT = 0.5  # Å rms; trials nearer than that to a better one are the same
 KEPT = 16  # candidates by density that go on to be judged
@@ -95,11 +98,10 @@ def backbone_site(
         return None
     oxygens = carbonyl_oxygens(closed, anchors.before)
     atoms = window_atoms(views, window)
-    order = _different(closed, torch.argsort(-_density(target, closed, oxygens)))
-    candidates = [
-        Candidate(name=f"backbone {k + 1}", xyz=_placed(xyz, views, window, closed[t], oxygens[t])[atoms])
-        for k, t in enumerate(order)
-    ]
+    score = _torsion_cost(closed, anchors.before, kinds[1:-1]) - _density(target, closed, oxygens)
+    order = best_apart(score.numpy(), closed.numpy(), KEPT, DIFFERENT)
+    placed = _placed(xyz, views, window, atoms, closed[order], oxygens[order])
+    candidates = [Candidate(name=f"backbone {k + 1}", xyz=place) for k, place in enumerate(placed)]
     main = {views[k].atoms[n] for k in window for n in ("N", "CA", "C", "O")}
     return Site(
         kind="backbone" if turned is None else "cis/trans",
@@ -153,52 +155,64 @@ def _present(xyz: Array, views: Sequence[ResidueView], chain: Sequence[int], tar
     return Present(phi_psi=torch.from_numpy(phi_psi), good=torch.from_numpy(good))
 
 
-def _different(chains: Tensor, order: Tensor) -> list[int]:
-    """The first trials in order that differ from each other."""
-    chosen: list[int] = []
-    for k in order.tolist():
-        apart = (chains[chosen] - chains[k]).square().sum(-1).mean(-1).sqrt()
-        if not chosen or float(apart.min()) > DIFFERENT:
-            chosen.append(k)
-        if len(chosen) == KEPT:
-            break
-    return chosen
-
-
 def _density(target: Target, closed: Tensor, oxygens: Tensor) -> Tensor:
-    """Mean density of each trial, its oxygens counting as much as the other atoms. (trials,)"""
+    """Mean density of each trial, σ, its oxygens counting as much as the other atoms. (trials,)"""
     atoms = torch.cat([closed[:, :-3], oxygens], dim=1)
     rho = sample(target.spline, atoms.reshape(-1, 3)).reshape(len(closed), -1) / target.sigma
     return rho.clamp(max=5.0).mean(1) + 0.5 * rho.min(1).values.clamp(max=1.0)
 
 
-def _placed(xyz: Array, views: Sequence[ResidueView], window: Sequence[int], chain: Tensor, oxygens: Tensor) -> Array:
-    """All positions with the window's backbone replaced and its side chains moved with their Cα and Cβ."""
-    moved = xyz.copy()
-    before = views[views[window[0]].previous]
-    moved[before.atoms["O"]] = oxygens[0].numpy()
+def _torsion_cost(closed: Tensor, before: Tensor, kinds: Sequence[RamachandranClass]) -> Tensor:
+    """−log probability of φ and ψ of each trial in the units of `_density`. (trials,)
+
+    Closing turns torsions away from where they were drawn, some to where no residue is.
+    """
+    count, size = len(closed), len(kinds)
+    full = torch.cat([before[None].expand(count, 3, 3), closed], dim=1)
+    row = [torsion_angles(*(full[:, k + i] for i in range(4))) for k in range(2, 3 * size + 2) if k % 3 != 1]
+    phi_psi = torch.stack(row, dim=1).reshape(count, size, 2)
+    cost = torch.zeros(count, dtype=closed.dtype)
+    for k, kind in enumerate(kinds):
+        cost -= log_density(ramachandran_density(kind), phi_psi[:, k]).clamp(min=-WORST_TORSION)
+    return cost / (DENSITY_WEIGHT * 4.0 * (size + 1))
+
+
+def _placed(
+    xyz: Array, views: Sequence[ResidueView], window: Sequence[int], atoms: Array, chains: Tensor, oxygens: Tensor
+) -> Array:
+    """The window's atoms on each new backbone, side chains moved with their Cα and Cβ. (c, m, 3)
+
+    Parameters
+    ----------
+    atoms : of the window. (m,)
+    chains, oxygens : backbones (c, 3 (n + 1), 3), and O of the residue before and of each of the window (c, n + 1, 3).
+    """
+    row = {a: k for k, a in enumerate(atoms.tolist())}
+    placed = np.repeat(xyz[atoms][None], len(chains), axis=0)
+    placed[:, row[views[views[window[0]].previous].atoms["O"]]] = oxygens[:, 0].numpy()
     for k, index in enumerate(window):
         view = views[index]
-        n, ca, c = chain[3 * k : 3 * k + 3].numpy()
-        for name, position in (("N", n), ("CA", ca), ("C", c), ("O", oxygens[k + 1].numpy())):
-            moved[view.atoms[name]] = position
+        n, ca, c = chains[:, 3 * k : 3 * k + 3].unbind(1)
+        for name, position in (("N", n), ("CA", ca), ("C", c), ("O", oxygens[:, k + 1])):
+            placed[:, row[view.atoms[name]]] = position.numpy()
         if "CB" not in view.atoms:
             continue
-        frame = torch.from_numpy(np.stack([n, ca, c]))[:, None]
-        cb = ideal_cbeta(frame[0], frame[1], frame[2], view.name)[0].numpy()
-        old = [xyz[view.atoms[name]] for name in ("CA", "CB", "N")]
-        rotation = _frame(ca, cb, n) @ _frame(*old).T
+        cb = ideal_cbeta(n, ca, c, view.name).numpy()
+        old = [xyz[view.atoms[name]][None] for name in ("CA", "CB", "N")]
+        rotation = _frames(ca.numpy(), cb, n.numpy()) @ _frames(*old).transpose(0, 2, 1)
         side = [a for name, a in view.atoms.items() if name not in ("N", "CA", "C", "O", "OXT")]
-        moved[side] = (xyz[side] - old[1]) @ rotation.T + cb
-    return moved
+        placed[:, [row[a] for a in side]] = (xyz[side] - old[1]) @ rotation.transpose(0, 2, 1) + cb[:, None]
+    return placed
 
 
-def _frame(origin: Array, along: Array, third: Array) -> Array:
-    """Right-handed orthonormal axes as columns: x from origin to `along`, y towards `third`."""
-    x = (along - origin) / np.linalg.norm(along - origin)
-    y = (third - origin) - ((third - origin) @ x) * x
-    y = y / np.linalg.norm(y)
-    return np.stack([x, y, np.cross(x, y)], axis=1)
+def _frames(origin: Array, along: Array, third: Array) -> Array:
+    """Right-handed orthonormal axes as columns: x from origin to `along`, y towards `third`. (c, 3, 3)"""
+    x = along - origin
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    y = third - origin
+    y = y - (y * x).sum(axis=1, keepdims=True) * x
+    y = y / np.linalg.norm(y, axis=1, keepdims=True)
+    return np.stack([x, y, np.cross(x, y)], axis=2)
 
 
 def is_wrong(deviation: float, omega: float | None, verdict: str, correlation: float, *, proline: bool) -> list[str]:

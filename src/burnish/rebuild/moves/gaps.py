@@ -28,7 +28,8 @@ from burnish.rebuild.loops import CLOSED, Anchors, carbonyl_oxygens, close, grow
 from burnish.rebuild.move import MoveRecord
 from burnish.rebuild.moves.side_chain_atoms import record_of
 from burnish.rebuild.scene import Change, Scene
-from burnish.rebuild.zone import Target, ZoneResult, ZoneSystem, make_zone, refine_zone, surroundings
+from burnish.rebuild.zone import Target, ZoneResult, ZoneSystem, make_zone, surroundings
+from burnish.rebuild.zone_refinement import refine_zones
 from burnish.symmetry.images import images_near
 from burnish.validate.cbeta import ideal_cbeta
 
@@ -258,7 +259,7 @@ def _refined(
         spline=local_spline(scene.evidence.maps.density, torch.from_numpy(np.concatenate(starts))),
         sigma=scene.evidence.sigma,
     )
-    done = [refine_zone(system, zone, xyz, start, target, steps=40) for start in starts]
+    done = refine_zones(system, zone, xyz, np.stack(starts), target, steps=40)
     best = min(range(len(done)), key=lambda k: done[k].energy.total)
     return _result(stretches[best], done[best], b_iso)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from burnish.chemistry.residues import ResidueView
 from burnish.chemistry.rotamers import CHI_ATOMS, rotamers_of
-from burnish.rebuild.conformations import BACKBONE, Array, Graph, with_backrub, with_chi
+from burnish.rebuild.conformations import BACKBONE, Array, Graph, chi_positions, with_backrub
 from burnish.rebuild.move import Candidate, Site
 from burnish.rebuild.side_chains import Template, side_chain_rotamers
 from burnish.validate.flips import SWAPS
@@ -47,7 +47,7 @@ def rotamer_site(
         rubbed = with_backrub(xyz, views, index, math.radians(angle))
         if rubbed is not None:
             bases.append((f" backrub {angle:+.0f}°", rubbed))
-    candidates = []
+    named: list[tuple[str, list[float], int]] = []
     for rotamer in rotamers_of(view.name):
         if rotamer.frequency < LEAST_FREQUENCY:
             continue
@@ -55,10 +55,17 @@ def rotamer_site(
         for steps in variants:
             shifted = zip(rotamer.chi, rotamer.esd, (*steps, 0.0, 0.0, 0.0), strict=False)
             chi = [c + s * e for c, e, s in shifted]
-            for label, base in bases if not any(steps) else bases[:1]:
-                moved = with_chi(base, view, graph, chi)
-                if not _only_swaps(xyz, moved, view):
-                    candidates.append(Candidate(name=rotamer.name + label, xyz=moved[atoms]))
+            named += [(rotamer.name, chi, k) for k in range(len(bases) if not any(steps) else 1)]
+    own = list(view.atoms.values())
+    row = {a: k for k, a in enumerate(atoms.tolist())}
+    angles = np.array([chi for _, chi, _ in named])
+    placed = [chi_positions(base, view, graph, angles) for _, base in bases]
+    candidates = []
+    for k, (name, _, base) in enumerate(named):
+        if not _only_swaps(xyz, placed[base][k], view):
+            moved = bases[base][1][atoms]
+            moved[[row[a] for a in own]] = placed[base][k]
+            candidates.append(Candidate(name=name + bases[base][0], xyz=moved))
     return Site(
         kind="rotamer",
         residue=view.label,
@@ -118,14 +125,20 @@ def _only_swaps(old: Array, new: Array, view: ResidueView) -> bool:
 
     Density hardly tells these apart; their contacts do, which is what the amide flips go by. Without this the two kinds
     of moves would undo each other.
+
+    Parameters
+    ----------
+    old : positions of all atoms, Å. (n, 3)
+    new : of the residue's, in the order of `view.atoms`. (m, 3)
     """
     if view.name not in SWAPS:
         return False
+    place = dict(zip(view.atoms, new, strict=True))
     side = [n for n in view.atoms if n not in BACKBONE]
     swapped = {n: SWAPS[view.name].get(n, n) for n in side}
 
     def apart(partner: Mapping[str, str]) -> float:
-        square = [((old[view.atoms[n]] - new[view.atoms[partner[n]]]) ** 2).sum() for n in side]
+        square = [((old[view.atoms[n]] - place[partner[n]]) ** 2).sum() for n in side]
         return math.sqrt(float(np.mean(square)))
 
     return apart(swapped) < SAME_PLACES and apart({n: n for n in side}) > SAME_PLACES
