@@ -25,11 +25,13 @@ def groups(metrics: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def cycle(step: int, r_free: float, series: str = "cycle") -> dict[str, Any]:
-    return {"series": series, "step": step, "values": {"r_free": r_free}}
+    return {"series": series, "step": step, "values": {"r_free": r_free}, "names": {"r_free": "R-free"}}
 
 
-def test_names_are_those_of_the_field() -> None:
-    found = groups([{"series": "cycle", "step": 0, "values": {"r_free": 0.3, "bond_rmsz": 1.0, "clashscore": 4.0}}])
+def test_names_are_those_that_the_server_sends() -> None:
+    values = {"r_free": 0.3, "bond_rmsz": 1.0, "clashscore": 4.0}
+    names = {"r_free": "R-free", "bond_rmsz": "bond rms Z", "clashscore": "clashscore"}
+    found = groups([{"series": "cycle", "step": 0, "values": values, "names": names}])
     assert {title: points[0]["name"] for title, points in found.items()} == {
         "R factors and correlation": "R-free",
         "rms Z": "bond rms Z",

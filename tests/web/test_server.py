@@ -128,6 +128,7 @@ def test_events_are_read_from_where_one_left_off(project: Project) -> None:
     folder = project.folder / "Refine3D/job001"
     events, offset = read_events(folder, 0)
     assert [e["event"] for e in events] == ["message", "metrics"]
+    assert events[1]["names"] == {"resolution": "resolution (Å)"}
     with (folder / "events.jsonl").open("a") as file:
         file.write('{"event": "message", "text": "whole"}\n{"event": "half')
     more, further = read_events(folder, offset)

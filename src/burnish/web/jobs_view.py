@@ -163,7 +163,10 @@ def list_maps(project: Project, folder: Path) -> list[dict[str, Any]]:
 
 
 def read_events(folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """Events after a byte offset into `events.jsonl`, and the offset to go on from; half-written lines wait."""
+    """Events after a byte offset into `events.jsonl`, and the offset to go on from; half-written lines wait.
+
+    Numbers come with their names for people.
+    """
     path = folder / "events.jsonl"
     if not path.is_file() or path.stat().st_size <= offset:
         return [], offset
@@ -171,7 +174,11 @@ def read_events(folder: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
         file.seek(offset)
         data = file.read()
     whole = data.rfind(b"\n") + 1
-    return [_loads(line) for line in data[:whole].splitlines()], offset + whole
+    return [_named(_loads(line)) for line in data[:whole].splitlines()], offset + whole
+
+
+def _named(event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, "names": {name: term(name) for name in event["values"]}} if event["event"] == "metrics" else event
 
 
 def _is_shown(path: Path) -> bool:
