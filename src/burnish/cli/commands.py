@@ -19,6 +19,7 @@ from burnish.cli.terminal import Terminal
 from burnish.core.errors import BurnishError, InputError, explain_os_error
 from burnish.jobs.execution import explain, options_model, run_job
 from burnish.jobs.project import find_project
+from burnish.options.base import names_of
 from burnish.options.table import COMMANDS, Command
 
 
@@ -70,7 +71,7 @@ def _signature(command: Command, model: type[BaseModel]) -> inspect.Signature:
             annotation=Annotated[
                 annotation,
                 Parameter(
-                    name=_flag(field),
+                    name=_flags(name, field),
                     help=field.description,
                     negative=f"--no-{name.replace('_', '-')}" if isinstance(default, bool) else empty,
                     show_default=not (default in (None, (), False) or default is PydanticUndefined),
@@ -90,10 +91,13 @@ def _signature(command: Command, model: type[BaseModel]) -> inspect.Signature:
     return inspect.Signature([*positional, *by_name])
 
 
-def _flag(field: FieldInfo) -> str | None:
-    """Name of a flag that cannot be a Python name (`--continue`), or None for the field's own."""
+def _flags(name: str, field: FieldInfo) -> tuple[str, ...] | None:
+    """Flags that are not the field's name: one that cannot be a Python name (`--continue`), or several; else None."""
     extra = field.json_schema_extra
-    return f"--{extra['flag']}" if isinstance(extra, dict) and "flag" in extra else None
+    if isinstance(extra, dict) and "flag" in extra:
+        return (f"--{extra['flag']}",)
+    names = names_of(name, field)
+    return tuple("--" + n.replace("_", "-") for n in names) if len(names) > 1 else None
 
 
 def _is_sequence(annotation: Any) -> bool:

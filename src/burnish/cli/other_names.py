@@ -4,7 +4,6 @@ from __future__ import annotations
 
 RELION_FILES = {"--i": "--particles", "--o": "--out", "--j": "--threads"}
 MODEL_FILES = {
-    "--angpix": "--pixel-size",
     "--dmin": "--d-min",
     "--free": "--free-label",
     "--halfmaps": "--half1 FILE --half2 FILE",

@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from burnish.core.errors import DataError, InputError
+from burnish.options.base import names_of
 from burnish.options.batch import is_table
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
@@ -48,15 +49,15 @@ class _Fields:
 
     paths: frozenset[str]
     several: frozenset[str]
-    known: frozenset[str]
-    positional: tuple[str, ...]
+    known: Mapping[str, str]  # every name of an option, and the one that it has in the record
 
     def named(self, text: str, place: str) -> str:
         """The option that a column or an assignment names."""
         name = text.strip().lstrip("-").replace("-", "_")
         if name not in self.known:
-            raise InputError(f"{place}: no option '{text}'; a set takes {', '.join(sorted(self.known - _OWN))}")
-        return name
+            takes = ", ".join(sorted({*self.known.values()} - _OWN))
+            raise InputError(f"{place}: no option '{text}'; a set takes {takes}")
+        return self.known[name]
 
 
 def read_sets(
@@ -103,7 +104,8 @@ def _fields_of(model: type[BaseModel]) -> _Fields:
             paths.add(name)
         if any((get_origin(k) or k) in (tuple, list) for k in kinds):
             several.add(name)
-    return _Fields(frozenset(paths), frozenset(several), frozenset(model.model_fields), ())
+    known = {given: name for name, field in model.model_fields.items() for given in names_of(name, field)}
+    return _Fields(frozenset(paths), frozenset(several), known)
 
 
 def _assignment(item: str, fields: _Fields, flag: str) -> tuple[str, Any]:

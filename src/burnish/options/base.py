@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
+from pydantic.fields import FieldInfo
+
+ANGPIX = AliasChoices("angpix", "pixel_size")  # RELION's name for the pixel size of a map, and the plain one
+
+
+def names_of(name: str, field: FieldInfo) -> tuple[str, ...]:
+    """Every name by which an option may be given, the first of them the one that is written."""
+    alias = field.validation_alias
+    return tuple(str(c) for c in alias.choices) if isinstance(alias, AliasChoices) else (name,)
 
 
 class JobOptions(BaseModel, frozen=True, extra="forbid"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from burnish.options.base import JobOptions
+from burnish.options.base import ANGPIX, JobOptions
 
 
 class FitOptions(JobOptions, frozen=True):
@@ -28,4 +28,6 @@ class FitOptions(JobOptions, frozen=True):
     )
     step_deg: float | None = Field(None, gt=0.0, le=45.0, description="Step between orientations, °; automatic.")
     candidates: int = Field(40, ge=1, le=1000, description="Places of the search that climb.")
-    pixel_size: float | None = Field(None, gt=0.0, description="Calibrated pixel size of the map, Å.")
+    angpix: float | None = Field(
+        None, validation_alias=ANGPIX, gt=0.0, description="Calibrated pixel size of the map, Å."
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from burnish.options.base import JobOptions
+from burnish.options.base import ANGPIX, JobOptions
 
 
 class ImageOptions(JobOptions, frozen=True):
@@ -14,7 +14,9 @@ class ImageOptions(JobOptions, frozen=True):
 
     input: Path = Field(description="Map, or stack (.mrcs).")
     out: Path = Field(description="Map or stack to write.")
-    angpix: float | None = Field(None, gt=0, description="Pixel size of the input, Å, if the header's is wrong.")
+    angpix: float | None = Field(
+        None, validation_alias=ANGPIX, gt=0, description="Pixel size of the input, Å, if the header's is wrong."
+    )
     rescale_angpix: float | None = Field(None, gt=0, description="Resample to this pixel size, exactly, Å.")
     new_box: int | None = Field(None, ge=2, le=4096, description="Box after that, pixels.")
     lowpass: float | None = Field(None, gt=0, description="Low-pass at this resolution, Å.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from burnish.options.base import JobOptions
+from burnish.options.base import ANGPIX, JobOptions
 
 
 class LocalResOptions(JobOptions, frozen=True):
@@ -15,7 +15,9 @@ class LocalResOptions(JobOptions, frozen=True):
     half1: Path = Field(description="Either unfiltered half map; the other is found by its name.")
     half2: Path | None = Field(None, description="The other half map, where its name does not follow.")
     mask: Path | None = Field(None, description="Measure inside this mask only.")
-    angpix: float | None = Field(None, gt=0, description="Calibrated pixel size, Å, if it differs from the header's.")
+    angpix: float | None = Field(
+        None, validation_alias=ANGPIX, gt=0, description="Calibrated pixel size, Å, if it differs from the header's."
+    )
     step: float = Field(15.0, gt=0, description="Distance between sphere centres, Å.")
     radius: float = Field(12.5, gt=0, description="Radius of the sphere, Å.")
     edge: float = Field(25.0, ge=0, description="Width of the sphere's soft edge, Å.")

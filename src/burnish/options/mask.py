@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from burnish.options.base import JobOptions
+from burnish.options.base import ANGPIX, JobOptions
 
 
 class MaskOptions(JobOptions, frozen=True):
@@ -15,7 +15,9 @@ class MaskOptions(JobOptions, frozen=True):
 
     map: Path = Field(description="Map to threshold, or whose grid the mask of a model takes.")
     out: Path = Field(Path("mask.mrc"), description="Mask to write; a picture of it goes beside.")
-    angpix: float | None = Field(None, gt=0, description="Pixel size, Å, if the header's is wrong or missing.")
+    angpix: float | None = Field(
+        None, validation_alias=ANGPIX, gt=0, description="Pixel size, Å, if the header's is wrong or missing."
+    )
     lowpass: float = Field(15.0, ge=0, description="Low-pass the map to this resolution first, Å; 0 for none.")
     threshold: float | Literal["auto"] = Field("auto", description="Density of the seed's surface, or auto.")
     extend: float = Field(0.0, ge=-60, le=60, description="Grow the seed by this many pixels; negative shrinks it.")

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from burnish.options.base import JobOptions
+from burnish.options.base import ANGPIX, JobOptions
 
 
 class PostprocessOptions(JobOptions, frozen=True):
@@ -16,7 +16,9 @@ class PostprocessOptions(JobOptions, frozen=True):
     half1: Path = Field(description="Either unfiltered half map; the other is found by its name.")
     half2: Path | None = Field(None, description="The other half map, where its name does not follow.")
     mask: Path = Field(Path("auto"), description="Solvent mask, or auto, or none.")
-    angpix: float | None = Field(None, gt=0, description="Calibrated pixel size, Å, if it differs from the header's.")
+    angpix: float | None = Field(
+        None, validation_alias=ANGPIX, gt=0, description="Calibrated pixel size, Å, if it differs from the header's."
+    )
     mtf: Path | None = Field(None, description="STAR file with the MTF of the detector, to divide by.")
     mtf_angpix: float | None = Field(None, gt=0, description="Pixel size of the micrographs (of the MTF), Å.")
     bfactor: float | Literal["auto"] = Field("auto", description="B factor to apply, Å², negative sharpens; or auto.")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from burnish.options.base import JobOptions
+from burnish.options.base import ANGPIX, JobOptions
 from burnish.options.cross_validation import falling_limits
 
 
@@ -18,7 +18,9 @@ class _ModelAndData(JobOptions, frozen=True):
     half2: Path | None = Field(None, description="Second half map.")
     map: Path | None = Field(None, description="A single map, where there are no half maps.")
     resolution: float | None = Field(None, gt=0.0, description="Resolution of the maps, Å; needed with maps.")
-    pixel_size: float | None = Field(None, gt=0.0, description="Calibrated pixel size of the maps, Å.")
+    angpix: float | None = Field(
+        None, validation_alias=ANGPIX, gt=0.0, description="Calibrated pixel size of the maps, Å."
+    )
     symmetry: str | None = Field(None, description="Point group of the map; the model is one asymmetric unit.")
     labels: str | None = Field(None, description="Columns to take, VALUE,SIGMA; found by convention when not given.")
     free_label: str | None = Field(None, description="Column of the free flags; found by convention when not given.")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from burnish.options.base import JobOptions
+from burnish.options.base import ANGPIX, JobOptions
 
 
 class RefineOptions(JobOptions, frozen=True, extra="forbid"):
@@ -26,7 +26,9 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     half2: Path | None = Field(None, description="Second half map.")
     map: Path | None = Field(None, description="A single map, where there are no half maps.")
     resolution: float | None = Field(None, gt=0.0, description="Resolution to refine to, Å; needed with maps.")
-    pixel_size: float | None = Field(None, gt=0.0, description="Calibrated pixel size of the maps, Å.")
+    angpix: float | None = Field(
+        None, validation_alias=ANGPIX, gt=0.0, description="Calibrated pixel size of the maps, Å."
+    )
     mask_radius: float = Field(3.0, gt=0.0, le=20.0, description="Density within this of the model counts, Å.")
     mask: Path | None = Field(None, description="Mask on the grid of the maps, in place of one about the model.")
     cross_validation: bool = Field(False, description="Refine against half map 1 as well, and judge by half map 2.")

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from burnish.options.base import JobOptions
+from burnish.options.base import ANGPIX, JobOptions
 
 
 class SimulateOptions(JobOptions, frozen=True):
@@ -18,7 +18,7 @@ class SimulateOptions(JobOptions, frozen=True):
     particles: int = Field(400, ge=1, description="Number of particles.")
     micrographs: int = Field(20, ge=1, description="Number of micrographs.")
     box: int | None = Field(None, ge=16, le=1024, description="Box of the images, pixels; of a map: its own.")
-    angpix: float | None = Field(None, gt=0, description="Pixel size, Å; of a map: its own.")
+    angpix: float | None = Field(None, validation_alias=ANGPIX, gt=0, description="Pixel size, Å; of a map: its own.")
     b_factor: float | None = Field(None, ge=0, description="One B for all atoms, Å²; else those of the model.")
     chains: tuple[str, ...] = Field((), description="Chains of the model to take; all if none is named.")
     centre: bool = Field(True, description="Put the middle of the atoms in the middle of the box; else the origin.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from burnish.options.base import JobOptions
+from burnish.options.base import ANGPIX, JobOptions
 
 
 class ValidateOptions(JobOptions, frozen=True):
@@ -25,7 +25,9 @@ class ValidateOptions(JobOptions, frozen=True):
     half2: Path | None = Field(None, description="Second half map.")
     map: Path | None = Field(None, description="The map as it will be deposited: sharpened.")
     resolution: float | None = Field(None, gt=0.0, description="Resolution of the maps, Å.")
-    pixel_size: float | None = Field(None, gt=0.0, description="Calibrated pixel size of the maps, Å.")
+    angpix: float | None = Field(
+        None, validation_alias=ANGPIX, gt=0.0, description="Calibrated pixel size of the maps, Å."
+    )
     contour: float | None = Field(
         None, description="Recommended contour level of the map; where it holds the model's volume by default."
     )

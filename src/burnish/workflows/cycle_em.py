@@ -134,7 +134,7 @@ class _Round:
 def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cycles: int) -> EmStart:
     """Read and check the inputs."""
     asked = ligand_requests(options.ligand)
-    shared = ("model", "out", "half1", "half2", "map", "resolution", "pixel_size", "symmetry", "monomers", "seed")
+    shared = ("model", "out", "half1", "half2", "map", "resolution", "angpix", "symmetry", "monomers", "seed")
     given = {name: getattr(options, name) for name in shared}
     given |= {"ligand": asked.files, "smiles": tuple(f"{n}={text}" for n, text in asked.smiles.items())}
     given |= torsion_weights(options, options.resolution or 0.0)
@@ -143,7 +143,7 @@ def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cy
     for message in model.messages:
         listener(message)
     paths = [p for p in (options.half1, options.half2, options.map) if p is not None]
-    maps = read_maps(paths, options.pixel_size)
+    maps = read_maps(paths, options.angpix)
     structure = without_hydrogens(model.structure)
     xyz = atoms_of(structure).xyz
     refuse_model_elsewhere(options.model, xyz, maps[0])

@@ -27,6 +27,7 @@ from burnish.io.postprocess_star import PostprocessFile, read_postprocess, write
 from burnish.jobs.folder import Job
 from burnish.jobs.record import read_record
 from burnish.maps.fsc_correction import masked_fsc
+from burnish.options.base import ANGPIX
 from burnish.options.deposit import DepositOptions
 from burnish.options.validate import ValidateOptions
 from burnish.validate.geometry import geometry_record, validate_geometry
@@ -100,7 +101,7 @@ def run(options: DepositOptions, job: Job, source: Source) -> dict[str, Any]:
 
 def read_em_inputs(options: DepositOptions, source: Source) -> EmInputs:
     """Half maps of the refinement, the primary map and mask of the post-processing, and their FSC."""
-    pixel = source.options.get("pixel_size")
+    pixel = next((v for n in ANGPIX.choices if (v := source.options.get(str(n))) is not None), None)
     star = _read_star(options)
     half_names = _half_names(source, star)
     halves = [read_map(p, voxel_size=pixel) for p in half_names]

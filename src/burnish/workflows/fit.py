@@ -30,7 +30,7 @@ def run(options: FitOptions, job: Job) -> dict[str, Any]:
     model = read_model(options.model)
     for message in model.messages:
         job.notify(message)
-    density = read_map(options.map, voxel_size=options.pixel_size)
+    density = read_map(options.map, voxel_size=options.angpix)
     if float(density.values.std()) == 0.0:
         raise DataError(f"{options.map}: every value is the same; expected a map with density")
     heavy = torch.tensor([element not in ("H", "D") for element in model.atoms.elements])

@@ -88,7 +88,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     for message in model.messages:
         listener(message)
     paths = [p for p in (options.half1, options.half2, options.map) if p is not None]
-    maps = read_maps(paths, options.pixel_size)
+    maps = read_maps(paths, options.angpix)
     structure = model.structure.clone()
     structure.spacegroup_hm = "P 1"
     library, topology, refinable = restrained_model(options, structure, None, listener)
@@ -156,7 +156,7 @@ def read_maps(paths: Sequence[Path], pixel_size: float | None) -> list[DensityMa
         if any(abs(a - b) > 1e-3 for a, b in zip(density.voxel_size, maps[0].voxel_size, strict=True)):
             raise DataError(
                 f"{path}: pixel size {density.voxel_size[0]:g} Å, that of {paths[0]} {maps[0].voxel_size[0]:g} Å; "
-                "expected the same; give the right one with --pixel-size"
+                "expected the same; give the right one with --angpix"
             )
     return maps
 

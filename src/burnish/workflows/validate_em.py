@@ -68,8 +68,8 @@ def judge_in_maps(options: ValidateOptions, model: ModelFile, scattering: Atoms,
     """
     resolution = options.resolution or 0.0
     refine_options = _as_refinement(options)
-    halves = read_maps([p for p in (options.half1, options.half2) if p is not None], options.pixel_size)
-    primary = None if options.map is None else read_map(options.map, voxel_size=options.pixel_size)
+    halves = read_maps([p for p in (options.half1, options.half2) if p is not None], options.angpix)
+    primary = None if options.map is None else read_map(options.map, voxel_size=options.angpix)
     like = halves[0] if primary is None else primary
     heavy = torch.tensor([e not in ("H", "D") for e in model.atoms.elements])
     refuse_model_elsewhere(options.model, model.atoms.xyz, like)
@@ -102,7 +102,7 @@ def judge_in_maps(options: ValidateOptions, model: ModelFile, scattering: Atoms,
 
 def _as_refinement(options: ValidateOptions) -> RefineOptions:
     """The same inputs as a refinement names them."""
-    shared = ("model", "resolution", "pixel_size", "symmetry", "ligand", "monomers", "seed")
+    shared = ("model", "resolution", "angpix", "symmetry", "ligand", "monomers", "seed")
     given = {name: getattr(options, name) for name in shared}
     if options.half1 is not None:
         given |= {"half1": options.half1, "half2": options.half2}
