@@ -14,7 +14,7 @@ from tests.workflows.small_map import rms_distance
 
 from burnish.data.density import DensityMap
 from burnish.data.particle_symmetry import ParticleSymmetry
-from burnish.io.mrc import write_map
+from burnish.io.mrc import read_map, write_map
 from burnish.symmetry.particle import helical_symmetry, point_symmetry
 
 VOXEL, SIZE = 0.9, 48
@@ -123,6 +123,27 @@ def test_what_contradicts_the_symmetry_is_refused(
     )
     assert "correlates" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("case", ["C3"], indirect=True)
+def test_axes_that_meet_elsewhere_are_found_and_named(
+    case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A map with ten more columns on one side has its middle voxel beside the axis."""
+    for half in (1, 2):
+        density = read_map(case / f"half{half}.mrc")
+        wider = torch.nn.functional.pad(density.values, (0, 10))
+        write_map(tmp_path / f"half{half}.mrc", DensityMap(values=wider, voxel_size=density.voxel_size))
+    maps = ("--half1", tmp_path / "half1.mrc", "--half2", tmp_path / "half2.mrc", "--resolution", "2.5")
+    asked = (case / "truth.cif", *maps, "--symmetry", "C3")
+    for command in ("refine", "validate", "cycle"):
+        assert burnish(command, *asked, "--out", tmp_path / command) == 2
+        said = capsys.readouterr().err
+        assert "its axes meet elsewhere" in said
+        named = [float(x) for x in said.split("--centre ")[1].split(" (now")[0].split()]
+        assert named[:2] == pytest.approx(MIDDLE[:2], abs=0.3)  # along its own axis a rotation may be anywhere
+    centre = ("--centre", *(str(x) for x in named))
+    assert burnish("validate", *asked, *centre, "--out", tmp_path / "right") == 0
 
 
 def test_symmetry_options_are_checked(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

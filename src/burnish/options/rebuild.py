@@ -22,6 +22,9 @@ class _ModelAndData(JobOptions, frozen=True):
         None, validation_alias=ANGPIX, gt=0.0, description="Calibrated pixel size of the maps, Å."
     )
     symmetry: str | None = Field(None, description="Point group of the map; the model is one asymmetric unit.")
+    centre: tuple[float, float, float] | None = Field(
+        None, description="Where the axes meet, x y z in Å; the middle voxel (n//2) of the map by default."
+    )
     labels: str | None = Field(None, description="Columns to take, VALUE,SIGMA; found by convention when not given.")
     free_label: str | None = Field(None, description="Column of the free flags; found by convention when not given.")
     ligand: tuple[str, ...] = Field(

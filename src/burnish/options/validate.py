@@ -32,6 +32,9 @@ class ValidateOptions(JobOptions, frozen=True):
         None, description="Recommended contour level of the map; where it holds the model's volume by default."
     )
     symmetry: str | None = Field(None, description="Point group of the map, where the model is one asymmetric unit.")
+    centre: tuple[float, float, float] | None = Field(
+        None, description="Where the axes meet, x y z in Å; the middle voxel (n//2) of the map by default."
+    )
     cross_validation: bool = Field(
         False, description="Refine the model, shaken, against half map 1 and compare it with half map 2."
     )

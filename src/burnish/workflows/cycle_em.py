@@ -134,7 +134,7 @@ class _Round:
 def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cycles: int) -> EmStart:
     """Read and check the inputs."""
     asked = ligand_requests(options.ligand)
-    shared = ("model", "out", "half1", "half2", "map", "resolution", "angpix", "symmetry", "monomers", "seed")
+    shared = ("model", "out", "half1", "half2", "map", "resolution", "angpix", "symmetry", "centre", "monomers", "seed")
     given = {name: getattr(options, name) for name in shared}
     given |= {"ligand": asked.files, "smiles": tuple(f"{n}={text}" for n, text in asked.smiles.items())}
     given |= torsion_weights(options, options.resolution or 0.0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import gemmi
 import numpy as np
+import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from burnish.core.units import RAD_PER_DEG
 from burnish.data.density import DensityMap
 from burnish.data.particle_symmetry import ParticleSymmetry
 from burnish.data.sampled_map import box_map
-from burnish.maps.sampling import sample, spline_map
+from burnish.maps.sampling import SplineMap, sample, spline_map
 from burnish.models.copies import copied_positions
 from burnish.options.refine import RefineOptions
 from burnish.symmetry.particle import helical_symmetry, point_symmetry
@@ -95,11 +96,7 @@ def _helix(
 
 def _refuse_overlap(options: RefineOptions, xyz: Tensor, particle: ParticleSymmetry) -> None:
     """The model must be one asymmetric unit."""
-    own = xyz.numpy()
-    copies = copied_positions(xyz, particle).numpy()[len(own) :]
-    away, nearest = cKDTree(copies).query(own, distance_upper_bound=SAME_PLACE) if len(copies) else ([], [])
-    other = np.isfinite(away) & (np.asarray(nearest) % len(own) != np.arange(len(own)))
-    share = float(other.mean()) if len(other) else 0.0
+    share = _overlap(xyz, particle)
     if share > OVERLAP:
         raise DataError(
             f"{options.model}: {share:.0%} of its atoms lie on other atoms of its own copies by {particle.name}; the "
@@ -107,20 +104,74 @@ def _refuse_overlap(options: RefineOptions, xyz: Tensor, particle: ParticleSymme
         )
 
 
+def _overlap(xyz: Tensor, particle: ParticleSymmetry) -> float:
+    """Share of the atoms that lie on other atoms of the copies."""
+    own = xyz.numpy()
+    copies = copied_positions(xyz, particle).numpy()[len(own) :]
+    away, nearest = cKDTree(copies).query(own, distance_upper_bound=SAME_PLACE) if len(copies) else ([], [])
+    other = np.isfinite(away) & (np.asarray(nearest) % len(own) != np.arange(len(own)))
+    return float(other.mean()) if len(other) else 0.0
+
+
 def _refuse_other_symmetry(
     options: RefineOptions, density: DensityMap, xyz: Tensor, particle: ParticleSymmetry
 ) -> None:
     """The density at the atoms and at their copies must agree."""
     grid = spline_map(box_map(density))
+    agreement = _agreement(grid, xyz, particle)
+    if agreement >= LEAST_AGREEMENT:
+        return
+    centre = _written(options.centre or map_centre(density))
+    advice = f"check the symmetry, its axes (z is the main one) and --centre (now {centre} Å)"
+    if options.twist_deg is None:
+        better, found = _find_centre(grid, density, xyz, options.symmetry or "C1")
+        if found >= LEAST_AGREEMENT:
+            advice = f"its axes meet elsewhere: by {found:.2f} with --centre {_written(better)} (now {centre} Å)"
+    raise DataError(
+        f"{options.map or options.half1}: density at the atoms and at their copies by {particle.name} correlates "
+        f"by {agreement:.2f} only; {advice}"
+    )
+
+
+def _agreement(grid: SplineMap, xyz: Tensor, particle: ParticleSymmetry) -> float:
+    """Correlation of the density at the atoms with that at those copies where it is lowest."""
     values = sample(grid, copied_positions(xyz, particle)).reshape(len(particle), -1).double()
     first = values[0] - values[0].mean()
-    worst = min((_correlation(first, other) for other in values[1:]), default=1.0)
-    if worst < LEAST_AGREEMENT:
-        centre = ", ".join(f"{c:.1f}" for c in options.centre or map_centre(density))
-        raise DataError(
-            f"{options.map or options.half1}: density at the atoms and at their copies by {particle.name} correlates "
-            f"by {worst:.2f} only; check the symmetry, its axes (z is the main one) and --centre (now {centre} Å)"
-        )
+    return min((_correlation(first, other) for other in values[1:]), default=1.0)
+
+
+def _find_centre(
+    grid: SplineMap, density: DensityMap, xyz: Tensor, group: str
+) -> tuple[tuple[float, float, float], float]:
+    """Where the axes meet best, and how well the density agrees then.
+
+    The search climbs from the middle of the box, the origin and the middle of what is dense: a map that was cut out of
+    another one has its axes there.
+    """
+    values = density.values.double()
+    weight = (values - values.mean() - 2.0 * values.std()).clamp_min(0.0)
+    shares = [weight.sum(dim=tuple(d for d in range(3) if d != axis)) for axis in (2, 1, 0)]
+    size, voxel, origin = np.array(values.shape[::-1]), np.array(density.voxel_size), np.array(density.origin)
+    dense = [float((s * torch.arange(len(s))).sum() / s.sum().clamp_min(1e-30)) for s in shares]
+    best, found = np.zeros(3), -1.0
+    for start in (origin + voxel * (size - 1) / 2, np.zeros(3), origin + voxel * np.array(dense)):
+        at, step = start, 4.0 * float(voxel.max())
+        now = _agreement(grid, xyz, point_symmetry(group, tuple(at)))
+        while step > 0.05:
+            tries = [at + step * sign * np.eye(3)[axis] for axis in range(3) for sign in (-1.0, 1.0)]
+            scores = [_agreement(grid, xyz, point_symmetry(group, tuple(t))) for t in tries]
+            if max(scores) > now:
+                at, now = tries[int(np.argmax(scores))], max(scores)
+            else:
+                step *= 0.5
+        if now > found and _overlap(xyz, point_symmetry(group, tuple(at))) <= OVERLAP:
+            best, found = at, now
+    x, y, z = (float(v) for v in best)
+    return (x, y, z), found
+
+
+def _written(centre: tuple[float, float, float]) -> str:
+    return " ".join(f"{c:.1f}" for c in centre)
 
 
 def _correlation(first: Tensor, other: Tensor) -> float:

@@ -102,7 +102,7 @@ def judge_in_maps(options: ValidateOptions, model: ModelFile, scattering: Atoms,
 
 def _as_refinement(options: ValidateOptions) -> RefineOptions:
     """The same inputs as a refinement names them."""
-    shared = ("model", "resolution", "angpix", "symmetry", "ligand", "monomers", "seed")
+    shared = ("model", "resolution", "angpix", "symmetry", "centre", "ligand", "monomers", "seed")
     given = {name: getattr(options, name) for name in shared}
     if options.half1 is not None:
         given |= {"half1": options.half1, "half2": options.half2}
