@@ -20,6 +20,7 @@ from burnish.chemistry.ramachandran import FAVOURED_LEVEL, OUTLIER_LEVEL, Ramach
 from burnish.reports.figures import BLUE, GREY, ORANGE, RED, SOFT, as_png, house_style, new_figure
 from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table, Text
 from burnish.reports.validation_em import map_section
+from burnish.reports.worklist import worklist
 
 PANELS: tuple[tuple[RamachandranClass, str], ...] = (
     ("general", "General"),
@@ -46,7 +47,7 @@ def validation_page(record: dict[str, Any], name: str, agreement: dict[str, floa
     if "map" in record:
         sections.append(map_section(record))
     sections.append(Section("By residue", _residue_pictures(record)))
-    sections.append(_worklist(record))
+    sections.append(worklist(record))
     if "geometry" in record:
         sections.append(_geometry_section(record["geometry"]))
     sections.append(_outlier_section(record))
@@ -262,41 +263,6 @@ def _draw_bars(axes: Axes, x: FloatArray, values: FloatArray, limit: float) -> N
 def _rarity(percent: float | None) -> float:
     """−log₁₀ of a level; 0 where there is none."""
     return 0.0 if percent is None else min(5.0, -math.log10(max(percent / 100.0, 1e-5)))
-
-
-def _worklist(record: dict[str, Any]) -> Section:
-    """Residues by how much is wrong with them: where to look first."""
-    scored = []
-    for row in record["by_residue"]:
-        reasons = _reasons(row)
-        if reasons:
-            scored.append((sum(weight for weight, _ in reasons), row, "; ".join(text for _, text in reasons)))
-    scored.sort(key=lambda item: -item[0])
-    rows = [[_label(row), f"{score:.1f}", text] for score, row, text in scored[:40]]
-    blocks: list[Block] = [Table(["Residue", "Weight", "Why"], rows)] if rows else [Note("Nothing stands out.", "good")]
-    return Section("Where to look first", blocks)
-
-
-def _label(row: dict[str, Any]) -> str:
-    text = f"{row['chain']} {row['number']} {row['name']}"
-    return f"{text} ({row['altloc']})" if row["altloc"] else text
-
-
-def _reasons(row: dict[str, Any]) -> list[tuple[float, str]]:
-    reasons = []
-    if row.get("ramachandran") == "outlier":
-        reasons.append((3.0, "Ramachandran outlier"))
-    if row.get("rotamer") == "outlier":
-        reasons.append((1.5, "rotamer outlier"))
-    if row.get("peptide") == "twisted":
-        reasons.append((3.0, f"twisted peptide, ω {row['omega_deg']:.0f}°"))
-    if row.get("cbeta_deviation", 0.0) >= 0.25:
-        reasons.append((2.0, f"Cβ deviation {row['cbeta_deviation']:.2f} Å"))
-    if row.get("rscc", 1.0) < 0.8:
-        reasons.append((5.0 * (0.8 - row["rscc"]) + 1.0, f"RSCC {row['rscc']:.2f}"))
-    if abs(row.get("difference_z", 0.0)) > 4.0:
-        reasons.append((abs(row["difference_z"]) - 3.0, f"difference density {row['difference_z']:+.1f} σ at an atom"))
-    return reasons
 
 
 GEOMETRY_KINDS = (
