@@ -26,7 +26,7 @@ from burnish.rebuild.moves.amides import flip_side_chains
 from burnish.rebuild.moves.peptides import peptide_site
 from burnish.rebuild.moves.rotamers import rotamer_site
 from burnish.rebuild.rounds import RoundQuality, best_round, is_clearer, should_stop
-from burnish.rebuild.torsion_energy import peptide_nll
+from burnish.rebuild.torsion_energy import CIS_PROLINE_NLL, peptide_nll
 from burnish.validate.flips import Flip
 from peptide_model import make_peptide, positions
 
@@ -187,6 +187,15 @@ def test_a_usual_conformation_is_left_for_density_or_for_much_strain():
     assert decide(before, replace(other, energy=41.0), for_density=True)[0]
 
 
+def test_what_is_rare_is_taken_for_density_alone():
+    before, other = numbers(50.0, 2.0), replace(numbers(20.0, 2.1), density=-3.0)
+    assert decide(before, other)[0]
+    accepted, reason = decide(before, other, by_density=True)
+    assert not accepted
+    assert "of which density 3.0" in reason
+    assert decide(before, replace(other, density=-4.5), by_density=True)[0]
+
+
 def test_difference_density_counts_only_at_new_places():
     old = np.array([[0.0, 0.0, 0.0], [1.5, 0.0, 0.0]])
     places = np.array([[0.2, 0.0, 0.0], [0.0, 1.5, 0.0], [0.0, 3.0, 0.0]])
@@ -234,6 +243,7 @@ def test_peptides_are_flat_and_rarely_cis():
     assert peptide_nll(math.radians(-174.0)) == pytest.approx(0.5)
     assert peptide_nll(0.0) == pytest.approx(-math.log(0.0005), abs=0.01)
     assert peptide_nll(math.radians(90.0)) == 12.0
+    assert peptide_nll(0.0, CIS_PROLINE_NLL) == pytest.approx(-math.log(0.052 / 0.948), abs=0.01)
 
 
 def quality(r_free: float, score: float = 1.5, accepted: int = 3, error: float = 0.0) -> RoundQuality:

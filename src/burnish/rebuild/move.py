@@ -63,6 +63,7 @@ class Site:
     apart : rms distance at the judged atoms, Å, by which the candidates that are refined differ from each other.
     settled : rms distance, Å, from which on refining the zone as it is is a change to be taken by itself.
     for_density : whether density alone made the place suspicious; a little strain is then no reason to change it.
+    by_density : whether density must win by the margin itself: what is rare is not taken for less strain alone.
     steps : most steps of each refinement.
     """
 
@@ -77,6 +78,7 @@ class Site:
     apart: float = 0.0
     settled: float = SETTLED
     for_density: bool = False
+    by_density: bool = False
     steps: int = 12
 
 
@@ -206,7 +208,7 @@ def judge_site(
         return _record(site, False, "no other conformation", before, None), None
     after, positions = min(refined, key=lambda pair: pair[0].energy)
     shown = 0.0 if difference is None else shown_elsewhere(old, positions[site.judged], difference)
-    accepted, reason = decide(before, after, shown=shown, for_density=site.for_density)
+    accepted, reason = decide(before, after, shown=shown, for_density=site.for_density, by_density=site.by_density)
     away = _rms(settled - old, site.judged)
     if not accepted and away > site.settled:  # refining this zone alone leads to where the candidates lead
         given, density = zone_energy(system, zone, xyz, old, target)
@@ -304,7 +306,9 @@ def shown_elsewhere(old: Array, places: Array, difference: DifferenceAt) -> floa
     return float(z.mean()) if z.min() > SHOWN_LEAST else 0.0
 
 
-def decide(before: Judgement, after: Judgement, *, shown: float = 0.0, for_density: bool = False) -> tuple[bool, str]:
+def decide(
+    before: Judgement, after: Judgement, *, shown: float = 0.0, for_density: bool = False, by_density: bool = False
+) -> tuple[bool, str]:
     """Whether a candidate replaces the zone, and why, from their numbers alone.
 
     Parameters
@@ -314,6 +318,7 @@ def decide(before: Judgement, after: Judgement, *, shown: float = 0.0, for_densi
         where the difference map shows those of the candidate, the two are compared without a margin.
     for_density : whether density alone made the place suspicious: a conformation that is usual already is left for
         other reasons than density only if these weigh twice as much.
+    by_density : whether the density of the candidate must be better by the margin, whatever else is.
     """
     gain, from_density = before.energy - after.energy, before.density - after.density
     denser = after.mean_density - before.mean_density
@@ -323,7 +328,8 @@ def decide(before: Judgement, after: Judgement, *, shown: float = 0.0, for_densi
         return False, f"{after.name} gains {gain:.1f}, {margin:.1f} needed"
     if denser < LEAST_DENSITY_CHANGE:
         return False, f"{after.name} gains {gain:.1f} but its density is lower by {-denser:.1f} σ"
-    if for_density and from_density < margin and gain < 2.0 * margin:
+    unseen = (for_density and gain < 2.0 * margin) or by_density
+    if unseen and from_density < margin:
         return False, f"{after.name} gains {gain:.1f}, of which density {from_density:.1f}, {margin:.1f} needed"
     evidence = f", difference density {shown:.1f} σ at its new places" if is_shown else ""
     return True, f"{after.name}: energy lower by {gain:.1f}, density {denser:+.1f} σ{evidence}"

@@ -17,7 +17,9 @@ from burnish.validate.ramachandran import backbone_torsions
 
 Array = NDArray[np.float64]
 
-CIS_NLL = 7.6  # −ln 0.0005
+# −ln of the share of cis peptides (Jabs et al. 1999, J. Mol. Biol. 286, 291): 0.03 % of those not before proline, more
+# where the density was looked at, here 5 in 10,000; 5.2 % of those before proline
+CIS_NLL, CIS_PROLINE_NLL = 7.6, 2.9
 WORST_TORSION = 12.0  # −log density of "impossible": one outlier cannot buy all else
 
 
@@ -30,7 +32,7 @@ class TorsionEnergies:
         self.row = {v: k for k, v in enumerate(self.backbone.view)}
         self.peptide: dict[int, tuple[int, ...]] = {}
         for i, view in enumerate(views):
-            if view.kind == "protein" and view.previous >= 0 and view.name != "PRO":
+            if view.kind == "protein" and view.previous >= 0:
                 ends = views[view.previous].indices("CA", "C"), view.indices("N", "CA")
                 if ends[0] is not None and ends[1] is not None:
                     self.peptide[i] = (*ends[0], *ends[1])
@@ -54,6 +56,8 @@ class TorsionEnergies:
         chi = [view.indices(*names) for names in CHI_ATOMS.get(view.name, ())]
         four = [tuple(self.backbone.phi_atoms[r].tolist()) for r in rows]
         four += [tuple(self.backbone.psi_atoms[r].tolist()) for r in rows]
+        prolines = {self.peptide[i] for i in self.peptide if self.views[i].name == "PRO"}
+        cis = [CIS_PROLINE_NLL if p in prolines else CIS_NLL for p in sorted(peptides)]
         four += sorted(peptides)
         has_side = bool(chi) and all(c is not None for c in chi)
         four += [c for c in chi if c is not None] if has_side else []
@@ -78,8 +82,8 @@ class TorsionEnergies:
             for k, kind in enumerate(kinds):
                 pair = torch.stack([angles[:, k], angles[:, n + k]], 1)
                 total += ramachandran_nll([kind] * count, pair).clamp(max=WORST_TORSION).numpy()
-            for k in range(2 * n, 2 * n + len(peptides)):
-                total += np.array([peptide_nll(a) for a in angles[:, k].tolist()])
+            for k, rarity in enumerate(cis, start=2 * n):
+                total += np.array([peptide_nll(a, rarity) for a in angles[:, k].tolist()])
             if has_side:
                 value = rotamer_nll(view.name, angles[:, 2 * n + len(peptides) :])
                 total += value.clamp(max=WORST_TORSION).numpy()
@@ -88,12 +92,11 @@ class TorsionEnergies:
         return energy
 
 
-def peptide_nll(omega: float) -> float:
-    """−log probability of a peptide that is not before proline, relative to a flat trans one.
+def peptide_nll(omega: float, cis_nll: float = CIS_NLL) -> float:
+    """−log probability of a peptide relative to a flat trans one; `cis_nll` is that of a flat cis one.
 
-    5 in 10,000 are cis (Jabs et al. 1999, J. Mol. Biol. 286, 291: 0.03 %; more where the density was looked at); the
-    spread of both is 6°.
+    The spread of both is 6°.
     """
     from_cis = math.degrees(abs(omega))
-    trans, cis = 0.5 * ((180.0 - from_cis) / 6.0) ** 2, CIS_NLL + 0.5 * (from_cis / 6.0) ** 2
+    trans, cis = 0.5 * ((180.0 - from_cis) / 6.0) ** 2, cis_nll + 0.5 * (from_cis / 6.0) ** 2
     return min(trans, cis, WORST_TORSION)

@@ -323,7 +323,14 @@ def _agreement(start: EmStart, quality: RoundQuality) -> dict[str, float]:
 
 
 def _settings(start: EmStart, cycles: int) -> RefinementSettings:
-    return replace(refinement_settings(start.options), cycles=cycles, geometry=GeometryWeights(contact=CONTACT_WEIGHT))
+    """Settings of a round's refinement.
+
+    Where φ, ψ and χ are drawn to where they usually are, peptides and chiral centres are held as strongly: else what
+    pulls at the torsions twists the ones and bends the others.
+    """
+    drawn = max(1.0, start.options.ramachandran, start.options.chi)
+    geometry = GeometryWeights(contact=CONTACT_WEIGHT, torsion=drawn, chiral=drawn)
+    return replace(refinement_settings(start.options), cycles=cycles, geometry=geometry)
 
 
 def _geometry(quality: RoundQuality) -> dict[str, float]:

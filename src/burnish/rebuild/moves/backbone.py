@@ -112,6 +112,7 @@ def backbone_site(
         candidates=tuple(candidates),
         why=why,
         refined=KEPT,
+        by_density=turned is not None and cis[indices.index(turned)],
         steps=40,
     )
 
