@@ -181,7 +181,7 @@ def test_a_usual_conformation_is_left_for_density_or_for_much_strain():
     assert decide(before, other)[0]
     accepted, reason = decide(before, other, for_density=True)
     assert not accepted
-    assert "of which density 3.0" in reason
+    assert "of which 3.0 from the data" in reason
     assert decide(before, replace(other, density=-5.0), for_density=True)[0]
     assert decide(before, other, for_density=True, shown=4.0)[0]
     assert decide(before, replace(other, energy=41.0), for_density=True)[0]
@@ -192,16 +192,16 @@ def test_what_is_rare_is_taken_for_density_alone():
     assert decide(before, other)[0]
     accepted, reason = decide(before, other, by_density=True)
     assert not accepted
-    assert "of which density 3.0" in reason
+    assert "of which 3.0 from the data" in reason
     assert decide(before, replace(other, density=-4.5), by_density=True)[0]
 
 
 def test_difference_density_counts_only_at_new_places():
     old = np.array([[0.0, 0.0, 0.0], [1.5, 0.0, 0.0]])
     places = np.array([[0.2, 0.0, 0.0], [0.0, 1.5, 0.0], [0.0, 3.0, 0.0]])
-    assert shown_elsewhere(old, places, lambda x: x[:, 1] * 2.0) == pytest.approx(4.5)
-    assert shown_elsewhere(old, places, lambda x: 2.0 - x[:, 1]) == 0.0
-    assert shown_elsewhere(old, places[:1], lambda x: x[:, 1] + 9.0) == 0.0
+    assert shown_elsewhere(old, places[None], lambda x: x[:, 1] * 2.0) == pytest.approx([4.5])
+    assert shown_elsewhere(old, places[None], lambda x: 2.0 - x[:, 1]) == [0.0]
+    assert shown_elsewhere(old, places[None, :1], lambda x: x[:, 1] + 9.0) == [0.0]
 
 
 def test_amide_flip_swaps_places_and_is_undone_by_its_record():

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 from tests.rebuild.scenes import LIBRARY, peptide_with_side_chains, scene_of
+from tests.rebuild.test_cis_trans import zone_system
+from tests.rebuild.test_zone import density_at
 
 from burnish.chemistry.edit_model import with_positions
 from burnish.chemistry.residues import residue_views
@@ -12,10 +14,11 @@ from burnish.chemistry.topology import build_topology
 from burnish.io.models import atoms_of
 from burnish.maps.sampling import spline_map
 from burnish.rebuild.conformations import chi_of, with_chi
-from burnish.rebuild.move import best_apart
+from burnish.rebuild.move import best_apart, judge_site
 from burnish.rebuild.moves.alternates import component_graph
 from burnish.rebuild.moves.rotamers import SAME_PLACES, rotamer_site
 from burnish.rebuild.suspects import density_elsewhere, handless_side_chains, wrong_hands, wrong_places
+from burnish.rebuild.zone import surroundings
 from burnish.validate.density_fit import ResidueFit
 
 TRUTH = peptide_with_side_chains(["ALA", "VAL", "ALA", "LEU", "ALA"])
@@ -104,3 +107,30 @@ def test_a_side_chain_of_the_wrong_hand_is_made_anew_in_its_place():
     away = [np.sqrt(((c.xyz - XYZ[site.atoms]) ** 2).sum(axis=1).mean()) for c in site.candidates]
     assert min(away) < 0.25
     assert handless_side_chains(XYZ, VIEWS, restraints, LIBRARY.monlib) == []
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_what_the_data_say_decides_where_density_remembers_the_side_chain(sign):
+    """Density shows the valine as it is and as it was alike; the likelihood asks for the one or the other."""
+    wrong = atoms_of(turned(1, 120.0)).xyz.numpy()
+    graph = component_graph(LIBRARY.monlib, VIEWS[1])
+    site = rotamer_site(wrong, VIEWS, 1, graph, "tried")
+    assert site is not None
+    topology = build_topology(TRUTH, LIBRARY.monlib, hydrogens="remove")
+    system = zone_system(topology, atoms_of(topology.structure))
+    target = density_at(np.concatenate([XYZ, wrong]), np.concatenate([XYZ, wrong]))
+    names = [str(k) for k in range(len(XYZ))]
+
+    def away(places: np.ndarray) -> float:
+        return sign * 20.0 * float(((places - XYZ[site.atoms]) ** 2).sum(axis=1).mean())
+
+    def free(batch: np.ndarray) -> np.ndarray:
+        return np.zeros(len(batch))
+
+    around = surroundings(wrong, None)
+    record, moved = judge_site(site, system, around, wrong, target, free, names, likelihood=away)
+    assert record.accepted is (sign > 0)
+    assert record.before is not None
+    assert record.before.density == pytest.approx(sign * abs(record.before.density))
+    if moved is not None:
+        assert np.linalg.norm(moved - XYZ, axis=1).max() < 0.5

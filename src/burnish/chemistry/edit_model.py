@@ -45,9 +45,18 @@ def without_hydrogens(structure: gemmi.Structure) -> gemmi.Structure:
 
 
 def with_waters(
-    structure: gemmi.Structure, xyz: Sequence[tuple[float, float, float]], b_iso: Sequence[float]
+    structure: gemmi.Structure,
+    xyz: Sequence[tuple[float, float, float]],
+    b_iso: Sequence[float],
+    occ: Sequence[float] | None = None,
 ) -> tuple[gemmi.Structure, tuple[str, ...]]:
     """The model with waters added to its last chain of waters, or to a new chain.
+
+    Parameters
+    ----------
+    structure : not changed.
+    xyz, b_iso : of each water, Å and Å².
+    occ : of each, on an n-fold axis 1/n; 1 by default.
 
     Returns
     -------
@@ -63,14 +72,14 @@ def with_waters(
     chain = model[name]
     number = max((r.seqid.num for r in chain if r.seqid.num is not None), default=0)
     labels = []
-    for position, b in zip(xyz, b_iso, strict=True):
+    for position, b, share in zip(xyz, b_iso, occ or [1.0] * len(xyz), strict=True):
         number += 1
         residue = gemmi.Residue()
         residue.name, residue.seqid, residue.het_flag = "HOH", gemmi.SeqId(number, " "), "H"
         residue.entity_type, residue.subchain = gemmi.EntityType.Water, f"{name}w"
         atom = gemmi.Atom()
         atom.name, atom.element = "O", gemmi.Element("O")
-        atom.pos, atom.b_iso, atom.occ = gemmi.Position(*position), b, 1.0
+        atom.pos, atom.b_iso, atom.occ = gemmi.Position(*position), b, share
         residue.add_atom(atom)
         chain.add_residue(residue)
         labels.append(f"{name} {number} HOH")

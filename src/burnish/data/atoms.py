@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -38,3 +40,18 @@ class Atoms:
 
     def __len__(self) -> int:
         return len(self.b_iso)
+
+    def subset(self, rows: Sequence[int]) -> Atoms:
+        """Some of the atoms, in the order asked for; one may come several times."""
+        index = torch.as_tensor(rows, dtype=torch.int64)
+        return Atoms(
+            xyz=self.xyz[index],
+            b_iso=self.b_iso[index],
+            u_aniso=self.u_aniso[index],
+            is_aniso=self.is_aniso[index],
+            occ=self.occ[index],
+            elements=tuple(self.elements[k] for k in rows),
+            charges=self.charges[index],
+            altloc=tuple(self.altloc[k] for k in rows),
+            residue=self.residue[index],
+        )

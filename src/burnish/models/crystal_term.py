@@ -14,11 +14,17 @@ from burnish.core.memory import return_small_blocks
 from burnish.data.atoms import Atoms
 from burnish.data.reflections import Reflections
 from burnish.models.agreement import correlation, r_factor
-from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
+from burnish.models.data_term import (
+    DataEvaluation,
+    DataStatistics,
+    DataTerm,
+    ShellStatistics,
+)
 from burnish.models.exponential_scale import ExponentialScale, exponential_factors, fit_exponential_scale
-from burnish.models.fisher import fisher_blocks, shell_weights
+from burnish.models.fisher import ShellWeights, fisher_blocks, shell_weights
 from burnish.models.fisher_pairs import fisher_pairs, pair_reach
 from burnish.models.gaussian_atoms import AtomGradient
+from burnish.models.local_likelihood import LocalLikelihood, make_local_likelihood
 from burnish.models.outliers import impossible_intensities
 from burnish.models.resolution import Knots, shells_of_equal_number
 from burnish.models.scaling import Scaling, anisotropic_factor, fit_scaling, scale_factors
@@ -317,21 +323,9 @@ class CrystalTerm(DataTerm):
         if self._factors is None or self._special is None:
             raise RuntimeError("prepare() comes first")
         occ = self._occupancy(atoms)
-        factor = self._plain.factor
-        coefficient = (factor * result.coefficient).to(torch.complex64).to(self.device)
-        gradient = structure_factor_gradient(atoms, self._factors, occ, self._plan, coefficient)
-        if self._factors.dispersion.any():
-            other = structure_factor_gradient(atoms, self._factors.dispersive(), occ, self._plan, -1j * coefficient)
-            gradient = AtomGradient(
-                xyz=gradient.xyz + other.xyz,
-                b_iso=gradient.b_iso + other.b_iso,
-                u_aniso=gradient.u_aniso + other.u_aniso,
-                occ=gradient.occ + other.occ,
-            )
-        weight = result.curvature * factor.square() * self._coherence
-        use = (weight > 0).numpy()
+        gradient = self._gradient(result, atoms, self._factors, occ)
+        shells = self._curvature(result)
         share = torch.from_numpy(self._share)
-        shells = shell_weights(weight.numpy()[use], self.reflections.crystal, self._vectors[use])
         coherent = self._special.multiplicity
         blocks = fisher_blocks(atoms, self._factors, occ, shells, coherent)
         return DataEvaluation(
@@ -348,6 +342,38 @@ class CrystalTerm(DataTerm):
             ),
             pairs=fisher_pairs(atoms, self._factors, occ, shells, coherent, self._reach),
         )
+
+    def local_likelihood(self) -> LocalLikelihood:
+        """The target at the last `update_scaling` as a few atoms see it, those of the model or others."""
+        plain = self._plain.of_model(self.amplitudes.f_calc, self._f_mask)
+        result = self.target.evaluate(plain, self.work, self.free)
+        return make_local_likelihood(
+            self._plan,
+            (self._plain.factor * result.coefficient).to(torch.complex64).to(self.device),
+            self._curvature(result),
+            self.settings.radiation,
+            self.settings.dispersion,
+        )
+
+    def _gradient(self, result: TargetEvaluation, atoms: Atoms, factors: FormFactors, occ: np.ndarray) -> AtomGradient:
+        """Derivatives by the parameters of atoms; that by occupancy without the share of special positions."""
+        coefficient = (self._plain.factor * result.coefficient).to(torch.complex64).to(self.device)
+        gradient = structure_factor_gradient(atoms, factors, occ, self._plan, coefficient)
+        if not factors.dispersion.any():
+            return gradient
+        other = structure_factor_gradient(atoms, factors.dispersive(), occ, self._plan, -1j * coefficient)
+        return AtomGradient(
+            xyz=gradient.xyz + other.xyz,
+            b_iso=gradient.b_iso + other.b_iso,
+            u_aniso=gradient.u_aniso + other.u_aniso,
+            occ=gradient.occ + other.occ,
+        )
+
+    def _curvature(self, result: TargetEvaluation) -> ShellWeights:
+        """Where in reciprocal space the second derivatives of the target lie."""
+        weight = result.curvature * self._plain.factor.square() * self._coherence
+        use = (weight > 0).numpy()
+        return shell_weights(weight.numpy()[use], self.reflections.crystal, self._vectors[use])
 
     @property
     def amplitudes(self) -> ModelAmplitudes:

@@ -251,7 +251,12 @@ def choose_blur(atoms: Atoms, spacing: float) -> float:
     if bool(atoms.is_aniso.any()):
         full = atoms.u_aniso[atoms.is_aniso][:, [0, 3, 4, 3, 1, 5, 4, 5, 2]].reshape(-1, 3, 3)
         smallest = min(smallest, float(torch.linalg.eigvalsh(full).min()) * EIGHT_PI_SQUARED)
-    return max(0.0, EIGHT_PI_SQUARED / 1.1 * spacing**2 - smallest)
+    return sharpest_blur(smallest, spacing)
+
+
+def sharpest_blur(b: float, spacing: float) -> float:
+    """The same for atoms whose B is at least `b`, Å²."""
+    return max(0.0, EIGHT_PI_SQUARED / 1.1 * spacing**2 - b)
 
 
 def structure_factors(atoms: Atoms, factors: FormFactors, occ: np.ndarray, plan: StructureFactorPlan) -> Tensor:
@@ -294,7 +299,18 @@ def structure_factor_gradient(
     caller.
     """
     blur = choose_blur(atoms, plan.spacing)
-    grid = adjoint_map(coefficient * (plan.density_scale * torch.exp(0.25 * blur * plan.s2)), plan.lookup)
+    return gather_gradient(atoms, factors, occ, plan, gradient_grid(plan, coefficient, blur), blur)
+
+
+def gradient_grid(plan: StructureFactorPlan, coefficient: Tensor, blur: float) -> Tensor:
+    """What `structure_factor_gradient` gathers from, for atoms that are widened by `blur`, Å². (nu, nv, nw)"""
+    return adjoint_map(coefficient * (plan.density_scale * torch.exp(0.25 * blur * plan.s2)), plan.lookup)
+
+
+def gather_gradient(
+    atoms: Atoms, factors: FormFactors, occ: np.ndarray, plan: StructureFactorPlan, grid: Tensor, blur: float
+) -> AtomGradient:
+    """The gradient of `structure_factor_gradient`, from a grid that was made once for many atoms."""
     n = len(atoms)
     derivatives = np.zeros((n, 3)), np.zeros((n, 6)), np.zeros(n)
     for part, spots in gaussian_parts(atoms, factors, occ, blur, plan.accuracy.cutoff):

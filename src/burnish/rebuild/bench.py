@@ -22,7 +22,7 @@ from burnish.maps.sampling import local_spline, sample
 from burnish.models.restraints.ramachandran import find_backbone
 from burnish.models.restraints.side_chains import find_side_chains
 from burnish.models.restraints.stereochemistry import Stereochemistry, stereochemistry
-from burnish.rebuild.evidence import Evidence, local_target
+from burnish.rebuild.evidence import Evidence, local_target, moved_likelihood
 from burnish.rebuild.memory import Memory
 from burnish.rebuild.move import MoveRecord, Site, judge_site
 from burnish.rebuild.torsion_energy import TorsionEnergies
@@ -141,6 +141,7 @@ class Bench:
             lambda judged: self.memory.goes_back(site.residue, judged),
             system_after,
             self.difference_at if site.kind == "rotamer" else None,
+            moved_likelihood(self.evidence, site.atoms) if site.kind == "rotamer" else None,
         )
         self.records.append(record)
         if moved is None:

@@ -9,7 +9,8 @@ the place of 2mFo − DFc.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from burnish.models.data_term import DataTerm
 from burnish.models.density_maps import crystal_map
 from burnish.models.em_fit_maps import EmMapMaker
 from burnish.models.fit_maps import FitMaps, fit_maps
+from burnish.models.local_likelihood import LocalLikelihood
 from burnish.models.map_term import MapTerm
 from burnish.models.structure_factors import plan_structure_factors, structure_factors
 from burnish.rebuild.zone import Target
@@ -47,6 +49,7 @@ class Evidence:
     difference_sigma : the same of the difference density.
     own : DFc of some atoms alone, with a factor on each occupancy or none.
     atoms : of the model.
+    likelihood : what the data themselves say of a few atoms; None where maps are all there is to ask.
     """
 
     maps: FitMaps
@@ -54,6 +57,7 @@ class Evidence:
     difference_sigma: float
     own: Callable[[Atoms, NDArray[np.float64] | None], SampledMap]
     atoms: Atoms
+    likelihood: Callable[[], LocalLikelihood] | None = None
 
 
 def make_evidence(term: DataTerm, atoms: Atoms) -> Evidence:
@@ -72,7 +76,14 @@ def crystal_evidence(term: CrystalTerm, atoms: Atoms) -> Evidence:
     def own(chosen: Atoms, share: NDArray[np.float64] | None) -> SampledMap:
         return _own_crystal_density(term, maps, chosen, share)
 
-    return Evidence(maps=maps, sigma=rms(maps.density), difference_sigma=rms(maps.difference), own=own, atoms=atoms)
+    return Evidence(
+        maps=maps,
+        sigma=rms(maps.density),
+        difference_sigma=rms(maps.difference),
+        own=own,
+        atoms=atoms,
+        likelihood=cache(term.local_likelihood),
+    )
 
 
 def map_evidence(term: MapTerm, atoms: Atoms) -> Evidence:
@@ -145,6 +156,27 @@ class ZoneDensities:
         """Forget the density of a zone, which is no longer needed."""
         self._made.pop(key, None)
         self._dropped.add(key)
+
+
+def moved_likelihood(evidence: Evidence, atoms: Index) -> Callable[[NDArray[np.float64]], float] | None:
+    """What −log likelihood of the data changes by when some atoms stand at other positions (m, 3).
+
+    Parameters
+    ----------
+    evidence : of the model in which they stand where they do; None is returned where it has maps alone.
+    atoms : which. (m,)
+    """
+    if evidence.likelihood is None:
+        return None
+    likelihood = evidence.likelihood()
+    both = evidence.atoms.subset([*atoms.tolist(), *atoms.tolist()])
+    old, occ = both.xyz[: len(atoms)], both.occ[: len(atoms)].numpy()
+    by = np.concatenate([-occ, occ])
+
+    def change(places: NDArray[np.float64]) -> float:
+        return likelihood.of_all(replace(both, xyz=torch.cat([old, torch.from_numpy(places)])), by)
+
+    return change
 
 
 def own_density(evidence: Evidence, atoms: Atoms, share: NDArray[np.float64] | None = None) -> SampledMap:

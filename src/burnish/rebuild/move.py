@@ -2,9 +2,10 @@
 
 A move proposes other positions for the atoms of a zone. Every candidate and the zone as it is are refined in the same
 way against the same density; the best candidate replaces the zone when its energy is lower by a margin and the density
-at its atoms is not worse. Where density was the only complaint, density itself must win by the margin, or all together
-by twice as much; where the difference map shows the atoms of the candidate, no margin is asked. Where refining the zone
-alone takes it to another place as good, that is taken. Both numbers of everything that was weighed are kept.
+at its atoms is not worse. Where the likelihood of the data is known, it speaks in the energy in place of the density.
+Where density was the only complaint, it must win by the margin, or all together by twice as much; where the difference
+map shows the atoms of the candidate, no margin is asked. Where refining the zone alone takes it to another place as
+good, that is taken. Both numbers of everything that was weighed are kept.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ class Judgement:
     ----------
     name : of the candidate; "as is" for the zone unchanged.
     energy : total with the torsion term, −log probability.
-    geometry, contact, density, torsions : its parts.
+    geometry, contact, density, torsions : its parts; `density` is what −log likelihood of the data changes by where
+        that is known.
     mean_density, least_density : at the judged atoms, σ of 2mFo − DFc.
     """
 
@@ -133,6 +135,7 @@ class MoveRecord:
 
 TorsionEnergy = Callable[[Array], Array]
 DifferenceAt = Callable[[Array], Array]
+DataEnergy = Callable[[Array], float]
 
 
 def judge_site(
@@ -146,6 +149,7 @@ def judge_site(
     refused: Callable[[Array], bool] | None = None,
     system_after: ZoneSystem | None = None,
     difference: DifferenceAt | None = None,
+    likelihood: DataEnergy | None = None,
 ) -> tuple[MoveRecord, Array | None]:
     """Decide about one site.
 
@@ -162,6 +166,8 @@ def judge_site(
     system_after : restraints of the candidates where they are not those of the zone as it is: a peptide that becomes
         trans has other ones.
     difference : mFo − DFc in units of its rms at positions (k, 3) → (k,); None does not ask it.
+    likelihood : what −log likelihood of the data changes by for positions of the zone (m, 3); in the decision it takes
+        the place of the density, whose phases remember the zone as it is. None leaves it to the density.
 
     Returns
     -------
@@ -207,12 +213,17 @@ def judge_site(
     if not refined:
         return _record(site, False, "no other conformation", before, None), None
     after, positions = min(refined, key=lambda pair: pair[0].energy)
-    shown = 0.0 if difference is None else shown_elsewhere(old, positions[site.judged], difference)
+    if likelihood is not None:
+        before, after = _by_data(before, likelihood(settled)), _by_data(after, likelihood(positions))
+    shown = 0.0
+    if difference is not None:
+        shown = float(shown_elsewhere(old, positions[None, site.judged], difference)[0])
     accepted, reason = decide(before, after, shown=shown, for_density=site.for_density, by_density=site.by_density)
     away = _rms(settled - old, site.judged)
     if not accepted and away > site.settled:  # refining this zone alone leads to where the candidates lead
         given, density = zone_energy(system, zone, xyz, old, target)
         now = _judgement("as is", given, float(torsion_energy(old[None])[0]), density[site.judged])
+        now = now if likelihood is None else _by_data(now, likelihood(old))
         better, why = decide(now, replace(before, name="refined in place"))
         if better:
             accepted, reason, positions = True, f"{why}, {away:.1f} Å away", settled
@@ -285,25 +296,31 @@ def _judgement(name: str, energy: ZoneEnergy, torsions: float, density: Array) -
     )
 
 
+def _by_data(judgement: Judgement, data: float) -> Judgement:
+    """The same with what the data say in place of the density."""
+    return replace(judgement, energy=judgement.energy - judgement.density + data, density=data)
+
+
 def _rms(moved: Array, chosen: NDArray[np.bool_]) -> float:
     """Root mean square length of the chosen rows (m, 3); 0 for none."""
     return float(np.sqrt((moved[chosen] ** 2).sum(axis=1).mean())) if chosen.any() else 0.0
 
 
-def shown_elsewhere(old: Array, places: Array, difference: DifferenceAt) -> float:
-    """Mean difference density, σ, at those places that are new; 0 where there are none or one of them has too little.
+def shown_elsewhere(old: Array, places: Array, difference: DifferenceAt) -> Array:
+    """Mean difference density, σ, of conformations at those places that are new. (c,)
+
+    It is 0 where there are none or one of them has too little.
 
     Parameters
     ----------
-    old : positions of the zone as it is, Å. (m, 3)
-    places : where the judged atoms would be, Å. (j, 3)
+    old : positions as they are, Å. (m, 3)
+    places : where atoms would be in each conformation, Å. (c, j, 3)
     difference : mFo − DFc in units of its rms.
     """
-    new = np.linalg.norm(places[:, None] - old, axis=2).min(axis=1) > SHOWN_APART
-    if not new.any():
-        return 0.0
-    z = difference(places[new])
-    return float(z.mean()) if z.min() > SHOWN_LEAST else 0.0
+    new = np.linalg.norm(places[:, :, None] - old, axis=3).min(axis=2) > SHOWN_APART
+    z = difference(places.reshape(-1, 3)).reshape(new.shape)
+    mean = np.where(new, z, 0.0).sum(axis=1) / np.maximum(new.sum(axis=1), 1)
+    return np.where(np.where(new, z, np.inf).min(axis=1) > SHOWN_LEAST, mean, 0.0)
 
 
 def decide(
@@ -330,7 +347,7 @@ def decide(
         return False, f"{after.name} gains {gain:.1f} but its density is lower by {-denser:.1f} σ"
     unseen = (for_density and gain < 2.0 * margin) or by_density
     if unseen and from_density < margin:
-        return False, f"{after.name} gains {gain:.1f}, of which density {from_density:.1f}, {margin:.1f} needed"
+        return False, f"{after.name} gains {gain:.1f}, of which {from_density:.1f} from the data, {margin:.1f} needed"
     evidence = f", difference density {shown:.1f} σ at its new places" if is_shown else ""
     return True, f"{after.name}: energy lower by {gain:.1f}, density {denser:+.1f} σ{evidence}"
 

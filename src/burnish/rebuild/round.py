@@ -162,12 +162,11 @@ def _change_waters(
     if doomed:
         structure = without_atoms(structure, {w.atom for w in doomed})
     if added:
-        structure, labels = with_waters(structure, [w.xyz for w in added], [w.b_iso for w in added])
+        structure, labels = with_waters(
+            structure, [w.xyz for w in added], [w.b_iso for w in added], [w.occ for w in added]
+        )
         for label, w in zip(labels, added, strict=True):
-            why = (
-                f"difference density {w.difference:.1f} σ, density {w.density:.1f} σ, {w.distance:.2f} Å from "
-                f"{names[w.near]}"
-            )
+            why = w.evidence(names[w.near])
             records.append(_water_record("water added", label, why, added=(f"{label} O",)))
     return structure, records
 

@@ -16,7 +16,7 @@ from burnish.data.restraints import Restraints
 from burnish.maps.sampling import SplineMap, sample, spline_map
 from burnish.rebuild.conformations import BACKBONE, Graph, chi_of, with_chi
 from burnish.rebuild.evidence import Evidence
-from burnish.rebuild.move import SHOWN_APART, SHOWN_LEAST, SHOWN_MEAN, Site
+from burnish.rebuild.move import Site, shown_elsewhere
 from burnish.rebuild.moves.backbone import is_wrong
 from burnish.rebuild.moves.peptides import peptide_site
 from burnish.rebuild.moves.rotamers import LEAST_FREQUENCY, new_side_chain_site, rotamer_site
@@ -32,6 +32,7 @@ from burnish.validate.rotamers import validate_rotamers
 Array = NDArray[np.float64]
 
 
+WORTH_A_TRY = 2.0  # σ of mFo − DFc where another rotamer would lie: what it is worth the trial tells
 WRONG_HAND = 8.0  # σ; a centre of the other hand is 35 to 40 from its target, a flat one half of that
 
 Propose = Callable[[Array, Sequence[ResidueView], dict[int, ResidueFit], Evidence, Graph, RebuildSettings], list[Site]]
@@ -125,7 +126,7 @@ def suspicious_side_chains(
             reasons.append(f"difference density {fit.worst_z:+.1f} σ")
         if not reasons:
             elsewhere = density_elsewhere(xyz, views, i, graph, difference, evidence.difference_sigma)
-            if elsewhere > SHOWN_MEAN:
+            if elsewhere > WORTH_A_TRY:
                 reasons.append(f"difference density {elsewhere:+.1f} σ where another rotamer would lie")
         if reasons:
             site = rotamer_site(xyz, views, i, graph, ", ".join(reasons))
@@ -167,11 +168,7 @@ def density_elsewhere(
     usual = [r for r in rotamers_of(view.name) if r.frequency > LEAST_FREQUENCY]
     places = np.stack([with_chi(xyz, view, graph, r.chi)[side] for r in usual])
     own = xyz[list(view.atoms.values())]
-    apart = np.linalg.norm(places[:, :, None] - own, axis=3).min(axis=2) > SHOWN_APART
-    z = sample(difference, torch.from_numpy(places.reshape(-1, 3))).numpy().reshape(apart.shape) / sigma
-    least = np.where(apart, z, np.inf).min(axis=1)
-    mean = np.where(apart, z, 0.0).sum(axis=1) / np.maximum(apart.sum(axis=1), 1)
-    shown = mean[(least > SHOWN_LEAST) & apart.any(axis=1)]
+    shown = shown_elsewhere(own, places, lambda at: sample(difference, torch.from_numpy(at)).numpy() / sigma)
     return float(shown.max(initial=0.0))
 
 

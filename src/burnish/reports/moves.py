@@ -123,7 +123,7 @@ def _change_blocks(accepted: Sequence[dict[str, Any]], folder: str) -> list[Bloc
         if any(densities := [_density(c) for c in conformations]):
             head.append("Density, σ")
             rows = [[*row, density] for row, density in zip(rows, densities, strict=True)]
-            caption = "Energies in units of −log probability: density, restraints, contacts, torsions."
+            caption = "Energies in units of −log probability: density or the data, restraints, contacts, torsions."
         blocks.append(Table(head, rows, caption))
     if waters:
         rows = [[f"{w['round']}.{w['move']}", w["kind"], w["residue"], w["reason"]] for w in waters]
