@@ -120,6 +120,18 @@ def test_every_command_of_the_table_exists(capsys: pytest.CaptureFixture[str]) -
         assert callable(getattr(commands, command.name.replace("-", "_")))
 
 
+def test_help_leaves_out_what_means_nothing_to_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {}
+    for command in ("refine", "rcomplete"):
+        with pytest.raises(SystemExit):
+            main.main([command, "--help"])
+        said[command] = capsys.readouterr().out
+    for flag in ("--half1", "--angpix", "--continue-from"):
+        assert flag in said["refine"]
+        assert flag not in said["rcomplete"]
+    assert "--folds" in said["rcomplete"]
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom burnish.cli.main import main\n"

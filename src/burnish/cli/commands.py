@@ -73,6 +73,7 @@ def _signature(command: Command, model: type[BaseModel]) -> inspect.Signature:
                 Parameter(
                     name=_flags(name, field),
                     help=field.description,
+                    show=name not in getattr(model, "hidden", ()),
                     negative=f"--no-{name.replace('_', '-')}" if isinstance(default, bool) else empty,
                     show_default=not (default in (None, (), False) or default is PydanticUndefined),
                 ),

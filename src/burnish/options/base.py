@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import AliasChoices, BaseModel, Field
 from pydantic.fields import FieldInfo
@@ -18,5 +19,7 @@ def names_of(name: str, field: FieldInfo) -> tuple[str, ...]:
 
 class JobOptions(BaseModel, frozen=True, extra="forbid"):
     """Options of one job; frozen, since the job record keeps them as they were."""
+
+    hidden: ClassVar[tuple[str, ...]] = ()  # options of a base class that mean nothing here: not in help or forms
 
     out: Path = Field(description="Folder of the job; made when the inputs have been read and found good.")

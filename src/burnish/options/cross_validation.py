@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from burnish.options.refine import RefineOptions
+from burnish.options.refine import MAPS_ONLY, RefineOptions
 
 
 def falling_limits(value: str) -> str:
@@ -23,6 +23,8 @@ def falling_limits(value: str) -> str:
 
 class RepeatedOptions(RefineOptions, frozen=True):
     """What repeated refinements share: they need diffraction data."""
+
+    hidden: ClassVar[tuple[str, ...]] = (*MAPS_ONLY, "continue_from")
 
     @model_validator(mode="after")
     def _needs_reflections(self) -> Self:

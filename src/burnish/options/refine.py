@@ -9,6 +9,24 @@ from pydantic import Field, field_validator, model_validator
 
 from burnish.options.base import ANGPIX, JobOptions
 
+MAPS_ONLY = (  # what only a refinement against maps takes
+    "half1",
+    "half2",
+    "map",
+    "resolution",
+    "angpix",
+    "mask_radius",
+    "mask",
+    "cross_validation",
+    "flexible",
+    "reference",
+    "symmetry",
+    "twist_deg",
+    "rise",
+    "centre",
+    "closeness",
+)
+
 
 class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     """Refine an atomic model against diffraction data, or against cryo-EM half maps.

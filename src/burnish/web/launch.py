@@ -5,11 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
-from pydantic import BaseModel
-
+from burnish.jobs.execution import options_model
 from burnish.jobs.project import Project
 from burnish.options.table import COMMANDS, Command
 
@@ -17,12 +15,6 @@ from burnish.options.table import COMMANDS, Command
 def startable() -> dict[str, Command]:
     """The commands that make a job in a project, by name."""
     return {c.name: c for c in COMMANDS if c.project_folder}
-
-
-def options_model(command: Command) -> type[BaseModel]:
-    """The options model of a command."""
-    module, _, attribute = command.options.partition(":")
-    return getattr(import_module(module), attribute)
 
 
 def form(command: Command) -> dict[str, Any]:
@@ -37,7 +29,7 @@ def form(command: Command) -> dict[str, Any]:
         "fields": [
             {"name": name, "required": name in required} | field
             for name, field in schema["properties"].items()
-            if name != "out"
+            if name != "out" and name not in getattr(model, "hidden", ())
         ],
     }
 
