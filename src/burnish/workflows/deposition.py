@@ -148,6 +148,11 @@ def finish(
     """Write record and page, and sum up."""
     for text in findings:
         job.notify(Message(text, "warning"))
+    if missing:
+        listed = job.path("to_fill_in.yaml")
+        job.notify(
+            Message(f"{len(missing)} items only you know: fill in {listed} and run again with --metadata {listed}")
+        )
     record = {
         "entry": name,
         "files": files,

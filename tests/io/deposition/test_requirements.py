@@ -81,3 +81,20 @@ def test_numbers_have_no_minus_zero_and_no_nan():
         None,
         "1.235",
     ]
+
+
+def test_entities_are_told_apart_by_kind_and_chain():
+    categories = minimal()
+    categories["entity"] = rows(
+        ("id", "type", "src_method"), [("1", "polymer", None), ("2", "polymer", None), ("3", "water", "nat")]
+    )
+    categories["entity_poly"] = rows(
+        ("entity_id", "type", "pdbx_strand_id"),
+        [("1", "polydeoxyribonucleotide", "A"), ("2", "polypeptide(L)", "B,C")],
+    )
+    missing = find_missing(categories, CRYSTAL)
+    named = [m.name for m in missing if m.requirement.item == "src_method"]
+    assert named == ["_entity.src_method (entity 1: DNA, chain A)", "_entity.src_method (entity 2: protein, chain B,C)"]
+    text = template(missing)
+    assert '  - id: "1"  # DNA, chain A\n' in text
+    assert '  - entity_id: "2"  # protein, chain B,C\n' in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gemmi
 
 from burnish.chemistry.links import Linking, complete_links
@@ -120,14 +122,29 @@ def _describe_entities(
         polymers = made["entity_poly"]
         count = row_count(polymers)
         polymers["nstd_linkage"], polymers["nstd_monomer"] = ["no"] * count, []
-        polymers["pdbx_seq_one_letter_code_can"] = []
+        polymers["pdbx_seq_one_letter_code"], polymers["pdbx_seq_one_letter_code_can"] = [], []
         for entity_id in polymers["entity_id"]:
             sequence = structure.get_entity(str(entity_id)).full_sequence
             firsts = [gemmi.Entity.first_mon(m) for m in sequence]
             infos = [gemmi.find_tabulated_residue(m) for m in firsts]
             polymers["nstd_monomer"].append("no" if all(i.is_standard() for i in infos) else "yes")
+            polymers["pdbx_seq_one_letter_code"].append(one_letter_sequence(firsts))
             letters = [i.one_letter_code.upper() if i.one_letter_code.isalpha() else "X" for i in infos]
             polymers["pdbx_seq_one_letter_code_can"].append("".join(letters))
+
+
+def one_letter_sequence(names: Sequence[str]) -> str:
+    """A sequence as PDBx/mmCIF wants it: amino acids and ribonucleotides as letters, all else as (DG), (MSE).
+
+    >>> one_letter_sequence(["GLY", "MSE", "ALA"]), one_letter_sequence(["DG", "DT", "U"])
+    ('G(MSE)A', '(DG)(DT)U')
+    """
+    parts = []
+    for name in names:
+        info = gemmi.find_tabulated_residue(name)
+        plain = info.is_standard() and info.kind in (gemmi.ResidueKind.AA, gemmi.ResidueKind.RNA)
+        parts.append(info.one_letter_code if plain else f"({name})")
+    return "".join(parts)
 
 
 def _weight_of(entity: gemmi.Entity, residues: list[gemmi.Residue], library: gemmi.MonLib) -> float | None:

@@ -37,14 +37,15 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """A requirement that nothing answered; `row` names the entity where there are several."""
+    """A requirement that nothing answered; `row` names the entity where there are several, `about` says which it is."""
 
     requirement: Requirement
     row: str = ""
+    about: str = ""
 
     @property
     def name(self) -> str:
-        place = f" (entity {self.row})" if self.row else ""
+        place = f" (entity {self.row}{': ' if self.about else ''}{self.about})" if self.row else ""
         return f"_{self.requirement.category}.{self.requirement.item}{place}"
 
 
@@ -70,9 +71,9 @@ COMMON = (
     *_of("entity", ("src_method", "man (expressed), nat (natural) or syn (synthetic)", "man"), each=POLYMER_ROWS),
     *_of(
         "entity_src_gen",
-        ("pdbx_gene_src_scientific_name", "organism that the gene is from", "Homo sapiens"),
+        ("pdbx_gene_src_scientific_name", "if expressed: organism that the gene is from", "Homo sapiens"),
         ("pdbx_gene_src_ncbi_taxonomy_id", "its NCBI taxonomy id", "9606"),
-        ("pdbx_host_org_scientific_name", "organism it was expressed in", "Escherichia coli"),
+        ("pdbx_host_org_scientific_name", "if expressed: organism it was expressed in", "Escherichia coli"),
         ("pdbx_host_org_ncbi_taxonomy_id", "its NCBI taxonomy id", "562"),
         each=POLYMER_ROWS,
     ),
@@ -296,9 +297,25 @@ def _missing_of_polymers(categories: Categories, wanted: Requirement, polymers: 
                 values.append(None)
             column[-1] = polymer
     values = table.setdefault(wanted.item, [None] * row_count(table))
+    about = _about_polymers(categories)
     return [
-        Missing(requirement=wanted, row=polymer) for polymer in polymers if not is_known(values[column.index(polymer)])
+        Missing(requirement=wanted, row=polymer, about=about.get(polymer, ""))
+        for polymer in polymers
+        if not is_known(values[column.index(polymer)])
     ]
+
+
+def _about_polymers(categories: Categories) -> dict[str, str]:
+    """Kind and chains of each polymer entity, as far as they are known: "DNA, chain A"."""
+    table = categories.get("entity_poly", {})
+    kinds = {"polypeptide(L)": "protein", "polydeoxyribonucleotide": "DNA", "polyribonucleotide": "RNA"}
+    found = {}
+    for k, entity in enumerate(table.get("entity_id", [])):
+        kind, chains = (table.get(item, [None] * (k + 1))[k] for item in ("type", "pdbx_strand_id"))
+        parts = [kinds.get(str(kind), str(kind))] if is_known(kind) else []
+        parts += [f"chain {chains}"] if is_known(chains) else []
+        found[str(entity)] = ", ".join(parts)
+    return found
 
 
 def template(missing: Sequence[Missing]) -> str:
@@ -311,7 +328,8 @@ def template(missing: Sequence[Missing]) -> str:
         lines.append(f"{category}:")
         for row, items in by_row.items():
             lead = "  - " if row or category in ("audit_author", "reflns_shell") else "  "
-            texts = [f'{"id" if category == "entity" else "entity_id"}: "{row}"'] if row else []
+            about = next((f"  # {m.about}" for m in items if m.about), "")
+            texts = [f'{"id" if category == "entity" else "entity_id"}: "{row}"{about}'] if row else []
             for m in items:
                 r = m.requirement
                 texts.append(f"{r.item}:".ljust(32) + f"  # {r.what}; as: {r.example}")
