@@ -89,6 +89,12 @@ def test_the_limit_stops_at_the_first_step_that_does_harm():
     assert best_limit(2.0, [bad]) == 2.0
 
 
+def test_harm_that_chance_explains_is_none():
+    """R-free rises, but the free likelihood falls by less than its standard error of .01."""
+    assert best_limit(2.0, [step(2.0, 1.9, 0.004, -0.008)]) == 1.9
+    assert best_limit(2.0, [step(2.0, 1.9, 0.004, float("nan"))]) == 2.0
+
+
 def test_shaking_moves_by_what_was_asked():
     atoms = random_atoms(triclinic_like("P 1"), 40, 2)
     before = atoms.xyz.clone()

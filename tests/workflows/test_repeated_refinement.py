@@ -7,9 +7,11 @@ import pytest
 from tests.workflows.command_line import burnish
 from tests.workflows.small_crystal import write_case
 
+from burnish.core.errors import InputError
 from burnish.io.free_flags import lattice_orbits
 from burnish.io.reflections import read_reflections
 from burnish.options.cross_validation import RCompleteOptions
+from burnish.workflows.paired import refuse_finer_limits
 from burnish.workflows.rcomplete import folds_of
 from burnish.workflows.repeated_refinement import read_repeated
 
@@ -64,6 +66,12 @@ def test_one_b_is_not_enough_where_b_varies(case, tmp_path, capsys):
     assert record["models"][1]["parameters"] > record["models"][0]["parameters"]
     assert record["chosen"] == json.loads(capsys.readouterr().out)["chosen"]
     assert (out / "refined.cif").is_file()
+
+
+def test_a_limit_may_be_rounded():
+    refuse_finer_limits("--limits", "2.4,2.0", 2.02)
+    with pytest.raises(InputError, match=r"the data end at 2\.02 Å"):
+        refuse_finer_limits("--limits", "2.4,1.9", 2.02)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def paired_page(record: dict[str, Any]) -> Page:
     ]
     text = (
         "Both models of a step are compared on the data to the coarser limit. A step is worthwhile when R-free does "
-        "not rise there, or the likelihood of the free data gets better."
+        "not rise there, or the likelihood of the free data does not get worse by more than its error."
     )
     limits = [[f"{x['d_min']:g}", _percent(x["r_work"]), _percent(x["r_free"])] for x in record["limits"]]
     chosen = record["chosen"]

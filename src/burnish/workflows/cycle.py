@@ -35,7 +35,7 @@ from burnish.workflows.cycle_checkpoint import (
 )
 from burnish.workflows.cycle_displacement import Choice, choose_displacement, with_displacement
 from burnish.workflows.cycle_em import cycle_in_maps
-from burnish.workflows.cycle_unseen import judge_by_unseen_data, refuse_finer_limits
+from burnish.workflows.cycle_unseen import judge_by_unseen_data
 from burnish.workflows.model_rounds import (
     Start,
     make_term,
@@ -49,6 +49,7 @@ from burnish.workflows.model_rounds import (
     write_moves,
 )
 from burnish.workflows.move_pictures import draw_moves, read_pictures
+from burnish.workflows.paired import refuse_finer_limits
 from burnish.workflows.refine_inputs import RefineInputs, refuse_no_working_data
 from burnish.workflows.refine_outputs import Finished, write_outputs
 
@@ -78,7 +79,8 @@ def run(options: CycleOptions, job: Job) -> dict[str, Any]:
 
     start = read_start(options, listener, cycles=options.cycles)
     refuse_no_working_data(start.inputs.data)
-    refuse_finer_limits(options, start.d_min)
+    if options.paired is not None:
+        refuse_finer_limits("--paired", options.paired, start.d_min)
     term = make_term(start, listener)
     asked = request(options)
     standing = standing_in(job, asked)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from burnish.core.errors import InputError
 from burnish.jobs.folder import Job
 from burnish.options.cross_validation import PairedOptions, RCompleteOptions
 from burnish.options.rebuild import CycleOptions
@@ -25,12 +24,6 @@ def judge_by_unseen_data(start: Start, job: Job, options: CycleOptions) -> dict[
         limits = PairedOptions.model_validate(given | {"out": inner.folder, "limits": options.paired})
         found["resolution_limit"] = paired.run(limits, inner)["d_min"]
     return found
-
-
-def refuse_finer_limits(options: CycleOptions, d_min: float) -> None:
-    """Limits of paired refinement must lie within the data; said before the rounds, not after."""
-    if options.paired is not None and float(options.paired.split(",")[-1]) < d_min - 0.005:
-        raise InputError(f"--paired {options.paired}: the data end at {d_min:.2f} Å; expected no finer limit")
 
 
 def _inner(job: Job, name: str) -> Job:

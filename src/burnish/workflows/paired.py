@@ -31,6 +31,8 @@ from burnish.workflows.repeated_refinement import (
     refine_with,
 )
 
+ROUNDED = 0.98  # of the resolution limit
+
 
 def run(options: PairedOptions, job: Job) -> dict[str, Any]:
     """Refine to each limit, compare neighbours, write the model of the limit that was found."""
@@ -38,8 +40,7 @@ def run(options: PairedOptions, job: Job) -> dict[str, Any]:
     inputs = read_repeated(options, listener)
     limits = options.resolution_limits
     d_min = inputs.data.reflections.d_min
-    if limits[-1] < d_min - 0.005:
-        raise InputError(f"--limits {options.limits}: the data end at {d_min:.2f} Å; expected no finer limit")
+    refuse_finer_limits("--limits", options.limits, d_min)
     settings = refinement_settings(options, inputs.refinable.labels)
     job.begin(inputs.files, seed=options.seed, device=chosen_device(options.device))
     done: list[Refined] = []
@@ -78,6 +79,13 @@ def run(options: PairedOptions, job: Job) -> dict[str, Any]:
     summary = write_outputs(options, job, finished)
     job.notify(Message(f"the data improve the model to {chosen:g} Å"))
     return {"d_min": chosen, **summary, "report": str(job.path("paired.html"))}
+
+
+def refuse_finer_limits(option: str, limits: str, d_min: float) -> None:
+    """Limits must lie within the data, up to rounding: data to 2.02 Å are called 2.0 Å data."""
+    finest = float(limits.split(",")[-1])
+    if finest < ROUNDED * d_min:
+        raise InputError(f"{option} {limits}: the data end at {d_min:.2f} Å; expected no finer limit")
 
 
 def limited_inputs(inputs: RefineInputs, d_min: float) -> RefineInputs:
