@@ -7,7 +7,7 @@ known `truth` (a model with the true positions, or the deposited one) and `symme
 one asymmetric unit). Both programs read the same monomer library and run ten cycles with their defaults. The judge is
 Servalcat with zero cycles: its mask, its FSC average, its count of the geometry. Against half maps each program also
 refines the same start against half map 1 alone; the judge then compares that model with both (work and free).
-CPU seconds are user + system of the whole command; the ratio leaves out 4 s of Burnish's start-up.
+CPU seconds are user + system of the whole command; of the two ratios the first leaves out 4 s of Burnish's start-up.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def run_servalcat(
 def judged(
     model: Path, case: dict[str, Any], folder: Path, tools: Tools, *, half1_only: bool, given: Sequence[str] = ()
 ) -> dict[str, float]:
-    """Servalcat's FSC averages and geometry of a model, unrefined."""
+    """Servalcat's FSC averages, those of its final statistics, and geometry of a model, unrefined."""
     command = [tools.servalcat, "refine_spa_norefmac", *maps_of(case, burnish=False), "--model", str(model)]
     command += ["--ncycle", "0", "-o", "judge", *(["--cross_validation"] if half1_only else []), *given]
     run(command, folder, tools.environment)
@@ -102,8 +102,9 @@ def judged(
         at = re.findall(rf"FSCaverage\(half{half}\) *= +([\d.]+)", text)
         found[f"half{half}"] = float(at[-1]) if at else float("nan")
     # cycle, FSC average, −LL, rms and Z of bonds, rms and Z of angles; the log of an earlier call may stand before
-    row = re.findall(r"^ +0 +([-\d.]+) +[-\d.]+ +[\d.]+ +([\d.]+) +[\d.]+ +([\d.]+)", text, re.MULTILINE)[-1]
-    return {**found, "fsc": float(row[0]), "bond_z": float(row[1]), "angle_z": float(row[2])}
+    row = re.findall(r"^ +0 +[-\d.]+ +[-\d.]+ +[\d.]+ +([\d.]+) +[\d.]+ +([\d.]+)", text, re.MULTILINE)[-1]
+    full = float(re.findall(r"FSCaverage\(full\) *= +([\d.]+)", text)[-1])
+    return {**found, "fsc": full, "bond_z": float(row[0]), "angle_z": float(row[1])}
 
 
 def rms_between(model: Path, truth: str | None) -> float:
@@ -147,7 +148,9 @@ def measure(case: dict[str, Any], tools: Tools) -> list[str]:
                 angle_z=verdict["angle_z"],
                 rms=rms_between(model, case.get("truth")),
             )
-            ratio = f"{(cost.cpu - START_UP) / costs['servalcat']:.2f}" if program == "burnish" else ""
+            ratio = ""
+            if program == "burnish":
+                ratio = f"{(cost.cpu - START_UP) / costs['servalcat']:.2f} / {cost.cpu / costs['servalcat']:.2f}"
             rows.append(row_of(case["name"], program, score, cost, ratio))
             print(rows[-1], flush=True)
     return rows

@@ -83,7 +83,7 @@ class Springs(DataTerm):
         rms = float((self.last.xyz - self.truth.xyz).square().mean().sqrt())
         return DataStatistics(
             r_work=rms, r_free=rms, cc_work=1.0, cc_free=1.0, free_value=rms, work_value=rms, outliers=0, k_sol=0.35,
-            b_sol=46.0, overall_b=0.0, anisotropy=(0.0,) * 6, twin_fractions=(1.0,), shells=(),
+            b_sol=46.0, overall_b=0.0, anisotropy=(0.0,) * 6, twin_fractions=(1.0,), shells=(), cc_expected=1.0,
         )  # fmt: skip
 
 

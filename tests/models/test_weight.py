@@ -48,6 +48,13 @@ def test_geometry_on_its_way_is_left_alone():
     assert plan_balance([_q(5.0, 5.0)] * 2, LIMITS) == Balance(data=10.0)
 
 
+def test_geometry_of_positions_that_stay_says_nothing():
+    assert plan_balance(_three(8.0, 2.2), LIMITS) != Balance(data=10.0)
+    assert plan_balance(_three(8.0, 2.2), LIMITS, positions=False) == Balance(data=10.0)
+    worse = [_q(8.0, 2.2, 6.0), _q(8.0, 2.2, 5.0), _q(8.0, 2.2, 5.01)]
+    assert plan_balance(worse, LIMITS, positions=False).data == pytest.approx(8.0)
+
+
 def test_tight_bonds_are_let_go():
     after = plan_balance(_three(0.3, 0.7), LIMITS)
     assert LIMITS.bond[0] <= after.bond < 0.7
@@ -89,7 +96,7 @@ def test_first_weight_grows_with_the_resolution_limit():
 def test_weights_against_maps() -> None:
     assert half_map_weight(0.2) == pytest.approx(2.0 * half_map_weight(0.1))
     assert first_map_weight(3.5) > first_map_weight(3.0)
-    assert first_map_weight(8.0) == first_map_weight(4.5)  # grows no further
+    assert first_map_weight(8.0) == first_map_weight(5.5)  # grows no further
 
 
 def test_a_raised_factor_comes_down_as_fast_as_the_limits_allow() -> None:

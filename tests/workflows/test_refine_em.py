@@ -113,8 +113,8 @@ def test_a_closer_fit_is_paid_for_by_the_other_half_map(case: Path, tmp_path: Pa
         noise = 1.5 * float(half.values.std()) * torch.randn(half.values.shape, generator=generator)
         write_map(tmp_path / name, replace(half, values=half.values + noise))
     halves = ("--half1", tmp_path / "half1.mrc", "--half2", tmp_path / "half2.mrc", "--cross-validation")
-    usual, close = tmp_path / "usual", tmp_path / "close"
-    for out, given in ((usual, ()), (close, ("--closeness", "8"))):
+    usual, close = tmp_path / "tight", tmp_path / "usual"
+    for out, given in ((usual, ("--closeness", "0.1")), (close, ())):
         assert (
             burnish("refine", case / "model.cif", *halves, "--resolution", "2.6", "--cycles", "6", *given, "--out", out)
             == 0

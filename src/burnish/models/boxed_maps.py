@@ -42,8 +42,8 @@ class BoxedMaps:
     s2 : 1/d², Å⁻². (n,) float64
     shell : of each coefficient, low to high resolution. (n,) int64
     halves : exp(+2πi h·x) transforms of the maps. (maps, n) complex64
+    noise : ⟨|noise|²⟩ of their mean, from two half maps even where one stands alone; None from one map. (shells,)
     mask : of the density about the model, indexed [x, y, z].
-    without_halves : one map of which no halves are known.
     """
 
     crystal: Crystal
@@ -53,8 +53,13 @@ class BoxedMaps:
     s2: Tensor
     shell: Tensor
     halves: Tensor
+    noise: Tensor | None
     mask: Tensor
-    without_halves: bool
+
+    @property
+    def without_halves(self) -> bool:
+        """One map of which no halves are known."""
+        return self.noise is None
 
     @property
     def filled(self) -> float:
@@ -72,8 +77,7 @@ class BoxedMaps:
 
     def shell_mean(self, values: Tensor) -> Tensor:
         """Mean of a real quantity over each shell, float64. (shells,)"""
-        total = torch.zeros(self.shells, dtype=torch.float64).index_add_(0, self.shell, values.double())
-        return total / self.count
+        return _shell_mean(values, self.shell)
 
     @property
     def count(self) -> Tensor:
@@ -101,7 +105,8 @@ def box_maps(
     resolution : limit of the coefficients, Å; not beyond Nyquist.
     mask_radius : of the mask about every position, Å.
     padding : between the mask and the faces of the box, Å.
-    first_alone : take the first of two half maps alone; the second says only how the signal falls off.
+    first_alone : take the first of two half maps alone; the second says only how the signal falls off, and by shell how
+        strong the noise is.
     signal_to : resolution to which half maps show the model, Å, when that is not the limit: what lies beyond is noise,
         and is sharpened no more than what lies there.
     mask : on the grid of the maps, 0 to 1, in place of one about every position; the box then holds all of it.
@@ -132,8 +137,12 @@ def box_maps(
         known = s2 <= limit**-2 * (1.0 + 1e-9)
         found = blur_of(blurred[known], placed, crystal, hkl[known], s2[known], shell[known])
         falloff = Falloff(b=found, signal=1.0 / limit, largest=1.0 / resolution + 0.5 * width)
-    used = maps[:1] if first_alone else maps
-    halves = torch.stack([_coefficients(m, inside, falloff, start, size, hkl) for m in used])
+    halves = torch.stack([_coefficients(m, inside, falloff, start, size, hkl) for m in maps])
+    noise = None
+    if len(maps) == 2:
+        used = 1 if first_alone else 2
+        noise = _shell_mean((halves[0] - halves[1]).abs().square(), shell) / (2.0 * used)
+        halves = halves[:used]
     return BoxedMaps(
         crystal=crystal,
         origin=tuple(o + a * v for o, a, v in zip(like.origin, start, voxel, strict=True)),  # type: ignore[arg-type]
@@ -142,9 +151,15 @@ def box_maps(
         s2=s2,
         shell=shell,
         halves=halves,
+        noise=noise,
         mask=boxed_mask.permute(2, 1, 0),
-        without_halves=len(maps) == 1,
     )
+
+
+def _shell_mean(values: Tensor, shell: Tensor) -> Tensor:
+    """Mean of a real quantity over each shell, float64. (shells,)"""
+    count = torch.bincount(shell).double()
+    return torch.zeros(len(count), dtype=torch.float64).index_add_(0, shell, values.double()) / count
 
 
 def _corners(like: DensityMap, inside: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ A `DataTerm` is crystal data with a target, or (for cryo-EM) maps. The order of 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,6 +114,7 @@ class DataStatistics:
     anisotropy : traceless anisotropic B of the scale, Cartesian 11 22 33 12 13 23, Å².
     twin_fractions : of the identity and each twin law; (1,) for untwinned data.
     shells : by resolution, low to high.
+    cc_expected : what `cc_work` would be for a model without errors; NaN where the data do not say.
     """
 
     r_work: float
@@ -128,6 +130,7 @@ class DataStatistics:
     anisotropy: tuple[float, ...]
     twin_fractions: tuple[float, ...]
     shells: tuple[ShellStatistics, ...]
+    cc_expected: float = math.nan
 
 
 class DataTerm(ABC):

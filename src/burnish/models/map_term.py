@@ -5,14 +5,15 @@ Murshudov 2021, eqs 10–14)
 
     −log L = Σ |F_o − D F_c|² / S + log S,    D = Σ Re(F_o F_c*) / Σ |F_c|²,    S = ⟨|F_o − D F_c|²⟩
 
-S holds noise and what the model lacks. From two half maps the noise is known by itself, σ_n² = ⟨|F_1 − F_2|²⟩ / 4, and
-S is not allowed below it; from one map it is not, which makes the judgement of the model weaker.
+S holds noise and what the model lacks. From two half maps the noise is known by itself, σ_n² = ⟨|F_1 − F_2|²⟩ / 4
+(twice that where one of them stands alone), and S is not allowed below it; from one map it is not, which makes the
+judgement of the model weaker.
 
 Nor is S of a single map allowed below half of the power of its shell. Where a model correlates by .97 with the map, a
 coefficient would count a hundred times as much as one where it correlates by .3, although errors of models (one B an
 atom, no solvent, a mask) are not random: the strong shells would be fitted at the cost of the weak ones, which hold the
-detail. With half maps, whose noise is known, the same floor would let noise count: a fiftieth is enough there. Measured
-in benchmarks/README.md.
+detail. With half maps, whose noise is known, the same floor would let noise count: a twentieth is enough there.
+Measured in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, S
 from burnish.models.fisher import fisher_blocks, shell_weights
 from burnish.models.fisher_pairs import fisher_pairs, pair_reach
 from burnish.models.map_blur import b_from_scales
+from burnish.models.protons import Protons, add_dipole_gradient, dipole_factors, repeated
 from burnish.models.special_positions import find_special_positions
 from burnish.models.structure_factors import (
     Accuracy,
@@ -42,7 +44,7 @@ from burnish.models.structure_factors import (
 from burnish.scattering.form_factors import FormFactors, Radiation, form_factors
 
 LEAST_ERROR = 0.5  # of the power of a shell of a single map: S is not below it
-LEAST_ERROR_OF_HALVES = 0.02  # the same of half maps, whose noise is known
+LEAST_ERROR_OF_HALVES = 0.05  # the same of half maps, whose noise is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,9 @@ class MapTerm(DataTerm):
 
     With the symmetry of a particle the atoms are those of one asymmetric unit. The density is that of all copies; the
     target is shared out among them, so that its weight against the restraints of one copy stays the same.
+
+    Protons are those of the model's hydrogens where these lie at their electrons; without them nucleus and electrons of
+    a hydrogen scatter from one place.
     """
 
     def __init__(
@@ -76,8 +81,10 @@ class MapTerm(DataTerm):
         accuracy: Accuracy | None = None,
         device: str = "cpu",
         symmetry: ParticleSymmetry | None = None,
+        protons: Protons | None = None,
     ) -> None:
         self.maps = maps
+        self.protons = protons if protons is not None and len(protons) else None
         self.device = device
         self.symmetry = symmetry
         self._share = np.ones(0)
@@ -122,8 +129,11 @@ class MapTerm(DataTerm):
             raise RuntimeError("prepare() has not seen these atoms")
         if self._known is None or self._known[0] is not atoms:
             every, occ = self._all_atoms(atoms)
-            found = structure_factors(every, self._factors, occ, self._plan).cpu()
-            self._known = (atoms, found.to(torch.complex128))
+            found = structure_factors(every, self._factors, occ, self._plan)
+            if self.protons is not None:
+                protons = repeated(self.protons, self.copies, len(atoms))
+                found = found + dipole_factors(every, protons, occ, self._plan)
+            self._known = (atoms, found.cpu().to(torch.complex128))
         return self._known[1]
 
     def transform_of(self, atoms: Atoms, share: np.ndarray | None = None) -> Tensor:
@@ -159,8 +169,8 @@ class MapTerm(DataTerm):
         d = (cross / maps.shell_mean(f_calc.abs().square()).clamp_min(1e-30)).clamp_min(0.0)
         residual = maps.shell_mean((self._f_obs - d[maps.shell] * f_calc).abs().square())
         noise = torch.full_like(d, math.nan)
-        if len(maps.halves) == 2:
-            noise = maps.shell_mean((maps.halves[0] - maps.halves[1]).abs().square()) / 4.0
+        if maps.noise is not None:
+            noise = maps.noise
             residual = torch.maximum(residual, noise)
         residual = residual.clamp_min(float(residual.max()) * 1e-12)
         floor = LEAST_ERROR if maps.without_halves else LEAST_ERROR_OF_HALVES
@@ -185,6 +195,9 @@ class MapTerm(DataTerm):
         coefficient = (2.0 * d / variance / self.copies * residual).to(torch.complex64).to(self.device)
         every, occ = self._all_atoms(atoms)
         gradient = structure_factor_gradient(every, self._factors, occ, self._plan, coefficient)
+        if self.protons is not None:
+            protons = repeated(self.protons, self.copies, len(atoms))
+            gradient = add_dipole_gradient(gradient, every, protons, occ, self._plan, coefficient)
         if self.symmetry is not None:
             gradient = folded_gradient(gradient, self.symmetry)
         share = torch.from_numpy(self._share)
@@ -235,6 +248,7 @@ class MapTerm(DataTerm):
             anisotropy=(0.0,) * 6,
             twin_fractions=(1.0,),
             shells=shells,
+            cc_expected=math.nan if (expected := self.expected_fsc()) is None else self.average(expected),
         )
 
     def fsc_against(self, other: Tensor) -> Tensor:

@@ -154,6 +154,7 @@ _NUMBERS = (
     "cc_free",
     "free_value",
     "work_value",
+    "cc_expected",
     "k_sol",
     "b_sol",
     "overall_b",
@@ -283,7 +284,9 @@ def refinement_step(
     later = _contacts(moved, system)
     record = _record(state.cycle + 1, balance, trial.fraction, moved, later, system, data)
     history = (*state.history, record)
-    after = balance if system.settings.weight is not None else plan_balance(qualities(history), system.limits)
+    after = balance
+    if system.settings.weight is None:
+        after = plan_balance(qualities(history), system.limits, positions=system.settings.xyz)
     return RefinementState(atoms=moved, ridge=ridge, balance=after, history=history, contacts=later)
 
 
@@ -316,6 +319,7 @@ def qualities(history: tuple[CycleRecord, ...]) -> list[CycleQuality]:
             angle_z=r.geometry["angle_rmsz"],
             free_value=r.data["free_value"],
             work_value=r.data["work_value"],
+            missing_fit=r.data["cc_expected"] - r.data["cc_work"],
         )
         for r in history
     ]

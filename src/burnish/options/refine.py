@@ -116,11 +116,10 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     )
     closeness: float = Field(
         1.0,
-        ge=0.1,
-        le=30.0,
-        description="Half maps: how closely to fit their mean, as a factor on the automatic weight. With 1 a model "
-        "predicts the half map best that it has not seen; 4 to 8 fit the mean map as closely as is usual elsewhere, "
-        "noise included.",
+        ge=0.01,
+        le=10.0,
+        description="Half maps: how closely to fit their mean, as a factor on the automatic weight against geometry. "
+        "1 fits as closely as is usual in the field; with 0.1 less noise is fitted.",
     )
     adp: Literal["auto", "iso", "aniso", "fixed"] = Field("auto", description="Displacement parameters to refine.")
     positions: bool = Field(True, description="Refine positions.")

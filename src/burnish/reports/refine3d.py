@@ -75,7 +75,7 @@ def _fsc_figure(report: Refine3DReport) -> Figure:
     axes.axhline(0.5, color=GREY, lw=0.6, ls=":")
     axes.set(ylabel="FSC", ylim=(-0.1, 1.05), xlim=(0, s[-1]))
     resolution_axis(axes)
-    axes.legend()
+    axes.legend(loc="lower left")
     return figure
 
 
@@ -96,15 +96,15 @@ def _course_figure(report: Refine3DReport) -> Figure:
     ]
     left.set_yticks(ticks, [str(t) for t in ticks])
     left.minorticks_off()
-    left.legend()
+    left.legend(loc="upper right")
     middle.plot(steps, column("pmax"), "o-", color=BLUE, ms=3, label="mean share of best pose")
     middle.plot(steps, column("ambiguous"), "o-", color=ORANGE, ms=3, label="particles below one half")
     middle.set(title="Certainty", ylim=(0, 1.02))
-    middle.legend()
+    middle.legend(loc="center right")
     right.plot(steps, column("turned_deg"), "o-", color=RED, ms=3, label="median turn")
     right.plot(steps, column("accuracy_rotation_deg"), "o-", color=INK, ms=3, label="posterior width")
     right.set(title="Rotation, °", yscale="log")
-    right.legend()
+    right.legend(loc="upper right")
     for axes in (left, middle, right):
         axes.set_xlabel("iteration")
     return figure

@@ -131,7 +131,7 @@ def _fsc_figure(report: EmReport) -> Figure:
         axes.axhline(level, color=GREY, lw=0.8, ls=":")
     axes.set(ylabel="FSC", ylim=(-0.05, 1.03))
     resolution_axis(axes)
-    axes.legend()
+    axes.legend(loc="lower left")
     return figure
 
 

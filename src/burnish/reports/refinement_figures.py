@@ -25,13 +25,13 @@ def cycles_figure(cycles: Sequence[Mapping[str, float]]) -> Figure:
         free = [100 * c["r_free"] for c in cycles]
         left.plot(number, free, color=ORANGE, marker="o", markersize=3.5, label="R-free")
     left.set(title="R factors, %", xlabel="cycle")
-    left.legend()
+    left.legend(loc="upper right")
     right.plot(number, [c["work_value"] for c in cycles], color=BLUE, marker="o", markersize=3.5, label="work")
     if np.isfinite([c["free_value"] for c in cycles]).any():
         value = [c["free_value"] for c in cycles]
         right.plot(number, value, color=ORANGE, marker="o", markersize=3.5, label="free")
     right.set(title="−log likelihood per reflection", xlabel="cycle")
-    right.legend()
+    right.legend(loc="upper right")
     for axes in (left, right):
         _count_cycles(axes, number)
     return figure
@@ -76,7 +76,7 @@ def geometry_figure(cycles: Sequence[Mapping[str, float]]) -> Figure:
     top = max(c[k] for c in cycles[1:] or cycles for k in ("bond_rmsz", "angle_rmsz"))
     left.set_ylim(0.0, max(1.5, 1.15 * top))
     left.set(title="rms Z", xlabel="cycle")
-    left.legend()
+    left.legend(loc="upper right")
     right.plot(number, [c["weight"] for c in cycles], color=GREY, marker="o", markersize=3.5)
     right.set(title="weight of the data", xlabel="cycle")
     right.set_ylim(0.0, None)
@@ -95,5 +95,5 @@ def b_figure(b_model: Sequence[float], b_water: Sequence[float]) -> Figure:
     labels = [f"model, {len(b_model)}", f"water, {len(b_water)}"][: len(data)]
     axes.hist(data, bins=bins, stacked=True, label=labels, color=[BLUE, ORANGE][: len(data)])
     axes.set(xlabel="B, Å²", ylabel="atoms")
-    axes.legend()
+    axes.legend(loc="upper right")
     return figure

@@ -97,7 +97,7 @@ def _paired_picture(pairs: Sequence[dict[str, Any]]) -> Block:
         panel.set_xticks(list(x), [f"{p['d_coarse']:g} → {p['d_fine']:g}" for p in pairs])
         panel.set_xlabel("Step, Å")
         panel.set_ylabel("Change, %")
-        panel.legend()
+        panel.legend(loc="upper right")
         png = as_png(figure)
     return Picture(
         png, "Change of R by adding the next shell, on the data that both models have; down is better.", "Bars"

@@ -86,7 +86,7 @@ def _fsc_figure(fsc: dict[str, Any]) -> bytes:
             axes.axhline(level, color=GREY, lw=0.8, ls=":")
         axes.set(ylabel="FSC", ylim=(-0.1, 1.03))
         resolution_axis(axes)
-        axes.legend()
+        axes.legend(loc="lower left")
         return as_png(figure)
 
 

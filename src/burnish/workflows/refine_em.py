@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +22,10 @@ from burnish.models.boxed_maps import OPEN, BoxedMaps, box_maps
 from burnish.models.copies import copied_positions
 from burnish.models.domains import domain_atoms
 from burnish.models.map_term import MapTerm, with_overall_b
+from burnish.models.protons import find_protons
 from burnish.models.refinement import RefinementState, initial_state, iterate
 from burnish.models.refinement_settings import RefinementSettings
-from burnish.models.refinement_system import RefinableModel, make_system
+from burnish.models.refinement_system import JELLY_D_MIN, RefinableModel, make_system
 from burnish.models.weight import BalanceLimits, first_map_weight, half_map_weight
 from burnish.options.refine import RefineOptions
 from burnish.workflows.device import chosen_device
@@ -44,13 +46,15 @@ SHOWN = ("bond_rmsz", "angle_rmsz", "weight")
 # a single map has no free set: geometry tighter than asked has room for the data, and wide bonds are the only sign of
 # too much
 LIMITS = BalanceLimits(slack_angle_z=0.9, largest_step=2.5, far_bond_z=1.9, release=0.4, bond=(0.2, 6.0))
-HALF_MAP_LIMITS = replace(LIMITS, slack_angle_z=0.0)
+# half maps say how well a model without errors would correlate with them: the weight may double on the way there
+HALF_MAP_LIMITS = replace(LIMITS, slack_angle_z=0.0, raised=2.0)
 # maps that show no hydrogens press atoms together: with contacts as in crystals clashes of the deposited 3J6B double
 CONTACT_WEIGHT = 2.0
 # Å in a cycle, but in flexible fits: maps hardly hold the ends of side chains, and a carboxylate that swings by 1 Å
 # along its tangent stretches its bonds by .3 Å
 LARGEST_MOVE = 0.4
-HALF_MAP_ADP_WEIGHT = 2.0  # looser B of neighbours follow the noise
+HALF_MAP_ADP_WEIGHT = 14.0  # looser B of neighbours follow the noise
+HALF_MAP_JELLY_SIGMA = 0.02  # Å
 BAD_START = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1
 FLEXIBLE_MOVE = 1.0  # Å in a cycle of a flexible fit
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
@@ -217,7 +221,12 @@ def refine_against(
     if options.resolution is None:
         raise InputError("--resolution: needed with maps")
     boxed = boxed_about(maps, refinable, options, symmetry, first_alone=first_alone)
-    term = MapTerm(boxed, device=chosen_device(options.device), symmetry=density_symmetry(symmetry))
+    term = MapTerm(
+        boxed,
+        device=chosen_device(options.device),
+        symmetry=density_symmetry(symmetry),
+        protons=find_protons(refinable.restraints),
+    )
     atoms = refinable.atoms
     if settings.adp != "fixed" and settings.cycles > 0:
         atoms = with_overall_b(atoms, term)
@@ -234,7 +243,8 @@ def refine_against(
         settings = replace(
             settings,
             first_weight=options.closeness * weight,
-            adp_weight=HALF_MAP_ADP_WEIGHT * settings.adp_weight,
+            adp_weight=options.closeness * HALF_MAP_ADP_WEIGHT * settings.adp_weight,
+            jelly_body=half_map_jelly(settings.jelly_body, options.resolution, options.closeness),
         )
     system = make_system(
         replace(refinable, atoms=atoms), settings, d_min=options.resolution, n_observations=2 * len(boxed.hkl)
@@ -260,6 +270,13 @@ def refine_against(
         term.update_scaling(state.atoms)
         return EmRun(term=term, state=state, interrupted=True)
     return EmRun(term=term, state=state, interrupted=False)
+
+
+def half_map_jelly(asked: float | None, resolution: float, closeness: float) -> float | None:
+    """σ of jelly-body restraints against half maps, Å: as asked, or as strong beside the data at any closeness."""
+    if asked is not None or resolution <= JELLY_D_MIN:
+        return asked
+    return HALF_MAP_JELLY_SIGMA / math.sqrt(closeness)
 
 
 def fit_flexibly(

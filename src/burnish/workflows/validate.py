@@ -18,6 +18,7 @@ from burnish.io.reflections import DataRequest, read_reflections
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.fit_maps import fit_maps
+from burnish.models.protons import Protons, find_protons
 from burnish.options.validate import ValidateOptions
 from burnish.reports.page import render
 from burnish.reports.validation import validation_page, viewer_address, with_viewer_links
@@ -45,7 +46,7 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
         crystal, maps, agreement = _against_data(options, model, library, job.notify)
     judged = None
     if options.has_maps:
-        judged = judge_in_maps(options, model, _with_hydrogens(model, library), job.notify)
+        judged = judge_in_maps(options, model, *_with_hydrogens(model, library), job.notify)
     symmetry: Symmetry | None = crystal
     if judged is not None:
         symmetry, maps = judged.symmetry, judged.maps
@@ -86,7 +87,8 @@ def _against_data(
         listener(message)
     target = twin_target(data.reflections, listener) if options.twin else None
     term = CrystalTerm(data.reflections, target=target, listener=listener)
-    term.prepare(_with_hydrogens(model, library))
+    scattering, _ = _with_hydrogens(model, library)
+    term.prepare(scattering)
     statistics = term.statistics()
     maps = fit_maps(term)
     judged = JudgedMaps(density=maps.density, calculated=maps.calculated, difference=maps.difference, d_min=maps.d_min)
@@ -99,12 +101,11 @@ def _against_data(
     return data.reflections.crystal, judged, agreement
 
 
-def _with_hydrogens(model: ModelFile, library: Library) -> Atoms:
-    """The atoms that scatter: with riding hydrogens, as refinement has them, where the model has none of its own."""
+def _with_hydrogens(model: ModelFile, library: Library) -> tuple[Atoms, Protons]:
+    """What scatters: with riding hydrogens, as refinement has them, where the model has none of its own."""
     has_hydrogens = any(cra.atom.is_hydrogen() for cra in model.structure[0].all())
-    return atoms_of(
-        build_topology(model.structure, library.monlib, hydrogens="keep" if has_hydrogens else "add").structure
-    )
+    topology = build_topology(model.structure, library.monlib, hydrogens="keep" if has_hydrogens else "add")
+    return atoms_of(topology.structure), find_protons(topology.restraints)
 
 
 def _as_json(record: dict[str, Any]) -> str:

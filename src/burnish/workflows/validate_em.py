@@ -23,6 +23,7 @@ from burnish.models.copies import copied_positions, with_copies
 from burnish.models.em_fit_maps import EmMapMaker
 from burnish.models.map_term import MapTerm
 from burnish.models.model_density import model_density
+from burnish.models.protons import Protons
 from burnish.options.refine import RefineOptions
 from burnish.options.validate import ValidateOptions
 from burnish.validate.map_validation import MapValidation, map_record, validate_in_map
@@ -59,12 +60,15 @@ class MapJudgement:
     record: dict[str, Any]
 
 
-def judge_in_maps(options: ValidateOptions, model: ModelFile, scattering: Atoms, listener: Listener) -> MapJudgement:
+def judge_in_maps(
+    options: ValidateOptions, model: ModelFile, scattering: Atoms, protons: Protons, listener: Listener
+) -> MapJudgement:
     """Read the maps, compare the model with them in Fourier space and in real space.
 
     Parameters
     ----------
     scattering : the model with the hydrogens that refinement gives it: they count in Fourier space.
+    protons : of those hydrogens.
     """
     resolution = options.resolution or 0.0
     refine_options = _as_refinement(options)
@@ -76,8 +80,8 @@ def judge_in_maps(options: ValidateOptions, model: ModelFile, scattering: Atoms,
     refuse_beyond_nyquist(resolution, like, options.map or options.half1 or options.model)
     symmetry = map_symmetry(refine_options, like, model.atoms.xyz[heavy])
     maps = halves if halves else [like]
-    term = _term(maps, scattering, resolution, symmetry, resolution)
-    whole = _term(maps, scattering, NYQUIST_SHARE * 2.0 * max(like.voxel_size), symmetry, resolution)
+    term = _term(maps, scattering, protons, resolution, symmetry, resolution)
+    whole = _term(maps, scattering, protons, NYQUIST_SHARE * 2.0 * max(like.voxel_size), symmetry, resolution)
     density = primary if primary is not None else weighted_map(halves[0], halves[1], resolution)
     atoms = model.atoms if symmetry is None else with_copies(model.atoms, symmetry.density)
     calculated = model_density(atoms, density, resolution)
@@ -114,6 +118,7 @@ def _as_refinement(options: ValidateOptions) -> RefineOptions:
 def _term(
     maps: Sequence[DensityMap],
     atoms: Atoms,
+    protons: Protons,
     resolution: float,
     symmetry: MapSymmetry | None,
     signal_to: float,
@@ -122,7 +127,7 @@ def _term(
     particle = None if symmetry is None else symmetry.density
     xyz = atoms.xyz[torch.tensor([e not in ("H", "D") for e in atoms.elements])]
     every = xyz if particle is None else copied_positions(xyz, particle)
-    term = MapTerm(box_maps(maps, every, resolution, signal_to=signal_to), symmetry=particle)
+    term = MapTerm(box_maps(maps, every, resolution, signal_to=signal_to), symmetry=particle, protons=protons)
     term.prepare(atoms)
     return term
 
