@@ -81,26 +81,6 @@ def place_hydrogens(xyz: Tensor, riders: Riders) -> Tensor:
     return xyz.index_copy(0, riders.hydrogen, _positions(*_gather(xyz, riders), riders))
 
 
-def pass_forces(xyz: Tensor, riders: Riders, gradient: Tensor) -> Tensor:
-    """Adjoint of `place_hydrogens`: the gradient with respect to the heavy atoms, hydrogens' share included.
-
-    Parameters
-    ----------
-    xyz : positions, Å. (n, 3)
-    riders : how the hydrogens ride.
-    gradient : of some function with respect to all positions as if each were free. (n, 3)
-
-    Returns
-    -------
-    Gradient with respect to the atoms that are free; zero for riding hydrogens. (n, 3)
-    """
-    with torch.enable_grad():
-        free = xyz.detach().requires_grad_()
-        placed = place_hydrogens(free, riders)
-        (passed,) = torch.autograd.grad(placed, free, gradient)
-    return passed
-
-
 def riding_jacobians(xyz: Tensor, riders: Riders) -> tuple[Tensor, Tensor]:
     """Derivatives of each hydrogen's position with respect to the atoms that it follows.
 

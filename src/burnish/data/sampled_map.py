@@ -37,11 +37,6 @@ class SampledMap:
         """Largest distance between neighbouring grid planes, Å."""
         return float(1.0 / self.to_grid.norm(dim=1).min())
 
-    @property
-    def point_volume(self) -> float:
-        """Volume of one grid point, Å³."""
-        return float(1.0 / torch.linalg.det(self.to_grid).abs())
-
 
 def cell_map(values: Tensor, fractionalisation: np.ndarray) -> SampledMap:
     """A map over one crystal cell.

@@ -34,19 +34,6 @@ def euler_to_matrix(rot: Tensor, tilt: Tensor, psi: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
-def matrix_to_euler(rotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Euler angles rot, tilt, psi in rad of rotation matrices (n, 3, 3); rot is 0 where the view is along the axis."""
-    tilt = torch.acos(rotation[..., 2, 2].clamp(-1.0, 1.0))
-    along = torch.hypot(rotation[..., 2, 0], rotation[..., 2, 1]) < 1e-9
-    rot = torch.where(along, torch.zeros_like(tilt), torch.atan2(rotation[..., 2, 1], rotation[..., 2, 0]))
-    psi = torch.atan2(rotation[..., 1, 2], -rotation[..., 0, 2])
-    upright = rotation[..., 2, 2] > 0
-    sign = torch.where(upright, 1.0, -1.0).to(rotation.dtype)
-    straight = torch.atan2(-rotation[..., 1, 0], rotation[..., 0, 0] * sign)
-    straight = torch.where(upright, straight, torch.atan2(-rotation[..., 1, 0], -rotation[..., 0, 0]))
-    return rot, tilt, torch.where(along, straight, psi)
-
-
 def rotation_from_vector(vector: Tensor) -> Tensor:
     """Rotation matrices exp([v]×) of rotation vectors, rad. (..., 3) → (..., 3, 3)"""
     zero = torch.zeros_like(vector[..., 0])

@@ -44,7 +44,6 @@ class RefinementNumbers:
     completeness : fraction of the possible reflections that are measured.
     restraints : the table of restraints.
     tls_groups : given to gemmi as they are.
-    new_flags : whether the free flags were made in this job.
     method : "X-RAY DIFFRACTION" or "ELECTRON MICROSCOPY" …
     """
 
@@ -59,7 +58,6 @@ class RefinementNumbers:
     completeness: float = float("nan")
     restraints: Sequence[RestraintLine] = ()
     tls_groups: Sequence[gemmi.TlsGroup] = ()
-    new_flags: bool = False
     method: str = "X-RAY DIFFRACTION"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -156,8 +155,3 @@ def varied_shapes(body: FlexibleBody, shapes: Array, count: int, generator: torc
     empty = BoxMap(values=torch.zeros(2, 2, 2), origin=torch.zeros(3), step=1.0)
     order = torch.argsort(pose_scores(body, empty, made), descending=True, stable=True)
     return np.concatenate([shapes, made[order[:missing]].numpy()])
-
-
-def best_of(lists: Sequence[list[Pose]], most: int) -> list[Pose]:
-    """The best poses of several searches together."""
-    return sorted((p for poses in lists for p in poses), key=lambda p: -p.score)[:most]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import gemmi
@@ -34,8 +34,6 @@ Array = NDArray[np.float64]
 
 WORTH_A_TRY = 2.0  # σ of mFo − DFc where another rotamer would lie: what it is worth the trial tells
 WRONG_HAND = 8.0  # σ; a centre of the other hand is 35 to 40 from its target, a flat one half of that
-
-Propose = Callable[[Array, Sequence[ResidueView], dict[int, ResidueFit], Evidence, Graph, RebuildSettings], list[Site]]
 
 
 def wrong_hands(xyz: Array, views: Sequence[ResidueView], restraints: Restraints) -> tuple[set[int], set[int]]:

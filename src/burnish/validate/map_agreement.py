@@ -15,7 +15,6 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from burnish.data.density import DensityMap
-from burnish.maps.linear import sample_linear
 
 PROBE, SHRINK = 1.1, 0.9  # Å
 
@@ -99,9 +98,3 @@ def contour_of_volume(density: DensityMap, near: np.ndarray) -> float:
     values = density.values.detach().cpu().numpy().reshape(-1)
     count = min(max(int(near.sum()), 1), values.size)
     return float(np.partition(values, values.size - count)[values.size - count])
-
-
-def atoms_inside(density: DensityMap, xyz: np.ndarray, contour: float) -> np.ndarray:
-    """Which atoms lie where the density is above a contour. (n,) bool"""
-    values, inside = sample_linear(density, xyz)
-    return np.asarray((values > contour) & inside)

@@ -96,10 +96,6 @@ def limited_inputs(inputs: RefineInputs, d_min: float) -> RefineInputs:
     return replace(inputs, data=replace(data, reflections=limited(data.reflections, d_min), flags=flags))
 
 
-def _of_one(d_min: float, refined: Refined) -> dict[str, float]:
-    return {"d_min": d_min, "r_work": refined.statistics.r_work, "r_free": refined.statistics.r_free}
-
-
 def _neighbours(done: list[Refined], limits: tuple[float, ...]) -> list[tuple[Refined, Refined, float, float]]:
     return list(zip(done, done[1:], limits, limits[1:], strict=False))
 

@@ -160,7 +160,6 @@ def header_numbers(done: Finished, statistics: DataStatistics, geometry: Geometr
         completeness=measured / len(r),
         restraints=lines,
         tls_groups=_tls_groups(done),
-        new_flags=done.inputs.data.flags.generated,
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,11 +112,6 @@ def common_values(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 def percent(value: float, digits: int = 2) -> str:
     """A fraction as a percentage."""
     return f"{100.0 * value:.{digits}f} %"
-
-
-def as_rows(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[list[str]]:
-    """Cells of a table."""
-    return [[str(r[n]) for n in names] for r in records]
 
 
 def _quiet(event: Event) -> None:

@@ -50,8 +50,3 @@ def point_assembly(categories: Categories, structure: gemmi.Structure) -> None:
         table.append((k, kind, None, *line))
     items = [f"matrix[{i}][{j}]" if j < 4 else f"vector[{i}]" for i in (1, 2, 3) for j in (1, 2, 3, 4)]
     categories["pdbx_struct_oper_list"] = rows(("id", "type", "name", *items), table)
-
-
-def _fixed(value: float, digits: int) -> str:
-    """A number without the sign of a zero."""
-    return f"{round(value, digits) + 0.0:.{digits}f}"
