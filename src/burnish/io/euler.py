@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.geometry.rotations import euler_to_matrix
+
 
 def matrices_from_euler(rot: np.ndarray, tilt: np.ndarray, psi: np.ndarray) -> Tensor:
     """Return matrices A, x_image = A · x_reference, of `rlnAngleRot/Tilt/Psi` in degrees; (n, 3, 3) float64.
@@ -22,18 +24,7 @@ def matrices_from_euler(rot: np.ndarray, tilt: np.ndarray, psi: np.ndarray) -> T
     >>> [round(float(v)) for v in a[0, 2]]
     [1, 0, 0]
     """
-    a, b, g = (
-        np.radians(np.asarray(rot, float)),
-        np.radians(np.asarray(tilt, float)),
-        np.radians(np.asarray(psi, float)),
-    )
-    ca, cb, cg, sa, sb, sg = np.cos(a), np.cos(b), np.cos(g), np.sin(a), np.sin(b), np.sin(g)
-    rows = [
-        [cg * cb * ca - sg * sa, cg * cb * sa + sg * ca, -cg * sb],
-        [-sg * cb * ca - cg * sa, -sg * cb * sa + cg * ca, sg * sb],
-        [sb * ca, sb * sa, cb],
-    ]
-    return torch.from_numpy(np.stack([np.stack(r, -1) for r in rows], -2))
+    return euler_to_matrix(*(torch.from_numpy(np.radians(np.asarray(x, float))) for x in (rot, tilt, psi)))
 
 
 def euler_from_matrices(rotation: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

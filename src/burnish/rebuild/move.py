@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnish.rebuild.atom_rows import AtomRow
-from burnish.rebuild.zone import Surroundings, Target, ZoneEnergy, ZoneResult, ZoneSystem, make_zone
+from burnish.rebuild.zone import Surroundings, Target, Zone, ZoneEnergy, ZoneResult, ZoneSystem, make_zone
 from burnish.rebuild.zone_refinement import first_scores, refine_zone, refine_zones, zone_energy
 
 Array = NDArray[np.float64]
@@ -174,45 +174,11 @@ def judge_site(
     The record, and the new positions of all atoms if the move was accepted, else None.
     """
     old = xyz[site.atoms]
-    starts = [old, *(c.xyz for c in site.candidates)]
-    zone = make_zone(system, around, site.atoms, np.stack(starts))
-
-    chosen: list[Candidate] = []
-    if site.candidates:
-        stack = np.stack(starts[1:])
-        first = first_scores(system, zone, stack, target, WORST_CONTACT) + torsion_energy(stack)
-        chosen = [site.candidates[k] for k in best_apart(first, stack[:, site.judged], site.refined, site.apart)]
-
-    def judged(names: Sequence[str], done: Sequence[ZoneResult]) -> list[tuple[Judgement, Array]]:
-        extra = torsion_energy(np.stack([d.xyz for d in done])).tolist() if done else []
-        rows = zip(names, done, extra, strict=True)
-        return [(_judgement(name, d.energy, e, d.density[site.judged]), d.xyz) for name, d, e in rows]
-
-    later = system if system_after is None else system_after
-    zone_after = zone if system_after is None else make_zone(later, around, site.atoms, np.stack(starts))
-    names = [c.name for c in chosen]
-    many = len(chosen) > FINALISTS and site.steps > FIRST_STEPS  # a few steps tell which are worth more
-    steps = [FIRST_STEPS if many else site.steps] * len(chosen)
-    places = np.stack([old, *(c.xyz for c in chosen)])
-    if system_after is None:
-        as_is, *tried = refine_zones(system, zone, xyz, places, target, steps=[site.steps, *steps])
-    else:
-        as_is = refine_zone(system, zone, xyz, old, target, steps=site.steps)
-        tried = refine_zones(later, zone_after, xyz, places[1:], target, steps=steps)
-    before, settled = judged(["as is"], [as_is])[0]
-    if many:
-        energy = np.array([j.energy for j, _ in judged(names, tried)])
-        there = np.stack([done.xyz[site.judged] for done in tried])
-        back = settled[site.judged] if system_after is None else None
-        best = _finalists(energy, there, back, before.energy)
-        if not best:
-            return _record(site, False, "every other conformation leads back to what is there", before, None), None
-        names = [names[k] for k in best]
-        tried = refine_zones(later, zone_after, xyz, np.stack([tried[k].xyz for k in best]), target, steps=site.steps)
-    refined = judged(names, tried)
-    if not refined:
-        return _record(site, False, "no other conformation", before, None), None
-    after, positions = min(refined, key=lambda pair: pair[0].energy)
+    contest = _contest(site, system, around, xyz, target, torsion_energy, system_after)
+    before, settled = contest.as_is
+    if not contest.refined:
+        return _record(site, False, contest.reason, before, None), None
+    after, positions = min(contest.refined, key=lambda pair: pair[0].energy)
     if likelihood is not None:
         before, after = _by_data(before, likelihood(settled)), _by_data(after, likelihood(positions))
     shown = 0.0
@@ -221,7 +187,7 @@ def judge_site(
     accepted, reason = decide(before, after, shown=shown, for_density=site.for_density, by_density=site.by_density)
     away = _rms(settled - old, site.judged)
     if not accepted and away > site.settled:  # refining this zone alone leads to where the candidates lead
-        given, density = zone_energy(system, zone, xyz, old, target)
+        given, density = zone_energy(system, contest.zone, xyz, old, target)
         now = _judgement("as is", given, float(torsion_energy(old[None])[0]), density[site.judged])
         now = now if likelihood is None else _by_data(now, likelihood(old))
         better, why = decide(now, replace(before, name="refined in place"))
@@ -238,6 +204,71 @@ def judge_site(
     moved = xyz.copy()
     moved[site.atoms] = positions
     return _record(site, True, reason, before, after, undo), moved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contest:
+    """The zone as it is and its candidates, refined on equal terms.
+
+    Attributes
+    ----------
+    zone : what was refined.
+    as_is, refined : numbers and positions (m, 3) of the zone and of the candidates that went to the end.
+    reason : why no candidate did.
+    """
+
+    zone: Zone
+    as_is: tuple[Judgement, Array]
+    refined: list[tuple[Judgement, Array]]
+    reason: str = "no other conformation"
+
+
+def _contest(
+    site: Site,
+    system: ZoneSystem,
+    around: Surroundings,
+    xyz: Array,
+    target: Target,
+    torsion_energy: TorsionEnergy,
+    system_after: ZoneSystem | None,
+) -> _Contest:
+    """Refine what a site proposes; parameters as for `judge_site`."""
+    old = xyz[site.atoms]
+    starts = np.stack([old, *(c.xyz for c in site.candidates)])
+    zone = make_zone(system, around, site.atoms, starts)
+    chosen: list[Candidate] = []
+    if site.candidates:
+        first = first_scores(system, zone, starts[1:], target, WORST_CONTACT) + torsion_energy(starts[1:])
+        chosen = [site.candidates[k] for k in best_apart(first, starts[1:, site.judged], site.refined, site.apart)]
+
+    def judged(names: Sequence[str], done: Sequence[ZoneResult]) -> list[tuple[Judgement, Array]]:
+        extra = torsion_energy(np.stack([d.xyz for d in done])).tolist() if done else []
+        rows = zip(names, done, extra, strict=True)
+        return [(_judgement(name, d.energy, e, d.density[site.judged]), d.xyz) for name, d, e in rows]
+
+    later = system if system_after is None else system_after
+    zone_after = zone if system_after is None else make_zone(later, around, site.atoms, starts)
+    names = [c.name for c in chosen]
+    many = len(chosen) > FINALISTS and site.steps > FIRST_STEPS  # a few steps tell which are worth more
+    steps = [FIRST_STEPS if many else site.steps] * len(chosen)
+    places = np.stack([old, *(c.xyz for c in chosen)])
+    if system_after is None:
+        first_done, *tried = refine_zones(system, zone, xyz, places, target, steps=[site.steps, *steps])
+    else:
+        first_done = refine_zone(system, zone, xyz, old, target, steps=site.steps)
+        tried = refine_zones(later, zone_after, xyz, places[1:], target, steps=steps)
+    as_is = judged(["as is"], [first_done])[0]
+    if many:
+        energy = np.array([j.energy for j, _ in judged(names, tried)])
+        there = np.stack([done.xyz[site.judged] for done in tried])
+        back = as_is[1][site.judged] if system_after is None else None
+        best = _finalists(energy, there, back, as_is[0].energy)
+        if not best:
+            reason = "every other conformation leads back to what is there"
+            return _Contest(zone=zone, as_is=as_is, refined=[], reason=reason)
+        names = [names[k] for k in best]
+        tried = refine_zones(later, zone_after, xyz, np.stack([tried[k].xyz for k in best]), target, steps=site.steps)
+    return _Contest(zone=zone, as_is=as_is, refined=judged(names, tried))
 
 
 def _finalists(energy: Array, places: Array, back: Array | None, as_is: float) -> list[int]:
