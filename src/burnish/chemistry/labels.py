@@ -17,3 +17,14 @@ def atom_labels(structure: gemmi.Structure) -> AtomLabels:
         residue_name=tuple(site.residue.name for site in sites),
         atom_name=tuple(site.atom.name for site in sites),
     )
+
+
+def atom_name(site: gemmi.CRA) -> str:
+    """What a person calls an atom: chain, number, residue, atom, conformer ("A 27 LEU CD1 B")."""
+    letter = f" {site.atom.altloc}" if site.atom.altloc != "\0" else ""
+    return f"{site.chain.name} {site.residue.seqid} {site.residue.name} {site.atom.name}{letter}"
+
+
+def atom_names(structure: gemmi.Structure) -> tuple[str, ...]:
+    """Every atom of the first model as a person calls it."""
+    return tuple(atom_name(site) for site in structure[0].all())

@@ -13,6 +13,7 @@ from burnish.core.errors import DataError
 from burnish.core.units import ANGSTROM_PER_MM, VOLT_PER_KV
 from burnish.data.optics import Defocus, OpticsGroup
 from burnish.data.particles import Particles, Poses
+from burnish.io.distinct import distinct
 
 _NEEDED = (
     "blob/path", "blob/idx", "blob/shape", "blob/psize_A", "ctf/accel_kv", "ctf/cs_mm", "ctf/amp_contrast",
@@ -54,12 +55,12 @@ def read_cryosparc(path: Path) -> CryosparcParticles:
     for field in ("ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag"):
         if field in names and np.any(records[field] != 0):
             notes.append(f"{path}: {field} is not zero and is left out; refine the aberrations again")
-    stacks, stack = _index([p.decode() if isinstance(p, bytes) else str(p) for p in records["blob/path"]])
+    stacks, stack = distinct([p.decode() if isinstance(p, bytes) else str(p) for p in records["blob/path"]])
     stacks = tuple(s.lstrip(">") for s in stacks)
     optics, optics_index = _optics(records)
     micrographs, micrograph = stacks, stack
     if "location/micrograph_path" in names:
-        micrographs, micrograph = _index([p.decode().lstrip(">") for p in records["location/micrograph_path"]])
+        micrographs, micrograph = distinct([p.decode().lstrip(">") for p in records["location/micrograph_path"]])
     poses, half = _poses(records)
     particles = Particles(
         stack=stack,
@@ -76,12 +77,6 @@ def read_cryosparc(path: Path) -> CryosparcParticles:
         coordinate=_coordinates(records),
     )
     return CryosparcParticles(particles, tuple(notes))
-
-
-def _index(values: list[str]) -> tuple[tuple[str, ...], Tensor]:
-    known: dict[str, int] = {}
-    index = [known.setdefault(v, len(known)) for v in values]
-    return tuple(known), torch.tensor(index)
 
 
 def _optics(records: np.ndarray) -> tuple[tuple[OpticsGroup, ...], Tensor]:

@@ -11,6 +11,7 @@ import gemmi
 import numpy as np
 import torch
 
+from burnish.chemistry.labels import atom_name
 from burnish.core.errors import DataError
 from burnish.core.events import Message
 from burnish.core.units import EIGHT_PI_SQUARED
@@ -240,12 +241,6 @@ def check_atoms(path: Path, structure: gemmi.Structure) -> list[Message]:
     if negative_b:
         messages.append(Message(f"{path.name}: {_count(negative_b, 'atom')} with negative B: set to 1 Å²", "warning"))
     return messages
-
-
-def atom_name(cra: gemmi.CRA) -> str:
-    """How messages call an atom: chain, number, residue, atom, conformer."""
-    letter = f" {cra.atom.altloc}" if cra.atom.altloc != "\0" else ""
-    return f"{cra.chain.name} {cra.residue.seqid} {cra.residue.name} {cra.atom.name}{letter}"
 
 
 def _count(names: list[str], what: str) -> str:

@@ -18,6 +18,7 @@ from burnish.core.units import ANGSTROM_PER_MM, ANGSTROM_PER_UM, RAD_PER_DEG, RA
 from burnish.data.optics import Defocus, OpticsGroup
 from burnish.data.particles import Particles, Poses
 from burnish.io.cryosparc import read_cryosparc
+from burnish.io.distinct import distinct
 from burnish.io.euler import euler_from_matrices, matrices_from_euler
 from burnish.io.images import find_stack
 from burnish.io.mrc import read_header
@@ -331,22 +332,15 @@ def _read_poses(table: StarTable, optics: tuple[OpticsGroup, ...], index: Tensor
 def _micrographs(table: StarTable, stacks: tuple[str, ...], stack: Tensor) -> tuple[tuple[str, ...], Tensor]:
     for column in ("rlnMicrographName", "rlnTomoName"):
         if column in table:
-            return _index(table.text(column))
+            return distinct(table.text(column))
     return stacks, stack
 
 
 def _groups(table: StarTable, micrograph: Tensor) -> Tensor:
     for column in ("rlnGroupNumber", "rlnGroupName"):
         if column in table:
-            return _index(table.text(column))[1]
+            return distinct(table.text(column))[1]
     return micrograph  # RELION makes one group a micrograph
-
-
-def _index(values: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
-    """Distinct values in order of appearance, and the index of each value among them."""
-    known: dict[str, int] = {}
-    index = [known.setdefault(v, len(known)) for v in values]
-    return tuple(known), torch.tensor(index)
 
 
 def _particle_columns(kept: StarTable, optics_table: StarTable, now: Particles) -> tuple[StarTable, list[int]]:

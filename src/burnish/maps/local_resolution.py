@@ -18,6 +18,7 @@ from torch import Tensor
 from burnish.core.events import Listener, Progress, ignore
 from burnish.fourier.filters import b_factor_weight, randomise_phases
 from burnish.fourier.shells import radius_blocks, shell_count, shell_indices, weight_radially_
+from burnish.fourier.sizes import fast_even_size
 from burnish.maps.fsc_correction import correct_fsc
 from burnish.maps.sharpening import fsc_weights
 
@@ -126,7 +127,7 @@ def local_resolution(
     step, radius = max(1, round(settings.step / pixel_size)), round(settings.radius / pixel_size)
     edge = round(settings.edge / pixel_size)
     centres = sphere_centres(half1.shape, step, radius, mask)
-    box = min(_good_size(2 * (radius + edge) + 1), n)
+    box = min(fast_even_size(2 * (radius + edge) + 1), n)
     f1, f2 = torch.fft.rfftn(half1), torch.fft.rfftn(half2)
     start = int(n * pixel_size / settings.randomise_from)
     random1, random2 = (
@@ -269,16 +270,3 @@ def _filter_by_bands(
         total += part * _spread(bands[:, band], centres, kernel, n)
         listener(Progress("local filter", band + 1, used))
     return total
-
-
-def _good_size(n: int) -> int:
-    """Smallest even size from n on without prime factors above 5."""
-    size = n + n % 2
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 2

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from burnish.chemistry.add_residues import make_residue, nearest_chain, with_residue
 from burnish.chemistry.conformers import Shapes, ligand_shapes
 from burnish.chemistry.edit_model import without_atoms
+from burnish.chemistry.labels import atom_name
 from burnish.chemistry.links import Linking
 from burnish.chemistry.topology import build_topology
 from burnish.data.atoms import Atoms
 from burnish.models.restraints.stereochemistry import stereochemistry
-from burnish.rebuild.atom_rows import difference, name_of
+from burnish.rebuild.atom_rows import difference
 from burnish.rebuild.evidence import zone_target
 from burnish.rebuild.move import Judgement, MoveRecord
 from burnish.rebuild.moves.ligands import (
@@ -167,7 +168,7 @@ def settled_apart(
     """Several zones of one grown model, each refined by itself; see `settled`."""
     topology = build_topology(grown, scene.monlib, hydrogens="remove", linking=Linking(find=False))
     sites = list(topology.structure[0].all())
-    names = [name_of(c) for c in sites]
+    names = [atom_name(c) for c in sites]
     xyz = np.array([c.atom.pos.tolist() for c in sites])
     stereo = stereochemistry(topology.restraints)
     around = surroundings(xyz, scene.crystal)
@@ -208,7 +209,7 @@ def _with_places(structure: gemmi.Structure, places: Mapping[str, Array]) -> gem
     """The model with some atoms, by name, at other places."""
     moved = structure.clone()
     for site in moved[0].all():
-        position = places.get(name_of(site))
+        position = places.get(atom_name(site))
         if position is not None:
             site.atom.pos = gemmi.Position(*position)
     return moved

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import gemmi
 
+from burnish.chemistry.labels import atom_name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtomRow:
@@ -32,17 +34,11 @@ class AtomRow:
     hetero: bool = False
 
 
-def name_of(site: gemmi.CRA) -> str:
-    """What an atom is called, "A 27 LEU CD1 B"."""
-    letter = f" {site.atom.altloc}" if site.atom.altloc != "\0" else ""
-    return f"{site.chain.name} {site.residue.seqid} {site.residue.name} {site.atom.name}{letter}"
-
-
 def row_of(site: gemmi.CRA) -> AtomRow:
     """The row of one atom."""
     atom = site.atom
     return AtomRow(
-        name=name_of(site),
+        name=atom_name(site),
         element=atom.element.name,
         charge=atom.charge,
         xyz=(atom.pos.x, atom.pos.y, atom.pos.z),
@@ -60,7 +56,7 @@ def rows_of(structure: gemmi.Structure) -> tuple[AtomRow, ...]:
 
 def difference(before: gemmi.Structure, after: gemmi.Structure) -> tuple[tuple[str, ...], tuple[AtomRow, ...]]:
     """Names of the atoms that were added, and rows of those that were removed; hydrogens do not count."""
-    old = {name_of(site): site for site in before[0].all() if not site.atom.is_hydrogen()}
-    new = {name_of(site): None for site in after[0].all() if not site.atom.is_hydrogen()}
+    old = {atom_name(site): site for site in before[0].all() if not site.atom.is_hydrogen()}
+    new = {atom_name(site): None for site in after[0].all() if not site.atom.is_hydrogen()}
     added = tuple(name for name in new if name not in old)
     return added, tuple(row_of(site) for name, site in old.items() if name not in new)

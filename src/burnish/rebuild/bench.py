@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from burnish.chemistry.edit_model import with_positions, without_atoms
-from burnish.chemistry.labels import atom_labels
+from burnish.chemistry.labels import atom_labels, atom_names
 from burnish.chemistry.residues import ResidueView
 from burnish.chemistry.topology import build_topology
 from burnish.data.atoms import Atoms
@@ -168,13 +168,4 @@ def renumbered(s: Stereochemistry, atoms: Index) -> Stereochemistry:
         torsion_atoms=atoms[s.torsion_atoms],
         chiral_atoms=atoms[s.chiral_atoms],
         planes=tuple(replace(batch, atoms=atoms[batch.atoms]) for batch in s.planes),
-    )
-
-
-def atom_names(structure: gemmi.Structure) -> tuple[str, ...]:
-    """Every atom of the first model as a person writes it ("A 27 LEU CD1 B")."""
-    return tuple(
-        f"{c.chain.name} {c.residue.seqid} {c.residue.name} {c.atom.name}"
-        + (f" {c.atom.altloc}" if c.atom.altloc != "\0" else "")
-        for c in structure[0].all()
     )

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from burnish.chemistry.edit_model import with_positions, with_waters, without_atoms
+from burnish.chemistry.labels import atom_names
 from burnish.chemistry.residues import ResidueView, residue_views
 from burnish.core.events import Listener, Message, Progress, ignore
 from burnish.data.particle_symmetry import Symmetry
 from burnish.models.data_term import DataTerm
 from burnish.rebuild.backbone_search import rebuild_backbones
-from burnish.rebuild.bench import Bench, RebuildModel, atom_names
+from burnish.rebuild.bench import Bench, RebuildModel
 from burnish.rebuild.conformations import bond_graph
 from burnish.rebuild.evidence import Evidence, make_evidence, separate_zones, zone_density
 from burnish.rebuild.memory import Memory

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from burnish.chemistry.add_residues import make_residue, with_link, with_residue
 from burnish.chemistry.edit_model import without_atoms
+from burnish.chemistry.labels import atom_name
 from burnish.chemistry.residues import residue_views
 from burnish.maps.sampling import spline_map
 from burnish.rebuild.additions import judgement_of, new_atoms, settled, surrounding_b
-from burnish.rebuild.atom_rows import difference, name_of
+from burnish.rebuild.atom_rows import difference
 from burnish.rebuild.evidence import zone_target
 from burnish.rebuild.move import Judgement, MoveRecord
 from burnish.rebuild.moves.ligands import (
@@ -154,13 +155,13 @@ def _decided(
         accepted, reason = decide_ligand(fit, INNER_RULES)
     label, after, undo = site.bond.sugar, structure, []
     if accepted:
-        names = {name_of(scene_site) for k, scene_site in enumerate(scene.structure[0].all()) if k in one.displaced}
-        gone = {k for k, c in enumerate(structure[0].all()) if name_of(c) in names}
+        names = {atom_name(scene_site) for k, scene_site in enumerate(scene.structure[0].all()) if k in one.displaced}
+        gone = {k for k, c in enumerate(structure[0].all()) if atom_name(c) in names}
         after = without_atoms(structure, gone)
         for c in after[0].all():
-            position = one.carrier.get(name_of(c))
+            position = one.carrier.get(atom_name(c))
             if position is not None:
-                undo.append((name_of(c), (c.atom.pos.x, c.atom.pos.y, c.atom.pos.z)))
+                undo.append((atom_name(c), (c.atom.pos.x, c.atom.pos.y, c.atom.pos.z)))
                 c.atom.pos = gemmi.Position(*position)
         after, label = _bonded(after, site, one.shape, one.xyz, one.b_iso)
     added, removed = difference(structure, after)

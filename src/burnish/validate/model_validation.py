@@ -11,6 +11,7 @@ from torch import Tensor
 
 from burnish.chemistry.all_atom import AllAtomModel, all_atom_model
 from burnish.chemistry.exact_contours import Contours
+from burnish.chemistry.labels import atom_names
 from burnish.chemistry.residues import ResidueView, residue_views
 from burnish.data.atoms import Atoms
 from burnish.data.particle_symmetry import Symmetry
@@ -127,13 +128,13 @@ def validate_model(
         peaks = difference_peaks(maps.difference, crystal, xyz)
     return ModelValidation(
         views=views,
-        atom_names=_names(structure),
+        atom_names=atom_names(structure),
         ramachandran=backbone,
         rotamers=side_chains,
         cbeta=cbeta,
         peptides=peptides,
         clashes=clashes,
-        clash_names=_names(full.structure),
+        clash_names=atom_names(full.structure),
         flips=find_flips(full),
         waters=water_contacts(xyz.numpy(), atoms.elements, views, crystal),
         displacements=_displacements(xyz, atoms, electrons, views),
@@ -185,11 +186,3 @@ def _displacements(
     xyz: Tensor, atoms: Atoms, electrons: Tensor, views: tuple[ResidueView, ...]
 ) -> tuple[DisplacementOutlier, ...]:
     return displacement_outliers(xyz.numpy(), atoms.b_iso.detach().numpy(), np.asarray(electrons < 1.5), views)
-
-
-def _names(structure: gemmi.Structure) -> tuple[str, ...]:
-    return tuple(
-        f"{c.chain.name} {c.residue.seqid} {c.residue.name} {c.atom.name}"
-        + (f" {c.atom.altloc}" if c.atom.altloc != "\0" else "")
-        for c in structure[0].all()
-    )

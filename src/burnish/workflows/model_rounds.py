@@ -12,7 +12,7 @@ import gemmi
 
 from burnish.chemistry.edit_model import with_positions, without_hydrogens
 from burnish.chemistry.hydrogens import make_riders
-from burnish.chemistry.labels import atom_labels
+from burnish.chemistry.labels import atom_labels, atom_names
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.residues import residue_views
 from burnish.chemistry.topology import build_topology
@@ -31,7 +31,7 @@ from burnish.models.refinement import RefinementState, refine
 from burnish.models.refinement_system import RefinableModel, RefinementSystem, make_system
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.options.refine import RefineOptions
-from burnish.rebuild.bench import RebuildModel, atom_names
+from burnish.rebuild.bench import RebuildModel
 from burnish.rebuild.evidence import make_evidence
 from burnish.rebuild.memory import Memory
 from burnish.rebuild.move import MoveRecord

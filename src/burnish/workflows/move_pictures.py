@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from burnish.chemistry.edit_model import without_hydrogens
+from burnish.chemistry.labels import atom_name
 from burnish.data.particle_symmetry import Symmetry
 from burnish.io.atomic import write_aside
 from burnish.io.models import atoms_of
 from burnish.maps.sampling import rms, spline_map
 from burnish.models.data_term import DataTerm
-from burnish.rebuild.atom_rows import name_of
 from burnish.reports.density_pictures import PicturedAtoms, PicturedMaps, best_view, density_pictures
 from burnish.symmetry.images import images_near
 from burnish.workflows.model_rounds import term_maps, term_symmetry
@@ -51,7 +51,7 @@ def snapshot(structure: gemmi.Structure, term: DataTerm) -> Snapshot:
     atoms = atoms_of(bare)
     term.prepare(atoms)
     maps = term_maps(term)
-    names = tuple(name_of(site) for site in bare[0].all())
+    names = tuple(atom_name(site) for site in bare[0].all())
     return Snapshot(
         names=names,
         places=dict(zip(names, atoms.xyz.numpy(), strict=True)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from burnish.fourier.sizes import fast_even_size
 from burnish.particles.ctf_refinement.slicing_numba import slice_on_cpu
 
 PADDING = 1.6  # length of the transform over the edge of the cube around the mask; slices then err by some per cent
@@ -50,7 +51,7 @@ def transform_reference(density: Tensor, mask: Tensor, voxel_size: float, max_fr
     inside = slice(max(centre - reach, 0), min(centre + reach + 1, n))
     masked = (density * mask)[inside, inside, inside]
     origin = centre - inside.start
-    length = _fast_length(math.ceil(PADDING * masked.shape[0]))
+    length = fast_even_size(math.ceil(PADDING * masked.shape[0]))
     axis = (torch.arange(masked.shape[0], device=density.device, dtype=density.dtype) - origin) / length
     correction = torch.sinc(axis).square()
     masked = masked / (correction[:, None, None] * correction[:, None] * correction)
@@ -117,16 +118,3 @@ def _reach(mask: Tensor) -> int:
         if bool(present.any()):
             reach = max(reach, int(distance[present].max()))
     return max(reach, 1)
-
-
-def _fast_length(least: int) -> int:
-    """Smallest even number of factors 2, 3 and 5 that is not below `least`."""
-    length = least + least % 2
-    while True:
-        rest = length
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return length
-        length += 2

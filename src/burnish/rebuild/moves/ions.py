@@ -15,11 +15,12 @@ from scipy.spatial import cKDTree
 from burnish.chemistry.add_residues import make_residue, nearest_chain, with_link, with_residue
 from burnish.chemistry.bond_valence import CATIONS, IonKind, bond_valence
 from burnish.chemistry.edit_model import without_atoms
+from burnish.chemistry.labels import atom_name
 from burnish.data.atoms import Atoms
 from burnish.maps.peaks import find_peaks
 from burnish.maps.sampling import SplineMap, sample, sample_with_gradient, spline_map
 from burnish.rebuild.additions import new_atoms, settled
-from burnish.rebuild.atom_rows import difference, name_of, rows_of
+from burnish.rebuild.atom_rows import difference, rows_of
 from burnish.rebuild.evidence import Evidence, own_density, zone_target
 from burnish.rebuild.move import MoveRecord
 from burnish.rebuild.scene import Change, Scene
@@ -250,7 +251,7 @@ def _partners(scene: Scene, places: Array, index: NDArray[np.int64]) -> tuple[li
     """Partners of each site, symmetry mates among them, and the mean B of those that may hold an ion."""
     atoms = scene.evidence.atoms
     sites = list(scene.structure[0].all())
-    names = [name_of(c) for c in sites]
+    names = [atom_name(c) for c in sites]
     heavy = np.array([k for k, s in enumerate(sites) if not s.atom.is_hydrogen() and s.atom.altloc in ("\0", "A")])
     mates = images_near(scene.crystal, atoms.xyz.numpy()[heavy], places, REACH + 0.5)
     source, tree = heavy[mates.source], cKDTree(mates.xyz)
@@ -291,7 +292,7 @@ def settled_site(scene: Scene, site: IonSite) -> IonSite:
     held = [p.name for p in site.partners if p.element in ("O", "N", "S") and p.distance < 2.9]
     residues = {" ".join(name.split()[:3]) for name in held if len(name.split()) == 4}
     rows = rows_of(scene.structure)
-    names = [name_of(c) for c in scene.structure[0].all()]
+    names = [atom_name(c) for c in scene.structure[0].all()]
     water = names[site.water] if site.water >= 0 else None
     moving = {r.name for r in rows if " ".join(r.name.split()[:3]) in residues and r.name != water}
     metal = next(kind for kind in CATIONS if kind.component == "MN")
@@ -314,7 +315,7 @@ def place_ions(scene: Scene, rules: IonRules | None = None) -> Change:
     """Waters that are ions, and ions where nothing stands yet."""
     rules = rules or IonRules()
     structure, records = scene.structure, []
-    names = {k: name_of(c) for k, c in enumerate(scene.structure[0].all())}
+    names = {k: atom_name(c) for k, c in enumerate(scene.structure[0].all())}
     taken: list[Array] = []
     d_min = scene.evidence.maps.d_min
     loose = replace(rules, valence_error=2.0 * rules.valence_error, imbalance=1.3 * rules.imbalance)
@@ -359,7 +360,7 @@ def _with_ion(
 ) -> tuple[gemmi.Structure, str]:
     """The model with an ion in place of a water or of nothing, bonded to its partners."""
     if water is not None:
-        structure = without_atoms(structure, {k for k, c in enumerate(structure[0].all()) if name_of(c) == water})
+        structure = without_atoms(structure, {k for k, c in enumerate(structure[0].all()) if atom_name(c) == water})
     ion = make_residue(component, [component], [element], site.xyz[None], site.b_iso)
     grown, label = with_residue(structure, ion, nearest_chain(structure, site.xyz[None]))
     for partner in bonds:

@@ -20,6 +20,7 @@ from burnish.maps.sampling import SplineMap, sample
 from burnish.rebuild.blobs import THRESHOLD, box_map, evened, near_atoms
 from burnish.rebuild.flexible import FlexibleBody, climb, distinct, flexible_body, pose_scores, turned_positions
 from burnish.rebuild.pose_search import polished
+from burnish.rebuild.side_chains import frame
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -228,8 +229,8 @@ def sugar_shape(monlib: gemmi.MonLib, site: SugarSite) -> SugarShape:
     length = float(np.linalg.norm(o5 - c1))
     at_o5 = place_atoms(b, c, at_c1, one(length), one(math.acos(cosine)), one(math.pi))
     # the frame (C1, towards the carrier, towards O5) of the dictionary's sugar goes onto that of the model
-    old = _axes(c1, o1, o5)
-    new = _axes(at_c1[0].numpy(), site.frame[2], at_o5[0].numpy())
+    old = frame(c1, o1, o5)
+    new = frame(at_c1[0].numpy(), site.frame[2], at_o5[0].numpy())
     placed = (own[keep] - c1) @ (new @ old.T).T + at_c1[0].numpy()
     return SugarShape(
         names=names,
@@ -266,14 +267,6 @@ def _among(shapes: Shapes, bonds: Index, place: Mapping[str, int]) -> list[tuple
     """Bonds between atoms that have a place, as places."""
     ends = [(shapes.atoms[i], shapes.atoms[j]) for i, j in bonds.tolist()]
     return [(place[i], place[j]) for i, j in ends if i in place and j in place]
-
-
-def _axes(origin: Array, along: Array, third: Array) -> Array:
-    """Right-handed orthonormal axes as columns."""
-    x = (along - origin) / np.linalg.norm(along - origin)
-    y = (third - origin) - ((third - origin) @ x) * x
-    y = y / np.linalg.norm(y)
-    return np.stack([x, y, np.cross(x, y)], axis=1)
 
 
 def sugar_poses(
