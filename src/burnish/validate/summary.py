@@ -21,29 +21,9 @@ def validation_record(found: ModelValidation, d_min: float | None = None) -> dic
     """
     s, views = found.scores, found.views
     record: dict[str, Any] = {
-        "ramachandran": {
-            "favoured_percent": round(s.favoured_percent, 2),
-            "allowed_percent": round(s.allowed_percent, 2),
-            "outlier_percent": round(s.outlier_percent, 2),
-            "residues": sum(views[r.view].is_primary for r in found.ramachandran),
-            "outliers": [_backbone(found, r) for r in sorted(found.ramachandran, key=_level) if r.verdict == "outlier"],
-            "allowed": [_backbone(found, r) for r in sorted(found.ramachandran, key=_level) if r.verdict == "allowed"],
-        },
+        "ramachandran": _ramachandran(found),
         "rotamer_outlier_percent": round(s.rotamer_outlier_percent, 2),
-        "rotamers": {
-            "favoured_percent": round(s.rotamer_favoured_percent, 2),
-            "residues": sum(views[r.view].is_primary for r in found.rotamers),
-            "outlier_count": s.rotamer_outliers,
-            "outliers": [
-                {
-                    "residue": views[r.view].label,
-                    "level_percent": round(100 * r.level, 3),
-                    "chi_deg": [round(math.degrees(c), 1) for c in r.chi],
-                }
-                for r in sorted(found.rotamers, key=_level)
-                if r.verdict == "outlier"
-            ],
-        },
+        "rotamers": _rotamers(found),
         "cbeta": {
             "outlier_count": s.cbeta_outliers,
             "outliers": [
@@ -94,6 +74,35 @@ def validation_record(found: ModelValidation, d_min: float | None = None) -> dic
         ]
     record["by_residue"] = residue_rows(found)
     return record
+
+
+def _ramachandran(found: ModelValidation) -> dict[str, Any]:
+    s, listed = found.scores, sorted(found.ramachandran, key=_level)
+    return {
+        "favoured_percent": round(s.favoured_percent, 2),
+        "allowed_percent": round(s.allowed_percent, 2),
+        "outlier_percent": round(s.outlier_percent, 2),
+        "residues": sum(found.views[r.view].is_primary for r in found.ramachandran),
+        "outliers": [_backbone(found, r) for r in listed if r.verdict == "outlier"],
+        "allowed": [_backbone(found, r) for r in listed if r.verdict == "allowed"],
+    }
+
+
+def _rotamers(found: ModelValidation) -> dict[str, Any]:
+    return {
+        "favoured_percent": round(found.scores.rotamer_favoured_percent, 2),
+        "residues": sum(found.views[r.view].is_primary for r in found.rotamers),
+        "outlier_count": found.scores.rotamer_outliers,
+        "outliers": [
+            {
+                "residue": found.views[r.view].label,
+                "level_percent": round(100 * r.level, 3),
+                "chi_deg": [round(math.degrees(c), 1) for c in r.chi],
+            }
+            for r in sorted(found.rotamers, key=_level)
+            if r.verdict == "outlier"
+        ],
+    }
 
 
 def residue_rows(found: ModelValidation) -> list[dict[str, Any]]:
