@@ -266,6 +266,13 @@ def test_the_best_round_is_that_of_the_best_geometry_where_r_free_cannot_tell():
     assert best_round([quality(0.253, 1.2, error=0.004), quality(0.248, 2.2, error=0.004)]) == 1
     assert best_round([quality(0.250, 1.501, error=0.004), quality(0.248, 1.503, error=0.004)]) == 1
     assert best_round([quality(0.25), quality(0.25)]) == 0
+    one_clash = [
+        quality(0.252, 1.015, error=0.011),
+        quality(0.249, 1.11, error=0.011),
+        quality(0.247, 1.11, error=0.01),
+    ]
+    assert best_round(one_clash) == 2
+    assert best_round([one_clash[0], quality(0.247, 1.13, error=0.01)]) == 0
 
 
 def test_when_maps_are_clearer():

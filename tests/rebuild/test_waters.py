@@ -137,7 +137,7 @@ def test_a_water_that_the_data_need_stays_whatever_the_density_at_it():
     both = with_waters(chain, [tuple(map(float, spot)), tuple(map(float, empty))], [35.0, 35.0])[0]
     evidence = evidence_of(both, with_waters(chain, [tuple(map(float, spot))], [35.0])[0])
     views = residue_views(both[0])
-    strict = WaterRules(least_density=99.0)  # as if both lay in a hole
+    strict = WaterRules(density=99.0)  # as if both lay in a hole
     doomed = find_doomed_waters(evidence, views, CRYSTAL, strict)
     assert [w.atom for w in doomed] == [len(atoms_of(both)) - 1]
     assert "of log likelihood" in doomed[0].reason

@@ -33,17 +33,21 @@ class RoundQuality:
 LEAST_GAIN = 0.0005  # of R-free
 CLEARER = 0.02  # of R-work
 LEAST_SCORE = 0.02  # of the MolProbity score
+LIKE_SCORE = 0.1  # of the MolProbity score: what one clash of a small protein makes
 
 
 def best_round(history: Sequence[RoundQuality]) -> int:
     """Index of the round to keep: of those whose R-free cannot be told from the best, that of the best geometry.
 
     R-free of a few hundred reflections is uncertain by half a point or more; a round whose R-free lies within that of
-    the lowest is as good a model by the data, and the MolProbity score decides, then R-free, then the earlier.
+    the lowest is as good a model by the data, and the MolProbity score decides. Of rounds that one clash tells apart it
+    is that of the lowest R-free, then the earlier.
     """
     lowest = min(history, key=lambda q: q.r_free)
     alike = [k for k, q in enumerate(history) if q.r_free <= lowest.r_free + lowest.r_free_error]
-    return min(alike, key=lambda k: (round(history[k].molprobity_score, 2), history[k].r_free, k))
+    best = min(history[k].molprobity_score for k in alike)
+    sound = [k for k in alike if history[k].molprobity_score < best + LIKE_SCORE]
+    return min(sound, key=lambda k: (history[k].r_free, k))
 
 
 def is_clearer(before: RoundQuality, now: RoundQuality) -> bool:

@@ -47,9 +47,9 @@ class WaterRules:
     nearest_metal : to a metal, which is a partner as well, Å.
     nearest_carbon : to any other atom, Å.
     most_b, most_b_of_mean : largest B, Å², and as a multiple of the model's mean; the larger of both holds.
-    least_density : 2mFo − DFc below which a water goes, σ, unless
+    least_density : 2mFo − DFc below which a water goes, σ, where only maps are known; else it is `density`, unless
     kept_gain : log likelihood would lose as much without it. An atom that is part of the model has drawn the phases to
-        itself: the same evidence is worth about twice what it was before the atom was refined.
+        itself: the same evidence is worth more than twice what it was before the atom was refined.
     worst_difference : mFo − DFc below which a water goes, σ.
     """
 
@@ -64,7 +64,7 @@ class WaterRules:
     most_b: float = 75.0
     most_b_of_mean: float = 1.5
     least_density: float = 0.9
-    kept_gain: float = 8.0
+    kept_gain: float = 10.0
     worst_difference: float = -4.0
 
 
@@ -244,6 +244,7 @@ def find_doomed_waters(
     observed = sample(spline_map(evidence.maps.density), at).numpy() / evidence.sigma
     difference = sample(spline_map(evidence.maps.difference), at).numpy() / evidence.difference_sigma
     worth, most_b = _worth(evidence, index), _most_b(evidence, rules)
+    least_density = rules.least_density if evidence.likelihood is None else rules.density
     around = _neighbours(evidence, crystal, xyz, [w.xyz for w in added])
     found: list[DoomedWater] = []
     gone: set[int] = set()
@@ -251,7 +252,7 @@ def find_doomed_waters(
         view, atom = waters[k]
         held, nearest = around.of(atom, gone)
         reason = ""
-        if observed[k] < rules.least_density and not worth[k] >= rules.kept_gain:
+        if observed[k] < least_density and not worth[k] >= rules.kept_gain:
             reason = f"density only {observed[k]:.1f} σ"
             reason += "" if np.isnan(worth[k]) else f", worth {worth[k]:.1f} of log likelihood"
         elif difference[k] < rules.worst_difference:
