@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import gemmi
@@ -14,10 +15,15 @@ from tests.workflows.small_map import VOXEL, in_the_middle, potential_of
 
 from burnish.chemistry.edit_model import with_positions, with_waters
 from burnish.chemistry.residues import residue_views
+from burnish.core.events import ignore
 from burnish.data.density import DensityMap
 from burnish.io.models import atoms_of, read_model
 from burnish.io.mrc import write_map
+from burnish.models.parameters import moved_atoms
+from burnish.options.rebuild import CycleOptions
 from burnish.rebuild.conformations import with_peptide_turned
+from burnish.workflows.cycle_checkpoint import read_model_checkpoint, round_folder
+from burnish.workflows.cycle_em import EmStart, _fsc_about, _restrained, _settings, read_em_start
 
 TURNED = 4
 
@@ -97,6 +103,41 @@ def test_cycle_keeps_the_best_round(case: Path, cycled: Path) -> None:
     assert changed
     assert all((cycled / line["picture"]).exists() for line in changed)
     assert "Before and after" in page
+
+
+def _start(case: Path, out: Path) -> EmStart:
+    options = CycleOptions(
+        model=case / "model.cif", half1=case / "half1.mrc", half2=case / "half2.mrc", resolution=1.9, out=out
+    )
+    return read_em_start(options, ignore, cycles=1)
+
+
+def test_rounds_are_compared_inside_a_mask_about_the_model_of_each(case: Path, cycled: Path, tmp_path: Path) -> None:
+    start = _start(case, tmp_path / "none")
+    rounds = json.loads((cycled / "rounds.json").read_text())
+    for number, told in enumerate(rounds):
+        refined = read_model_checkpoint(round_folder(cycled, number))
+        _, refinable = _restrained(start, refined)
+        assert told["fsc_average"] == pytest.approx(_fsc_about(start, refinable), abs=2e-3)  # hydrogens placed anew
+
+
+def test_a_step_of_nothing_moves_nothing(case: Path, tmp_path: Path) -> None:
+    start = _start(case, tmp_path / "none")
+    _, refinable = _restrained(start, start.model.structure)
+    atoms = refinable.atoms
+    n = len(atoms)
+    steps = np.zeros(3 * n), np.zeros(7 * n), np.zeros(n)
+    moved = moved_atoms(atoms, steps, refinable.riders, np.arange(n))
+    assert float((moved.xyz - atoms.xyz).abs().max()) < 1e-9
+
+
+def test_where_torsions_are_drawn_peptides_and_centres_are_held_as_strongly(case: Path, tmp_path: Path) -> None:
+    start = _start(case, tmp_path / "none")
+    assert _settings(start, 3).geometry.torsion == 1.0  # at 1.9 Å the data show them
+    drawn = replace(start, options=start.options.model_copy(update={"ramachandran": 4.0, "chi": 2.0}))
+    geometry = _settings(drawn, 3).geometry
+    assert geometry.torsion == geometry.chiral == 4.0
+    assert geometry.bond == 1.0
 
 
 def test_a_cycle_that_was_stopped_goes_on_as_if_never_stopped(
