@@ -128,6 +128,20 @@ def test_the_error_of_a_model_is_never_below_the_noise(atoms: Atoms) -> None:
     assert bool((errors.variance >= errors.noise).all())
 
 
+def test_one_half_map_alone_knows_its_noise(atoms: Atoms) -> None:
+    maps = _maps(atoms, noise=0.02)
+    both, alone = (box_maps(maps, atoms.xyz, 3.0, first_alone=first) for first in (False, True))
+    assert both.noise is not None
+    assert alone.noise is not None
+    assert len(alone.halves) == 1
+    assert torch.allclose(alone.noise, 2.0 * both.noise)
+    term = MapTerm(alone)
+    term.prepare(atoms)
+    assert term.errors is not None
+    assert bool((term.errors.variance >= alone.noise).all())
+    assert box_maps(maps[:1], atoms.xyz, 3.0).noise is None
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 def test_gradient_against_finite_differences(atoms: Atoms, noise: float) -> None:
     generator = torch.Generator().manual_seed(5)

@@ -55,6 +55,28 @@ def test_geometry_of_positions_that_stay_says_nothing():
     assert plan_balance(worse, LIMITS, positions=False).data == pytest.approx(8.0)
 
 
+def test_the_weight_grows_while_less_is_fitted_than_could_be():
+    limits = replace(LIMITS, raised=2.0)
+
+    def history(missing, data=10.0):
+        first = replace(_q(0.8, 0.9), missing_fit=missing[0])
+        later = [replace(_q(0.8, 0.9, balance=Balance(data=data)), missing_fit=m) for m in missing[1:]]
+        return [first, *later]
+
+    assert plan_balance(history([0.05, 0.011, 0.01]), limits).data > 12.0
+    assert plan_balance(history([0.05, 0.020, 0.01]), limits).data == 10.0  # it is on its way
+    assert plan_balance(history([0.05, 0.001, -0.001]), limits).data == 10.0
+    assert plan_balance(history([0.05, 0.011, 0.01], data=19.0), limits).data == pytest.approx(20.0)  # no farther
+    assert plan_balance(history([0.05, 0.011, 0.01]), LIMITS).data == 10.0
+
+
+def test_bonds_that_widen_under_a_growing_weight_are_met():
+    limits = replace(LIMITS, slack_angle_z=0.9)
+    widening = [_q(0.6, 0.8), _q(0.6, 0.8), _q(0.85, 0.8)]
+    assert plan_balance(widening, limits).bond > 1.1
+    assert plan_balance(widening, LIMITS).bond == 1.0
+
+
 def test_tight_bonds_are_let_go():
     after = plan_balance(_three(0.3, 0.7), LIMITS)
     assert LIMITS.bond[0] <= after.bond < 0.7

@@ -53,8 +53,10 @@ CONTACT_WEIGHT = 2.0
 # Å in a cycle, but in flexible fits: maps hardly hold the ends of side chains, and a carboxylate that swings by 1 Å
 # along its tangent stretches its bonds by .3 Å
 LARGEST_MOVE = 0.4
-HALF_MAP_ADP_WEIGHT = 14.0  # looser B of neighbours follow the noise
+HALF_MAP_ADP_WEIGHT = 9.0  # looser B of neighbours follow the noise
 HALF_MAP_JELLY_SIGMA = 0.02  # Å
+HALF_MAP_STIFFNESS = 2.0  # bonds and angles are steered as the weight grows; what is not must not be left behind,
+HALF_MAP_FLATNESS = 4.0  # least of all planes: at 3.4 Å the rms Z of guanidinium groups and prolines passed 1.4
 BAD_START = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1
 FLEXIBLE_MOVE = 1.0  # Å in a cycle of a flexible fit
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
@@ -239,13 +241,7 @@ def refine_against(
     if len(maps) == 1:
         settings = replace(settings, first_weight=first_map_weight(options.resolution))
     else:
-        weight = half_map_weight(boxed.filled)
-        settings = replace(
-            settings,
-            first_weight=options.closeness * weight,
-            adp_weight=options.closeness * HALF_MAP_ADP_WEIGHT * settings.adp_weight,
-            jelly_body=half_map_jelly(settings.jelly_body, options.resolution, options.closeness),
-        )
+        settings = half_map_settings(settings, options.resolution, options.closeness, boxed.filled)
     system = make_system(
         replace(refinable, atoms=atoms), settings, d_min=options.resolution, n_observations=2 * len(boxed.hkl)
     )
@@ -272,11 +268,36 @@ def refine_against(
     return EmRun(term=term, state=state, interrupted=False)
 
 
-def half_map_jelly(asked: float | None, resolution: float, closeness: float) -> float | None:
-    """σ of jelly-body restraints against half maps, Å: as asked, or as strong beside the data at any closeness."""
-    if asked is not None or resolution <= JELLY_D_MIN:
-        return asked
-    return HALF_MAP_JELLY_SIGMA / math.sqrt(closeness)
+def half_map_settings(
+    settings: RefinementSettings, resolution: float, closeness: float, filled: float
+) -> RefinementSettings:
+    """Settings against half maps; B and jelly body keep their strength beside the data at any closeness.
+
+    Parameters
+    ----------
+    resolution : Å.
+    filled : share of the box that the mask leaves.
+    """
+    jelly = settings.jelly_body
+    if jelly is None and resolution > JELLY_D_MIN:
+        jelly = HALF_MAP_JELLY_SIGMA / math.sqrt(closeness)
+    usual = settings.geometry
+    geometry = replace(
+        usual,
+        plane=HALF_MAP_FLATNESS * usual.plane,
+        torsion=HALF_MAP_STIFFNESS * usual.torsion,
+        chiral=HALF_MAP_STIFFNESS * usual.chiral,
+        contact=HALF_MAP_STIFFNESS * usual.contact,
+    )
+    return replace(
+        settings,
+        first_weight=closeness * half_map_weight(filled),
+        adp_weight=closeness * HALF_MAP_ADP_WEIGHT * settings.adp_weight,
+        jelly_body=jelly,
+        geometry=geometry,
+        ramachandran_weight=HALF_MAP_FLATNESS * settings.ramachandran_weight,
+        rotamer_weight=HALF_MAP_FLATNESS * settings.rotamer_weight,
+    )
 
 
 def fit_flexibly(
