@@ -23,6 +23,7 @@ from burnish.io.models import ModelFile, atoms_of, read_model, with_atoms
 from burnish.io.sequences import read_sequences
 from burnish.jobs.folder import Job
 from burnish.models.map_term import MapTerm
+from burnish.models.protons import find_protons
 from burnish.models.refinement_settings import RefinementSettings
 from burnish.models.refinement_system import RefinableModel
 from burnish.models.restraints.weights import GeometryWeights
@@ -75,6 +76,8 @@ WATERS_D_MIN = 3.0  # Å; coarser maps do not show single waters
 FSC_ERROR = 0.005  # differences of the FSC average with half map 2 below this do not outweigh geometry
 SEEN_FSC_ERROR = 0.01  # the same of a map refined against, which fits the better the more noise is fitted
 CONTACT_WEIGHT = 2.0  # beside that of every refinement against maps: what moves build may touch more
+# of rounds to half maps, where `refine` has 1: beside ten times the data contacts and torsions hold a tenth
+CLOSENESS = 0.1
 POOR_FIT = 0.7  # correlation below which a residue is looked at; sharp single maps rarely give .9 anywhere
 ALTERNATES_D_MIN = 2.0  # Å; coarser maps do not show second conformers
 
@@ -139,6 +142,7 @@ def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cy
     given = {name: getattr(options, name) for name in shared}
     given |= {"ligand": asked.files, "smiles": tuple(f"{n}={text}" for n, text in asked.smiles.items())}
     given |= torsion_weights(options, options.resolution or 0.0)
+    given |= {"closeness": CLOSENESS} if options.half2 is not None else {}
     refine_options = RefineOptions.model_validate({**given, "cycles": cycles})
     model = read_model(options.model)
     for message in model.messages:
@@ -280,7 +284,7 @@ def _fsc_about(start: EmStart, refinable: RefinableModel) -> float:
     that rounds which start elsewhere could not be compared.
     """
     boxed = boxed_about(start.maps, refinable, start.options, start.copies)
-    term = MapTerm(boxed, symmetry=density_symmetry(start.copies))
+    term = MapTerm(boxed, symmetry=density_symmetry(start.copies), protons=find_protons(refinable.restraints))
     term.prepare(refinable.atoms)
     return term.fsc_average
 
