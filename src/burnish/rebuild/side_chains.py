@@ -190,6 +190,17 @@ class Fitted:
     score: float
 
 
+def clashes(candidates: Array, others: cKDTree | None) -> Array:
+    """What overlaps of each candidate beyond Cβ with other atoms cost, of positions (c, m, 3). (c,)"""
+    count, m = candidates.shape[:2]
+    if others is None or m < 2:
+        return np.zeros(count)
+    near, _ = others.query(candidates[:, 1:].reshape(-1, 3))
+    overlap = np.clip(CLASH - np.asarray(near).reshape(count, m - 1), 0.0, None)
+    cost: Array = (4.0 * overlap**2).sum(axis=1)
+    return cost
+
+
 def fit_side_chain(
     template: Template,
     backbone: Array,
@@ -217,11 +228,6 @@ def fit_side_chain(
     weight = np.array([{"S": 2.7, "SE": 5.7}.get(e.upper(), 1.0) for e in template.elements[3:]])
     score = ((np.clip(density, -2.0, RICHEST * weight) - PER_ATOM) * use).sum(axis=1)
     score -= 0.3 * np.array(costs)
-    if others is not None:
-        beyond = candidates[:, 1:].reshape(-1, 3)
-        if len(beyond):
-            near, _ = others.query(beyond)
-            overlap = np.clip(CLASH - np.asarray(near).reshape(count, m - 1), 0.0, None)
-            score -= (4.0 * overlap**2).sum(axis=1)
+    score -= clashes(candidates, others)
     best = int(score.argmax())
     return Fitted(rotamer=labels[best], xyz=candidates[best], density=density[best], score=float(score[best]))

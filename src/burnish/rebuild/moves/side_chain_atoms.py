@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,11 +13,21 @@ from scipy.spatial import cKDTree
 from burnish.chemistry.edit_model import without_atoms
 from burnish.chemistry.edit_residues import NewAtom, with_new_atoms
 from burnish.chemistry.residues import ResidueView
+from burnish.data.atoms import Atoms
 from burnish.maps.sampling import SplineMap, sample, spline_map
+from burnish.rebuild.additions import new_atoms
 from burnish.rebuild.conformations import BACKBONE
 from burnish.rebuild.move import SHOWN_LEAST, SHOWN_MEAN, MoveRecord
+from burnish.rebuild.moves.ligands import joined
 from burnish.rebuild.scene import Change, Scene
-from burnish.rebuild.side_chains import Fitted, Template, fit_side_chain, side_chain_template
+from burnish.rebuild.side_chains import (
+    Fitted,
+    Template,
+    clashes,
+    fit_side_chain,
+    side_chain_rotamers,
+    side_chain_template,
+)
 from burnish.symmetry.images import images_near
 
 Array = NDArray[np.float64]
@@ -25,6 +35,7 @@ Array = NDArray[np.float64]
 LEAST_DENSITY = 0.8  # σ of 2mFo − DFc, mean of atoms that are added together
 LEAST_DIFFERENCE = 1.0  # σ of mFo − DFc, likewise
 NO_DENSITY, DENIED = 0.3, -3.0  # σ of 2mFo − DFc and of mFo − DFc at which atoms are cut off
+MOST_COMPARED = 6  # rotamers whose atoms are weighed together, of those that are best atom by atom
 FARTHEST = 12.0  # Å; other atoms beyond that are not hit by a side chain
 WHOLE = ("PHE", "TYR", "TRP", "HIS", "PRO")  # rings are built whole or not at all
 
@@ -83,30 +94,93 @@ def _completed(
     present = {n: xyz[a] for n, a in view.atoms.items()}
     backbone = np.stack([present[n] for n in ("N", "CA", "C")])
     others = others_near(scene, view, backbone[1])
-    fitted = fit_side_chain(template, backbone, maps.density, maps.sigma, others, present)
-    difference = sample(maps.difference, torch.from_numpy(fitted.xyz)).numpy() / maps.difference_sigma
     missing = np.array([n not in view.atoms for n in template.side])
-    kept = _supported(template, fitted, difference, missing)
+    gain = np.zeros(0)
+    if scene.evidence.likelihood is None:
+        fitted = fit_side_chain(template, backbone, maps.density, maps.sigma, others, present)
+    else:
+        fitted, gain = _likeliest(scene, view, template, maps, others)
+    difference = sample(maps.difference, torch.from_numpy(fitted.xyz)).numpy() / maps.difference_sigma
+    kept = _supported(template, fitted, difference, missing) | _paid_for(template, gain)
     names = [n for n, k in zip(template.side, kept, strict=True) if k]
     new = [n for n in names if n not in view.atoms]
     seen = float(fitted.density[missing].mean()), float(difference[missing].mean())
     evidence = f"density {seen[0]:.1f} σ, difference density {seen[1]:.1f} σ"
+    evidence += f", log likelihood {gain[-1]:+.1f}" if len(gain) else ""
     absent = ", ".join(n for n, m in zip(template.side, missing, strict=True) if m)
     label = f"{view.chain} {view.number} {view.name}"
     if not new:
         return record_of("side chain completed", view.label, f"no {absent}", False, evidence), ()
-    depth = dict(zip(template.side, depths(template), strict=True))
-    b = float(scene.evidence.atoms.b_iso[view.atoms["CA"]])
+    b_iso = dict(zip(template.side, _new_b(scene, view, template).tolist(), strict=True))
     by_name = dict(zip(template.side, fitted.xyz, strict=True))
     element = dict(zip(template.names, template.elements, strict=True))
-    atoms = tuple(
-        NewAtom(name=n, element=element[n], xyz=by_name[n], b_iso=b * (1.0 + 0.1 * depth[n]) + 2.0 * depth[n])
-        for n in names
-    )
+    atoms = tuple(NewAtom(name=n, element=element[n], xyz=by_name[n], b_iso=b_iso[n]) for n in names)
     undo = tuple((f"{label} {n}", triple(present[n])) for n in template.side if n in view.atoms)
     added = tuple(f"{label} {n}" for n in new)
     reason = f"{', '.join(new)} as {fitted.rotamer or 'in the dictionary'}: {evidence}"
     return record_of("side chain completed", view.label, f"no {absent}", True, reason, undo, added), atoms
+
+
+def _new_b(scene: Scene, view: ResidueView, template: Template) -> Array:
+    """B that the atoms of a new side chain start with, Å²: that of Cα, and more the farther out. (m,)"""
+    depth = np.array(depths(template), dtype=np.float64)
+    return float(scene.evidence.atoms.b_iso[view.atoms["CA"]]) * (1.0 + 0.1 * depth) + 2.0 * depth
+
+
+def _likeliest(
+    scene: Scene, view: ResidueView, template: Template, maps: Maps, others: cKDTree
+) -> tuple[Fitted, Array]:
+    """The rotamer that the data ask for most, and the gain of log likelihood by its atoms up to each step from Cβ.
+
+    The density of a hole is below the mean of the cell, by how much depends on the place: where an atom is missing, the
+    likelihood compares rotamers that density does not.
+    """
+    assert scene.evidence.likelihood is not None
+    likelihood, atoms = scene.evidence.likelihood(), scene.evidence.atoms
+    xyz = atoms.xyz.numpy()
+    present = {n: xyz[a] for n, a in view.atoms.items()}
+    backbone = np.stack([present[n] for n in ("N", "CA", "C")])
+    labels, costs, candidates = side_chain_rotamers(template, backbone, present)
+    count, m = candidates.shape[:2]
+    b_iso = torch.from_numpy(_new_b(scene, view, template))
+
+    def built(places: Array) -> Atoms:
+        new = new_atoms(template.elements[3:] * len(places), places.reshape(-1, 3), 1.0)
+        return replace(new, b_iso=b_iso.repeat(len(places)))
+
+    each = likelihood.of_each(built(candidates), np.ones(count * m)).reshape(count, m).sum(axis=1)
+    energy = each + np.array(costs) + clashes(candidates, others)
+    old = [view.atoms[n] for n in template.side if n in view.atoms]
+    gone = atoms.subset(old)
+    level = np.array(depths(template))
+
+    def gained(places: Array) -> Array:
+        """Up to each step from Cβ."""
+        both = joined([gone, built(places[None])])
+        steps = [np.concatenate([-gone.occ.numpy(), (level <= d).astype(float)]) for d in range(int(level.max()) + 1)]
+        return np.array([-likelihood.of_all(both, by) for by in steps])
+
+    best = np.argsort(energy, kind="stable")[:MOST_COMPARED]
+    rest = energy - each
+    gains = [gained(candidates[k]) for k in best]
+    first = int(np.argmax([g[-1] - rest[k] for g, k in zip(gains, best, strict=True)]))
+    k = int(best[first])
+    density = sample(maps.density, torch.from_numpy(candidates[k])).numpy() / maps.sigma
+    fitted = Fitted(rotamer=labels[k], xyz=candidates[k], density=density, score=-float(energy[k]))
+    return fitted, gains[first]
+
+
+def _paid_for(template: Template, gain: Array) -> NDArray[np.bool_]:
+    """The atoms up to the step from Cβ where the data gain most beyond what the parameters cost (Akaike 1974).
+
+    A step costs its torsion, the whole its B; nothing is kept where no step pays.
+    """
+    level = np.array(depths(template))
+    if len(gain) < 2:
+        return np.zeros(len(level), dtype=bool)
+    paid = gain - gain[0] - np.arange(len(gain)) - 1.0
+    step = len(gain) - 1 if template.name in WHOLE else int(paid[1:].argmax()) + 1
+    return level <= step if paid[step] > 0.0 else np.zeros(len(level), dtype=bool)
 
 
 def _supported(template: Template, fitted: Fitted, difference: Array, missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
