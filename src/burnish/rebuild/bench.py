@@ -138,7 +138,7 @@ class Bench:
             target,
             self.torsions.near(site.view, self.xyz, site.atoms),
             self.names,
-            lambda judged: self.memory.goes_back(site.residue, judged),
+            lambda judged: self.memory.goes_back(site.residue, old[site.judged], judged),
             system_after,
             self.difference_at if site.kind == "rotamer" else None,
             moved_likelihood(self.evidence, site.atoms) if site.kind == "rotamer" else None,

@@ -22,10 +22,12 @@ class Memory:
     ----------
     failed : by kind and residue, positions of the zone when its attempt failed. (m, 3) each
     left : by residue, positions of the judged atoms of conformations that were given up. (j, 3) each
+    made : likewise, of those that they were given up for.
     """
 
     failed: dict[str, Array] = field(default_factory=dict)
     left: dict[str, list[Array]] = field(default_factory=dict)
+    made: dict[str, list[Array]] = field(default_factory=dict)
 
     @property
     def is_new(self) -> bool:
@@ -44,9 +46,13 @@ class Memory:
         """What failed may be tried again: the maps have become clearer. That rounds have been is not forgotten."""
         self.failed = {k: np.zeros((0, 3)) for k in self.failed}
 
-    def goes_back(self, residue: str, xyz: Array) -> bool:
-        """Whether the judged atoms (j, 3) would return to a conformation that was given up in an earlier round."""
-        return any(_alike(old, xyz, BACK) for old in self.left.get(residue, ()))
+    def goes_back(self, residue: str, now: Array, xyz: Array) -> bool:
+        """Whether the judged atoms (j, 3) would return to a conformation that was given up in an earlier round.
+
+        Or to one that was made then and that refinement has left for where they are `now`: it would do so again.
+        """
+        undone = [x for x in self.made.get(residue, ()) if not _alike(x, now, BACK)]
+        return any(_alike(old, xyz, BACK) for old in (*self.left.get(residue, ()), *undone))
 
     def remember_left(self, residue: str, xyz: Array, now: Array) -> None:
         """Note the conformation that a residue has just given up for `now`, by its judged atoms (j, 3).
@@ -55,12 +61,14 @@ class Memory:
         """
         if not _alike(xyz, now, BACK):
             self.left.setdefault(residue, []).append(xyz.copy())
+            self.made.setdefault(residue, []).append(now.copy())
 
     def as_record(self) -> dict[str, Any]:
         """Plain values, for a file."""
         return {
             "failed": {k: v.tolist() for k, v in self.failed.items()},
             "left": {k: [x.tolist() for x in v] for k, v in self.left.items()},
+            "made": {k: [x.tolist() for x in v] for k, v in self.made.items()},
         }
 
 
@@ -69,6 +77,7 @@ def memory_from_record(record: dict[str, Any]) -> Memory:
     return Memory(
         failed={k: np.array(v) for k, v in record["failed"].items()},
         left={k: [np.array(x) for x in v] for k, v in record["left"].items()},
+        made={k: [np.array(x) for x in v] for k, v in record.get("made", {}).items()},
     )
 
 

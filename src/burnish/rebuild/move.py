@@ -195,7 +195,7 @@ def judge_site(
             accepted, reason, positions = True, f"{why}, {away:.1f} Å away", settled
             before, after = now, replace(before, name="refined in place")
     if accepted and refused is not None and refused(positions[site.judged]):
-        accepted, reason = False, f"{after.name} is what an earlier round has left"
+        accepted, reason = False, f"{after.name} is what an earlier round has left, or refinement since"
     if not accepted:
         return _record(site, False, reason, before, after), None
     undo = tuple(
