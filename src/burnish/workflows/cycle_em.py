@@ -76,8 +76,8 @@ WATERS_D_MIN = 3.0  # Å; coarser maps do not show single waters
 FSC_ERROR = 0.005  # differences of the FSC average with half map 2 below this do not outweigh geometry
 SEEN_FSC_ERROR = 0.01  # the same of a map refined against, which fits the better the more noise is fitted
 CONTACT_WEIGHT = 2.0  # beside that of every refinement against maps: what moves build may touch more
-# of rounds to half maps, where `refine` has 1: beside ten times the data contacts and torsions hold a tenth
-CLOSENESS = 0.1
+# of rounds to half maps, where `refine` has 1: beside data weighed so, contacts and torsions would hold too little
+CLOSENESS = 0.3
 POOR_FIT = 0.7  # correlation below which a residue is looked at; sharp single maps rarely give .9 anywhere
 ALTERNATES_D_MIN = 2.0  # Å; coarser maps do not show second conformers
 
