@@ -168,7 +168,7 @@ def test_the_report_says_what_was_found(refined: Path) -> None:
         (("--half1", "half1.mrc", "--half2", "half2.mrc"), "--resolution"),
         (("--map", "half1.mrc", "--resolution", "1.0"), "1.6"),
         (("--map", "half1.mrc", "--resolution", "2.2", "--cross-validation"), "two half maps"),
-        (("--map", "half1.mrc", "--resolution", "2.2", "--closeness", "4"), "two half maps"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--closeness", "0.3"), "two half maps"),
         (("--half1", "half1.mrc", "--half2", "small.mrc", "--resolution", "2.2"), "grid"),
         (("--map", "far.mrc", "--resolution", "2.2"), "place the model"),
         (("--map", "none.mrc", "--resolution", "2.2"), "none.mrc"),

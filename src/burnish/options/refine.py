@@ -116,10 +116,11 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     )
     closeness: float = Field(
         1.0,
-        ge=0.01,
-        le=10.0,
+        ge=0.05,
+        le=2.0,
         description="Half maps: how closely to fit their mean, as a factor on the automatic weight against geometry. "
-        "1 fits as closely as is usual in the field; with 0.1 less noise is fitted.",
+        "1 fits as closely as is usual in the field, and more hardly goes with bonds within their σ; lower values give "
+        "tighter geometry and less fitted noise.",
     )
     adp: Literal["auto", "iso", "aniso", "fixed"] = Field("auto", description="Displacement parameters to refine.")
     positions: bool = Field(True, description="Refine positions.")
