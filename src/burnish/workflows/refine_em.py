@@ -53,10 +53,10 @@ CONTACT_WEIGHT = 2.0
 # Å in a cycle, but in flexible fits: maps hardly hold the ends of side chains, and a carboxylate that swings by 1 Å
 # along its tangent stretches its bonds by .3 Å
 LARGEST_MOVE = 0.4
-HALF_MAP_ADP_WEIGHT = 9.0  # looser B of neighbours follow the noise
+HALF_MAP_ADP_WEIGHT = 8.0  # looser B of neighbours follow the noise
 HALF_MAP_JELLY_SIGMA = 0.02  # Å
 HALF_MAP_STIFFNESS = 2.0  # bonds and angles are steered as the weight grows; what is not must not be left behind,
-HALF_MAP_FLATNESS = 4.0  # least of all planes: at 3.4 Å the rms Z of guanidinium groups and prolines passed 1.4
+HALF_MAP_FLATNESS = 4.0  # least of all planes, contacts, φ, ψ and χ: at 3.4 Å the rms Z of planes passed 1.4
 BAD_START = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1
 FLEXIBLE_MOVE = 1.0  # Å in a cycle of a flexible fit
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
@@ -287,7 +287,7 @@ def half_map_settings(
         plane=HALF_MAP_FLATNESS * usual.plane,
         torsion=HALF_MAP_STIFFNESS * usual.torsion,
         chiral=HALF_MAP_STIFFNESS * usual.chiral,
-        contact=HALF_MAP_STIFFNESS * usual.contact,
+        contact=HALF_MAP_FLATNESS * usual.contact,
     )
     return replace(
         settings,
