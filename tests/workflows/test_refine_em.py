@@ -15,8 +15,6 @@ from tests.workflows.small_map import VOXEL, in_the_middle, moved, potential_of,
 
 from burnish.data.density import DensityMap
 from burnish.io.mrc import read_map, write_map
-from burnish.models.refinement_settings import RefinementSettings
-from burnish.workflows.refine_em import half_map_settings
 
 NOISE = 0.02
 SHIFT = (-12.0, 30.0, 5.0)  # of the whole frame, so that nothing works by chance at the origin
@@ -195,17 +193,3 @@ def test_bad_input_is_one_line_and_leaves_no_folder(
     error = capsys.readouterr().err.strip().splitlines()
     assert said in error[-1]
     assert not (tmp_path / "job").exists()
-
-
-def test_what_is_not_steered_keeps_pace_with_the_weight_against_half_maps() -> None:
-    usual = RefinementSettings(ramachandran_weight=2.0)
-    one, less = (half_map_settings(usual, 3.4, closeness, 0.1) for closeness in (1.0, 0.25))
-    assert one.first_weight == pytest.approx(4.0 * (less.first_weight or 0.0))
-    assert one.adp_weight == pytest.approx(4.0 * less.adp_weight)
-    assert less.jelly_body == pytest.approx(2.0 * (one.jelly_body or 0.0))  # energies go with 1/σ²
-    assert one.geometry == less.geometry
-    assert one.geometry.plane > one.geometry.chiral > usual.geometry.chiral
-    assert one.geometry.bond == usual.geometry.bond  # steered by its own factor
-    assert one.ramachandran_weight > usual.ramachandran_weight
-    assert half_map_settings(usual, 2.0, 1.0, 0.1).jelly_body is None  # where crystals have none
-    assert half_map_settings(replace(usual, jelly_body=0.0), 3.4, 1.0, 0.1).jelly_body == 0.0

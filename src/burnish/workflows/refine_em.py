@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,11 +24,11 @@ from burnish.models.map_term import MapTerm, with_overall_b
 from burnish.models.protons import find_protons
 from burnish.models.refinement import RefinementState, initial_state, iterate
 from burnish.models.refinement_settings import RefinementSettings
-from burnish.models.refinement_system import JELLY_D_MIN, RefinableModel, make_system
-from burnish.models.weight import BalanceLimits, first_map_weight, half_map_weight
+from burnish.models.refinement_system import RefinableModel, make_system
 from burnish.options.refine import RefineOptions
 from burnish.workflows.device import chosen_device
 from burnish.workflows.flexible_fit import stages, with_reference
+from burnish.workflows.map_balance import balance_against_maps
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
 from burnish.workflows.refine_checkpoint import (
     CHECKPOINT,
@@ -43,20 +42,6 @@ from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, w
 from burnish.workflows.refine_inputs import refinement_settings, restrained_model
 
 SHOWN = ("bond_rmsz", "angle_rmsz", "weight")
-# a single map has no free set: geometry tighter than asked has room for the data, and wide bonds are the only sign of
-# too much
-LIMITS = BalanceLimits(slack_angle_z=0.9, largest_step=2.5, far_bond_z=1.9, release=0.4, bond=(0.2, 6.0))
-# half maps say how well a model without errors would correlate with them: the weight may double on the way there
-HALF_MAP_LIMITS = replace(LIMITS, slack_angle_z=0.0, raised=2.0)
-# maps that show no hydrogens press atoms together: with contacts as in crystals clashes of the deposited 3J6B double
-CONTACT_WEIGHT = 2.0
-# Å in a cycle, but in flexible fits: maps hardly hold the ends of side chains, and a carboxylate that swings by 1 Å
-# along its tangent stretches its bonds by .3 Å
-LARGEST_MOVE = 0.4
-HALF_MAP_ADP_WEIGHT = 8.0  # looser B of neighbours follow the noise
-HALF_MAP_JELLY_SIGMA = 0.02  # Å
-HALF_MAP_STIFFNESS = 2.0  # bonds and angles are steered as the weight grows; what is not must not be left behind,
-HALF_MAP_FLATNESS = 4.0  # least of all planes, contacts, φ, ψ and χ: at 3.4 Å the rms Z of planes passed 1.4
 BAD_START = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1
 FLEXIBLE_MOVE = 1.0  # Å in a cycle of a flexible fit
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
@@ -113,10 +98,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     device = chosen_device(options.device)
     extra = [path for path in (options.reference, options.mask) if path is not None]
     if options.continue_from is not None:
-        start = read_start(options.continue_from, refinable.atoms.xyz)
-        if options.flexible is None:  # which moves the model before its first cycle
-            refuse_other_start(options.continue_from, start, refinable.atoms.xyz)
-        refinable = replace(refinable, atoms=replace(refinable.atoms, xyz=start))
+        refinable = at_earlier_start(refinable, options.continue_from, moved=options.flexible is not None)
     job.begin([options.model, *paths, *options.ligand, *extra], seed=options.seed, device=device)
     if len(maps) == 1:
         listener(
@@ -147,6 +129,14 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     if main.interrupted:
         raise KeyboardInterrupt
     return summary
+
+
+def at_earlier_start(refinable: RefinableModel, checkpoint: Path, *, moved: bool) -> RefinableModel:
+    """The model where the refinement of a checkpoint began; a flexible fit has moved it before."""
+    start = read_start(checkpoint, refinable.atoms.xyz)
+    if not moved:
+        refuse_other_start(checkpoint, start, refinable.atoms.xyz)
+    return replace(refinable, atoms=replace(refinable.atoms, xyz=start))
 
 
 def read_maps(paths: Sequence[Path], pixel_size: float | None) -> list[DensityMap]:
@@ -232,20 +222,14 @@ def refine_against(
     atoms = refinable.atoms
     if settings.adp != "fixed" and settings.cycles > 0:
         atoms = with_overall_b(atoms, term)
-    geometry = settings.geometry
-    settings = replace(
-        settings,
-        geometry=replace(geometry, contact=CONTACT_WEIGHT * geometry.contact),
-        largest_move=settings.largest_move or LARGEST_MOVE,
+    balance = balance_against_maps(
+        settings, options.resolution, None if len(maps) == 1 else boxed.filled, options.closeness
     )
-    if len(maps) == 1:
-        settings = replace(settings, first_weight=first_map_weight(options.resolution))
-    else:
-        settings = half_map_settings(settings, options.resolution, options.closeness, boxed.filled)
+    settings = balance.settings
     system = make_system(
         replace(refinable, atoms=atoms), settings, d_min=options.resolution, n_observations=2 * len(boxed.hkl)
     )
-    system = replace(system, limits=LIMITS if len(maps) == 1 else HALF_MAP_LIMITS)
+    system = replace(system, limits=balance.limits)
     if rests is None or rests.earlier is None:
         state = initial_state(system, term)
     else:
@@ -266,38 +250,6 @@ def refine_against(
         term.update_scaling(state.atoms)
         return EmRun(term=term, state=state, interrupted=True)
     return EmRun(term=term, state=state, interrupted=False)
-
-
-def half_map_settings(
-    settings: RefinementSettings, resolution: float, closeness: float, filled: float
-) -> RefinementSettings:
-    """Settings against half maps; B and jelly body keep their strength beside the data at any closeness.
-
-    Parameters
-    ----------
-    resolution : Å.
-    filled : share of the box that the mask leaves.
-    """
-    jelly = settings.jelly_body
-    if jelly is None and resolution > JELLY_D_MIN:
-        jelly = HALF_MAP_JELLY_SIGMA / math.sqrt(closeness)
-    usual = settings.geometry
-    geometry = replace(
-        usual,
-        plane=HALF_MAP_FLATNESS * usual.plane,
-        torsion=HALF_MAP_STIFFNESS * usual.torsion,
-        chiral=HALF_MAP_STIFFNESS * usual.chiral,
-        contact=HALF_MAP_FLATNESS * usual.contact,
-    )
-    return replace(
-        settings,
-        first_weight=closeness * half_map_weight(filled),
-        adp_weight=closeness * HALF_MAP_ADP_WEIGHT * settings.adp_weight,
-        jelly_body=jelly,
-        geometry=geometry,
-        ramachandran_weight=HALF_MAP_FLATNESS * settings.ramachandran_weight,
-        rotamer_weight=HALF_MAP_FLATNESS * settings.rotamer_weight,
-    )
 
 
 def fit_flexibly(
