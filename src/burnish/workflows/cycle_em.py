@@ -11,8 +11,6 @@ from typing import Any
 import gemmi
 
 from burnish.chemistry.edit_model import without_hydrogens
-from burnish.chemistry.hydrogens import make_riders, place_hydrogens
-from burnish.chemistry.labels import atom_labels
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import Topology, build_topology
 from burnish.core.events import Event, Listener, Message, Metrics
@@ -68,7 +66,7 @@ from burnish.workflows.refine_em import (
     refuse_model_elsewhere,
 )
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
-from burnish.workflows.refine_inputs import refinement_settings
+from burnish.workflows.refine_inputs import refinable_model, refinement_settings
 
 LIGAND_RADIUS = 12.0  # Å about the model, where a ligand is to be placed
 EVIDENCE_RADIUS = 6.0  # Å about the model: waters and other conformations lie beyond the mask of the refinement
@@ -254,18 +252,7 @@ def cycle_in_maps(options: CycleOptions, job: Job) -> dict[str, Any]:
 def _restrained(start: EmStart, structure: gemmi.Structure) -> tuple[Topology, RefinableModel]:
     """Restraints and hydrogens of a model, made anew."""
     topology = build_topology(structure, start.library.monlib, hydrogens="add")
-    atoms = atoms_of(topology.structure)
-    riders = make_riders(topology.restraints, atoms.xyz)
-    # where every step puts them: hydrogens that start better than that keep a nearly refined model from moving at all
-    atoms = replace(atoms, xyz=place_hydrogens(atoms.xyz, riders))
-    refinable = RefinableModel(
-        atoms=atoms,
-        restraints=topology.restraints,
-        riders=riders,
-        crystal=start.symmetry,
-        labels=atom_labels(topology.structure),
-    )
-    return topology, refinable
+    return topology, refinable_model(topology, start.symmetry)
 
 
 def _evidence_term(start: EmStart, structure: gemmi.Structure) -> MapTerm:

@@ -11,8 +11,7 @@ from typing import Any, Protocol
 import gemmi
 
 from burnish.chemistry.edit_model import with_positions, without_hydrogens
-from burnish.chemistry.hydrogens import make_riders
-from burnish.chemistry.labels import atom_labels, atom_names
+from burnish.chemistry.labels import atom_names
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.residues import residue_views
 from burnish.chemistry.topology import build_topology
@@ -28,7 +27,7 @@ from burnish.models.em_fit_maps import EmMapMaker
 from burnish.models.fit_maps import FitMaps, fit_maps
 from burnish.models.map_term import MapTerm
 from burnish.models.refinement import RefinementState, refine
-from burnish.models.refinement_system import RefinableModel, RefinementSystem, make_system
+from burnish.models.refinement_system import RefinementSystem, make_system
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.options.refine import RefineOptions
 from burnish.rebuild.bench import RebuildModel
@@ -49,7 +48,7 @@ from burnish.validate.model_validation import JudgedMaps, ModelValidation, full_
 from burnish.workflows.addition_moves import moves_after, moves_before, needed_components
 from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.refine import SHOWN
-from burnish.workflows.refine_inputs import RefineInputs, data_term, read_inputs, refinement_settings
+from burnish.workflows.refine_inputs import RefineInputs, data_term, read_inputs, refinable_model, refinement_settings
 
 CLEAR_D_MIN, SEARCH_D_MIN = 2.0, 2.5  # Å; up to the first maps show the oxygens of peptides, beyond the second hardly
 TORSION_WEIGHT = 4.0  # of the restraints on φ and ψ, and on χ, beyond it
@@ -150,14 +149,7 @@ def make_term(start: Start, listener: Listener) -> CrystalTerm:
 def with_structure(start: Start, structure: gemmi.Structure) -> RefineInputs:
     """The inputs with another model: its restraints and hydrogens made anew."""
     topology = build_topology(structure, start.library.monlib, hydrogens="add")
-    atoms = atoms_of(topology.structure)
-    refinable = RefinableModel(
-        atoms=atoms,
-        restraints=topology.restraints,
-        riders=make_riders(topology.restraints, atoms.xyz),
-        crystal=start.inputs.data.reflections.crystal,
-        labels=atom_labels(topology.structure),
-    )
+    refinable = refinable_model(topology, start.inputs.data.reflections.crystal)
     return replace(start.inputs, library=start.library, topology=topology, refinable=refinable)
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import gemmi
 import torch
 
 from burnish.chemistry.checks import check_atoms
-from burnish.chemistry.hydrogens import make_riders
+from burnish.chemistry.hydrogens import make_riders, place_hydrogens
 from burnish.chemistry.labels import atom_labels
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import Topology, build_topology
 from burnish.core.errors import DataError, InputError
 from burnish.core.events import Listener, Message
 from burnish.data.labels import AtomLabels
+from burnish.data.particle_symmetry import Symmetry
 from burnish.data.reflections import Crystal, Reflections
 from burnish.io.free_flags import twin_agreement
 from burnish.io.models import ModelFile, agree_on_crystal, atoms_of, read_model
@@ -110,17 +112,27 @@ def restrained_model(
     topology = build_topology(structure, library.monlib, hydrogens=options.hydrogens)
     for text in (*library.messages, *topology.messages):
         listener(Message(text, "warning"))
+    distance: Literal["electron", "nucleus"] = "nucleus" if options.radiation == "neutron" else "electron"
+    return library, topology, refinable_model(topology, crystal, distance)
+
+
+def refinable_model(
+    topology: Topology, symmetry: Symmetry | None, distance: Literal["electron", "nucleus"] = "electron"
+) -> RefinableModel:
+    """A model for the engine, its riding hydrogens where every step of a refinement puts them.
+
+    Where the dictionary's geometry has placed them they have lower energies: the start would look better than any step
+    from it, and a nearly refined model would not move at all.
+    """
     atoms = atoms_of(topology.structure)
-    distance = "nucleus" if options.radiation == "neutron" else "electron"
-    riders = make_riders(topology.restraints, atoms.xyz, distance=distance)  # type: ignore[arg-type]
-    refinable = RefinableModel(
-        atoms=atoms,
+    riders = make_riders(topology.restraints, atoms.xyz, distance=distance)
+    return RefinableModel(
+        atoms=replace(atoms, xyz=place_hydrogens(atoms.xyz, riders)),
         restraints=topology.restraints,
         riders=riders,
-        crystal=crystal,
+        crystal=symmetry,
         labels=atom_labels(topology.structure),
     )
-    return library, topology, refinable
 
 
 def _as_crystal_model(options: RefineOptions, structure: gemmi.Structure, listener: Listener) -> gemmi.Structure:
