@@ -12,8 +12,9 @@ from burnish.data.atoms import Atoms
 from burnish.data.reflections import Crystal
 from burnish.models.boxed_maps import box_maps
 from burnish.models.map_term import MapTerm
-from burnish.models.protons import MOTT_BETHE, Protons, dipole_factors, find_protons, repeated
+from burnish.models.protons import BOHR_RADIUS, MOTT_BETHE, Protons, dipole_factors, find_protons, repeated
 from burnish.models.structure_factors import Accuracy, plan_structure_factors
+from burnish.scattering.form_factors import Radiation, form_factors
 from tests.models.test_map_term import _atoms, _maps
 from tests.workflows.small_crystal import helix
 
@@ -37,9 +38,20 @@ def _hkl() -> torch.Tensor:
     return hkl[(s2 < 3.5**-2) & (s2 > 0)]
 
 
-def test_a_charge_scatters_as_mott_and_bethe_say() -> None:
-    # from the form factors of hydrogen themselves: f_electron = C (1 − f_xray) / s², International Tables C 4.3.1.6
-    assert pytest.approx(0.0957, abs=1e-4) == MOTT_BETHE
+@pytest.mark.parametrize(("element", "number"), [("C", 6), ("O", 8)])
+def test_a_charge_scatters_as_mott_and_bethe_say(element: str, number: int) -> None:
+    """The tables of X-rays and of electrons, fitted apart, differ by it: f_electron = (Z − f_xray) / (2π² a₀ s²)."""
+    s2 = np.array([0.5, 0.7, 1.0]) ** 2
+    xray, electron = (form_factors([element], radiation=r).at(s2)[0] for r in (Radiation.XRAY, Radiation.ELECTRON))
+    assert electron == pytest.approx(MOTT_BETHE * (number - xray) / s2, rel=0.02)
+
+
+def test_the_hydrogen_atom_in_closed_form() -> None:
+    """f_xray of the ground state is (1 + (π a₀ s)²)⁻²; unlike the table of X-rays that of electrons has free atoms."""
+    s2 = np.array([0.1, 0.25, 0.5, 1.0]) ** 2
+    xray = (1.0 + (np.pi * BOHR_RADIUS) ** 2 * s2) ** -2
+    electron = form_factors(["H"], radiation=Radiation.ELECTRON).at(s2)[0]
+    assert electron == pytest.approx(MOTT_BETHE * (1.0 - xray) / s2, rel=0.01)
 
 
 def test_dipoles_against_a_direct_sum() -> None:

@@ -14,12 +14,7 @@ from burnish.core.memory import return_small_blocks
 from burnish.data.atoms import Atoms
 from burnish.data.reflections import Reflections
 from burnish.models.agreement import correlation, r_factor
-from burnish.models.data_term import (
-    DataEvaluation,
-    DataStatistics,
-    DataTerm,
-    ShellStatistics,
-)
+from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
 from burnish.models.exponential_scale import ExponentialScale, exponential_factors, fit_exponential_scale
 from burnish.models.fisher import ShellWeights, fisher_blocks, shell_weights
 from burnish.models.fisher_pairs import fisher_pairs, pair_reach

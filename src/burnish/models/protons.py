@@ -125,21 +125,8 @@ def _charges(atoms: Atoms, protons: Protons, occ: np.ndarray) -> tuple[Atoms, np
     h = protons.hydrogen
     parent = atoms.xyz[protons.parent]
     nuclei = parent + protons.ratio[:, None] * (atoms.xyz[h] - parent)
-    both = torch.cat([h, h])
-    index = both.tolist()
+    charges = replace(atoms.subset([*h.tolist(), *h.tolist()]), xyz=torch.cat([nuclei, atoms.xyz[h]]))
     share = occ[h.numpy()]
-    charges = replace(
-        atoms,
-        xyz=torch.cat([nuclei, atoms.xyz[h]]),
-        b_iso=atoms.b_iso[both],
-        u_aniso=atoms.u_aniso[both],
-        is_aniso=atoms.is_aniso[both],
-        occ=atoms.occ[both],
-        elements=tuple(atoms.elements[i] for i in index),
-        charges=atoms.charges[both],
-        altloc=tuple(atoms.altloc[i] for i in index),
-        residue=atoms.residue[both],
-    )
     return charges, np.concatenate([share, -share])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.fourier.sizes import fast_even_size
 from burnish.particles import kernels, twins, volume_kernels
 from burnish.particles.projection import PADDING, FourierSums, FourierVolume, half_width
 
@@ -19,15 +20,7 @@ _FLOOR = 0.1
 
 def work_size(radius: int, size: int) -> int:
     """Edge of the smallest box with fast transforms that holds `radius` Fourier pixels, at most `size`."""
-    wanted = 2 * (radius + 2)
-    for candidate in range(wanted + wanted % 2, size, 2):
-        rest = candidate
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return candidate
-    return size
+    return min(fast_even_size(2 * (radius + 2)), size)
 
 
 def crop_transform(transform: Tensor, size: int) -> Tensor:
