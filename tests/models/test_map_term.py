@@ -218,3 +218,20 @@ def test_every_friedel_pair_once_and_no_origin(atoms: Atoms) -> None:
     assert len(hkl) == pytest.approx(0.5 * 4 / 3 * math.pi / 4.0**3 * volume, rel=0.05)
     assert int(boxed.count.min()) >= 50
     assert np.all(np.diff(boxed.shell_mean(boxed.s2).numpy()) > 0)
+
+
+def test_one_b_more_for_all_atoms_needs_no_new_density(atoms: Atoms) -> None:
+    term = MapTerm(box_maps(_maps(atoms, 0.05), atoms.xyz, 3.0))
+    term.prepare(atoms)
+    before = term.statistics()
+    assert term.statistics() is before
+    wider, moved = replace(atoms, b_iso=atoms.b_iso + 6.0), replace(atoms, xyz=atoms.xyz + 0.2)
+    fresh = MapTerm(term.maps)
+    fresh.prepare(wider)
+    for model in (wider, moved, wider):
+        term.update_scaling(model)
+    assert term.statistics() is not before
+    expected = fresh.last_f_calc
+    assert torch.allclose(term.last_f_calc, expected, rtol=0.0, atol=2e-3 * float(expected.abs().max()))
+    assert term.statistics().overall_b == pytest.approx(fresh.statistics().overall_b, abs=0.02)
+    assert term.statistics().work_value == pytest.approx(fresh.statistics().work_value, rel=1e-3)

@@ -2,6 +2,7 @@
 
 from html.parser import HTMLParser
 
+from burnish.reports.charts import Chart, as_svg
 from burnish.reports.figures import as_pdf, as_png, house_style, new_figure
 from burnish.reports.page import Note, Numbers, Page, Picture, Section, Table, Text, render
 from burnish.reports.validation import viewer_address, with_viewer_links
@@ -37,6 +38,7 @@ def some_page() -> str:
         Table(["shell", "name"], [["1", "<b>bold</b>"]], caption="a table", more=True),
         Table(["shell"], [["−2.5 Å"]]),
         Picture(as_png(figure), "FSC curves"),
+        Picture(as_svg((Chart(),), 3, 2), "no curves"),
     ]
     return render(Page("Report of <me>", "It went well.", [Section("First", blocks), Section("", [])], footer="job 1"))
 
@@ -46,7 +48,7 @@ def test_page_is_well_formed_self_contained_and_escaped():
     checker = Checker()
     checker.feed(html)
     assert checker.open == [] and "script" not in checker.tags and "b" in checker.tags
-    assert all(v.startswith("data:image/png;base64,") for v in checker.loaded) and len(checker.loaded) == 1
+    assert [v.partition(",")[0] for v in checker.loaded] == ["data:image/png;base64", "data:image/svg+xml;base64"]
     assert "&lt;script&gt;" in html and "&lt;b&gt;bold" in html and "Report of &lt;me&gt;" in html
     assert '<td class="n">−2.5 Å</td>' in html and "<details>" in html
 

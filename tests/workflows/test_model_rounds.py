@@ -8,7 +8,7 @@ from burnish.models.restraints.weights import GeometryWeights
 from burnish.options.rebuild import CycleOptions, RebuildOptions
 from burnish.options.refine import RefineOptions
 from burnish.workflows.model_rounds import torsion_weights
-from burnish.workflows.refine_inputs import refinement_settings
+from burnish.workflows.refine_model import refinement_settings
 
 GIVEN = {"model": Path("model.cif"), "data": Path("data.mtz"), "out": Path("out")}
 

@@ -7,7 +7,7 @@ from burnish.chemistry.hydrogens import place_hydrogens
 from burnish.chemistry.library import read_library
 from burnish.chemistry.topology import build_topology
 from burnish.io.models import atoms_of
-from burnish.workflows.refine_inputs import refinable_model
+from burnish.workflows.refine_model import refinable_model
 
 
 def test_hydrogens_start_where_every_step_puts_them() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from burnish.core.events import Listener
+from burnish.core.imports import import_whole
 from burnish.jobs.folder import Job
 from burnish.jobs.project import Project
 from burnish.options.table import COMMANDS, Command
@@ -22,7 +22,7 @@ def command_named(name: str) -> Command:
 def load(path: str) -> Any:
     """What an import path of the command table means."""
     module, _, attribute = path.partition(":")
-    return getattr(import_module(module), attribute)
+    return getattr(import_whole(module), attribute)
 
 
 def options_model(command: Command) -> type[BaseModel]:

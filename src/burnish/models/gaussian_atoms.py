@@ -34,8 +34,8 @@ class GaussianAtoms:
     Attributes
     ----------
     xyz : centres, Å. (n, 3) float64
-    precision : S_g⁻¹ as 11 22 33 12 13 23, Å⁻². (n, 5, 6) float64
-    height : value at the centre for unit occupancy, e⁻/Å³; 0 for terms that are not there. (n, 5) float64
+    precision : S_g⁻¹ as 11 22 33 12 13 23, Å⁻². (n, terms, 6) float64
+    height : value at the centre for unit occupancy, e⁻/Å³; 0 for terms that are not there. (n, terms) float64
     isotropic : whether all S_g of an atom are multiples of the unit matrix. (n,) bool
     occ : occupancy, with the share of a special position. (n,) float64
     radius : beyond which the density counts as zero, Å. (n,) float64
@@ -84,6 +84,34 @@ def _positive(u: np.ndarray, floor: np.ndarray) -> np.ndarray:
     return out
 
 
+def _anisotropic_terms(u: np.ndarray, added: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """S⁻¹ (n, g, 6), determinant of S and largest variance along any direction (n, g) of S = U + added · 1.
+
+    Parameters
+    ----------
+    u : Å². (n, 6)
+    added : Å². (n, g)
+    """
+    variance = np.repeat(u[:, None, :], added.shape[1], axis=1)
+    variance[:, :, :3] += added[:, :, None]
+    precision, determinant = invert_symmetric(variance)
+    # by Gershgorin: an upper bound, exact for isotropic atoms
+    spread = np.max(
+        variance[:, :, [0, 1, 2]] + np.abs(variance[:, :, [3, 3, 4]]) + np.abs(variance[:, :, [4, 5, 5]]), axis=2
+    )
+    return precision, determinant, spread
+
+
+def _isotropic_terms(u: np.ndarray, added: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same where every U is a multiple of the unit matrix, in a tenth of the time."""
+    variance = u[:, :1] + added
+    cofactor = variance * variance
+    determinant = variance * cofactor
+    precision = np.zeros((*variance.shape, 6))
+    precision[:, :, :3] = (cofactor / determinant)[:, :, None]
+    return precision, determinant, variance
+
+
 PART = 4096  # atoms that are made into Gaussians together, so that their terms stay in cache and need little memory
 
 
@@ -114,15 +142,12 @@ def gaussian_atoms(
     width, amplitude = factors.width[kind], factors.amplitude[kind]
     smallest = np.where(amplitude != 0.0, width, np.inf).min(axis=1)
     u = _positive(displacement_tensors(atoms)[part], MIN_VARIANCE - (smallest + blur) / EIGHT_PI_SQUARED)
-    variance = np.repeat(u[:, None, :], width.shape[1], axis=1)
-    variance[:, :, :3] += (width[:, :, None] + blur) / EIGHT_PI_SQUARED
-    precision, determinant = invert_symmetric(variance)
+    if atoms.is_aniso[part].any():
+        precision, determinant, spread = _anisotropic_terms(u, (width + blur) / EIGHT_PI_SQUARED)
+    else:
+        precision, determinant, spread = _isotropic_terms(u, (width + blur) / EIGHT_PI_SQUARED)
     present = amplitude != 0.0
     height = np.where(present, amplitude, 0.0) * (2.0 * np.pi) ** -1.5 / np.sqrt(determinant)
-    # Largest variance along any direction, by Gershgorin: an upper bound, exact for isotropic atoms.
-    spread = np.max(
-        variance[:, :, [0, 1, 2]] + np.abs(variance[:, :, [3, 3, 4]]) + np.abs(variance[:, :, [4, 5, 5]]), axis=2
-    )
     relative = np.abs(height) / np.maximum(np.abs(height.sum(axis=1)), 1e-30)[:, None]
     reach2 = 2.0 * spread * np.log(np.maximum(relative / cutoff, 1.0))
     return GaussianAtoms(

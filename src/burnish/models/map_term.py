@@ -28,6 +28,7 @@ from torch import Tensor
 from burnish.data.atoms import Atoms
 from burnish.data.particle_symmetry import ParticleSymmetry
 from burnish.models.boxed_maps import BoxedMaps
+from burnish.models.common_shift import common_shift, shifted_factors
 from burnish.models.copies import folded_gradient, with_copies
 from burnish.models.data_term import DataEvaluation, DataStatistics, DataTerm, ShellStatistics
 from burnish.models.fisher import fisher_blocks, shell_weights
@@ -95,8 +96,11 @@ class MapTerm(DataTerm):
         self._f_obs = maps.f_obs.to(torch.complex128)
         self._factors: FormFactors | None = None  # of every copy
         self._own_factors: FormFactors | None = None  # of the model
-        self._known: tuple[Atoms, Tensor] | None = None
+        self._made: tuple[Atoms, Tensor] | None = None  # the last model whose density was transformed
+        self._known: tuple[Atoms, Tensor] | None = None  # the last model seen
         self._f_calc = torch.zeros(0, dtype=torch.complex128)
+        self._statistics: DataStatistics | None = None  # at the last scaling
+        self._half_fsc: Tensor | None = None
 
     def prepare(self, atoms: Atoms) -> None:
         self._own_factors = form_factors(atoms.elements, None, Radiation.ELECTRON)
@@ -128,13 +132,30 @@ class MapTerm(DataTerm):
         if self._factors is None or len(self._factors) != len(atoms) * self.copies:
             raise RuntimeError("prepare() has not seen these atoms")
         if self._known is None or self._known[0] is not atoms:
-            every, occ = self._all_atoms(atoms)
-            found = structure_factors(every, self._factors, occ, self._plan)
-            if self.protons is not None:
-                protons = repeated(self.protons, self.copies, len(atoms))
-                found = found + dipole_factors(every, protons, occ, self._plan)
-            self._known = (atoms, found.cpu().to(torch.complex128))
+            found = self._from_last(atoms)
+            if found is None:
+                found = self._transform(atoms)
+                self._made = (atoms, found)
+            self._known = (atoms, found)
         return self._known[1]
+
+    def _from_last(self, atoms: Atoms) -> Tensor | None:
+        """Transform of a model that differs from the last one by one B in all atoms; None for others."""
+        if self._made is None:
+            return None
+        shift = common_shift(self._made[0], atoms)
+        return None if shift is None else shifted_factors(self._made[1], self.maps.s2, shift)
+
+    def _transform(self, atoms: Atoms) -> Tensor:
+        """Transform of the model's density, with its protons. (n,) complex128"""
+        if self._factors is None:
+            raise RuntimeError("prepare() comes first")
+        every, occ = self._all_atoms(atoms)
+        found = structure_factors(every, self._factors, occ, self._plan)
+        if self.protons is not None:
+            protons = repeated(self.protons, self.copies, len(atoms))
+            found = found + dipole_factors(every, protons, occ, self._plan)
+        return found.cpu().to(torch.complex128)
 
     def transform_of(self, atoms: Atoms, share: np.ndarray | None = None) -> Tensor:
         """Transform of any atoms and their copies in the frame of the box. (n,) complex128
@@ -162,19 +183,20 @@ class MapTerm(DataTerm):
     def update_scaling(self, atoms: Atoms) -> None:
         self._f_calc = self.f_calc(atoms)
         self.errors = self._fit(self._f_calc)
+        self._statistics = None
 
     def _fit(self, f_calc: Tensor) -> MapErrors:
         maps = self.maps
         cross = maps.shell_mean((self._f_obs * f_calc.conj()).real)
-        d = (cross / maps.shell_mean(f_calc.abs().square()).clamp_min(1e-30)).clamp_min(0.0)
-        residual = maps.shell_mean((self._f_obs - d[maps.shell] * f_calc).abs().square())
+        d = (cross / maps.shell_mean(power_of(f_calc)).clamp_min(1e-30)).clamp_min(0.0)
+        residual = maps.shell_mean(power_of(self._f_obs - d[maps.shell] * f_calc))
         noise = torch.full_like(d, math.nan)
         if maps.noise is not None:
             noise = maps.noise
             residual = torch.maximum(residual, noise)
         residual = residual.clamp_min(float(residual.max()) * 1e-12)
         floor = LEAST_ERROR if maps.without_halves else LEAST_ERROR_OF_HALVES
-        variance = torch.maximum(residual, floor * maps.shell_mean(self._f_obs.abs().square()))
+        variance = torch.maximum(residual, floor * maps.shell_mean(power_of(self._f_obs)))
         return MapErrors(d=d, variance=variance, residual=residual, noise=noise)
 
     def _per_coefficient(self) -> tuple[Tensor, Tensor]:
@@ -184,7 +206,7 @@ class MapTerm(DataTerm):
 
     def value(self, atoms: Atoms) -> float:
         d, variance = self._per_coefficient()
-        terms = (self._f_obs - d * self.f_calc(atoms)).abs().square() / variance + variance.log()
+        terms = power_of(self._f_obs - d * self.f_calc(atoms)) / variance + variance.log()
         return float(terms.sum()) / self.copies
 
     def evaluate(self, atoms: Atoms) -> DataEvaluation:
@@ -212,39 +234,44 @@ class MapTerm(DataTerm):
         # without pairs groups of atoms that move together overshoot, and swing by 1 Å from cycle to cycle at 4 Å
         reach = pair_reach(float(self.maps.s2.max()) ** -0.5)
         pairs = fisher_pairs(self._boxed(atoms), self._own_factors, own, shells, 1.0 / self._share, reach)
-        value = float((residual.abs().square() / variance + variance.log()).sum()) / self.copies
+        value = float((power_of(residual) / variance + variance.log()).sum()) / self.copies
         return DataEvaluation(value=value, gradient=gradient, fisher=blocks, pairs=pairs)
 
     def statistics(self) -> DataStatistics:
+        if self._statistics is None:
+            self._statistics = self._found_statistics()
+        return self._statistics
+
+    def _found_statistics(self) -> DataStatistics:
         maps, errors = self.maps, self.errors
         if errors is None:
             raise RuntimeError("update_scaling() comes first")
         d, variance = self._per_coefficient()
-        residual = (self._f_obs - d * self._f_calc).abs()
+        residual2 = power_of(self._f_obs - d * self._f_calc)
+        residual, amplitude = residual2.sqrt(), power_of(self._f_obs).sqrt()
         correlation = self.model_fsc()
-        amplitude = self._f_obs.abs()
-        total = float((residual.square() / variance + variance.log()).sum())
+        r_work = maps.shell_mean(residual) / maps.shell_mean(amplitude)
         low, high = self._limits()
         empty = float("nan")
+        numbers = (low, high, maps.count, r_work, correlation, errors.d)
         shells = tuple(
             ShellStatistics(
-                d_max=float(low[k]), d_min=float(high[k]), measured=int(maps.count[k]), free=0, completeness=1.0,
-                r_work=float(residual[maps.shell == k].sum() / amplitude[maps.shell == k].sum()), r_free=empty,
-                cc_work=float(correlation[k]), cc_free=empty, d_scale=float(errors.d[k]), fom=empty,
+                d_max=d_max, d_min=d_min, measured=int(count), free=0, completeness=1.0, r_work=r, r_free=empty,
+                cc_work=cc, cc_free=empty, d_scale=scale, fom=empty,
             )
-            for k in range(maps.shells)
+            for d_max, d_min, count, r, cc, scale in zip(*(values.tolist() for values in numbers), strict=True)
         )  # fmt: skip
         return DataStatistics(
             r_work=float(residual.sum() / amplitude.sum()),
             r_free=empty,
-            cc_work=self.fsc_average,
+            cc_work=self.average(correlation),
             cc_free=empty,
             free_value=empty,
-            work_value=total / len(residual),
+            work_value=float((residual2 / variance + variance.log()).sum()) / len(residual),
             outliers=0,
             k_sol=0.0,
             b_sol=0.0,
-            overall_b=self._missing_b(),
+            overall_b=self._missing_b(correlation),
             anisotropy=(0.0,) * 6,
             twin_fractions=(1.0,),
             shells=shells,
@@ -255,7 +282,7 @@ class MapTerm(DataTerm):
         """Fourier shell correlation between the model last scaled to and other coefficients of the box. (shells,)"""
         maps = self.maps
         cross = maps.shell_mean((other * self._f_calc.conj()).real)
-        power = maps.shell_mean(other.abs().square()) * maps.shell_mean(self._f_calc.abs().square())
+        power = maps.shell_mean(power_of(other)) * maps.shell_mean(power_of(self._f_calc))
         return cross / power.sqrt().clamp_min(1e-300)
 
     def model_fsc(self) -> Tensor:
@@ -265,11 +292,11 @@ class MapTerm(DataTerm):
     def half_fsc(self) -> Tensor | None:
         """Fourier shell correlation between the half maps in the mask; None from one map. (shells,)"""
         maps = self.maps
-        if len(maps.halves) < 2:
-            return None
-        one, two = maps.halves.to(torch.complex128)
-        power = maps.shell_mean(one.abs().square()) * maps.shell_mean(two.abs().square())
-        return maps.shell_mean((one * two.conj()).real) / power.sqrt().clamp_min(1e-300)
+        if self._half_fsc is None and len(maps.halves) == 2:
+            one, two = maps.halves.to(torch.complex128)
+            power = maps.shell_mean(power_of(one)) * maps.shell_mean(power_of(two))
+            self._half_fsc = maps.shell_mean((one * two.conj()).real) / power.sqrt().clamp_min(1e-300)
+        return self._half_fsc
 
     def expected_fsc(self) -> Tensor | None:
         """Correlation with the mean map that a model without errors would have; None from one map. (shells,)
@@ -302,12 +329,17 @@ class MapTerm(DataTerm):
         high = torch.full_like(low, math.inf).scatter_reduce_(0, self.maps.shell, spacing, "amin")
         return low, high
 
-    def _missing_b(self) -> float:
+    def _missing_b(self, correlation: Tensor) -> float:
         """B that all atoms lack, from the slope of log D over s², weighted by how well each D is known, Å²."""
         if self.errors is None:
             raise RuntimeError("update_scaling() comes first")
-        weight = self.maps.count * self.model_fsc().clamp(0.0, 0.999).square()
+        weight = self.maps.count * correlation.clamp(0.0, 0.999).square()
         return b_from_scales(self.errors.d, self.maps.shell_mean(self.maps.s2), weight)
+
+
+def power_of(values: Tensor) -> Tensor:
+    """|F|² of complex values, without a square root on the way. (n,) real"""
+    return values.real.square() + values.imag.square()
 
 
 def with_overall_b(atoms: Atoms, term: MapTerm) -> Atoms:

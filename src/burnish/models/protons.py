@@ -28,7 +28,7 @@ from burnish.models.structure_factors import (
     structure_factor_gradient,
     structure_factors,
 )
-from burnish.scattering.form_factors import TERMS, FormFactors
+from burnish.scattering.form_factors import FormFactors
 
 BOHR_RADIUS = 0.529177210903  # Å, CODATA 2018
 MOTT_BETHE = 1.0 / (2.0 * math.pi**2 * BOHR_RADIUS)  # Å⁻¹
@@ -132,7 +132,5 @@ def _charges(atoms: Atoms, protons: Protons, occ: np.ndarray) -> tuple[Atoms, np
 
 def _points(n: int) -> FormFactors:
     """Unit charges without extent."""
-    amplitude = np.zeros((1, TERMS))
-    amplitude[0, 0] = 1.0
     kind = np.zeros(n, dtype=np.int64)
-    return FormFactors(amplitude=amplitude, width=np.zeros((1, TERMS)), kind=kind, dispersion=np.zeros(1))
+    return FormFactors(amplitude=np.ones((1, 1)), width=np.zeros((1, 1)), kind=kind, dispersion=np.zeros(1))

@@ -40,9 +40,9 @@ class NormalMatrix:
     def product(self, vector: Array) -> Array:
         """(ΣJᵀJ + D) · vector, without the ridge."""
         result = np.zeros(len(vector))
-        _add_symmetric(self.blocks.indptr, self.blocks.indices, self.blocks.data, vector, result)
+        _add_symmetric(*_stored(self.blocks), vector, result)
         for factor in self.factors:
-            _add_product(factor.indptr, factor.indices, factor.data, vector, result)
+            _add_product(*_stored(factor), vector, result)
         return result
 
     def whole(self) -> sp.csr_matrix:
@@ -52,6 +52,12 @@ class NormalMatrix:
             precise = factor.astype(np.float64)
             result = result + precise.T @ precise
         return sp.csr_matrix(result)
+
+
+def _stored(matrix: sp.csr_matrix) -> tuple[Array, Array, Array]:
+    """Pointers, columns and values; unsigned, since numba tests every index that may be negative, half of the time."""
+    unsigned = np.dtype(f"u{matrix.indices.dtype.itemsize}")
+    return matrix.indptr.view(unsigned), matrix.indices.view(unsigned), matrix.data
 
 
 @numba.njit(cache=True)

@@ -12,7 +12,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
-from burnish.reports.figures import BLUE, GREY, LINE, ORANGE, RED, SOFT
+from burnish.reports.colours import BLUE, GREY, LINE, ORANGE, RED, SOFT
 
 LOW_TO_HIGH = LinearSegmentedColormap.from_list("defocus", [BLUE, "#ddd6c6", ORANGE])
 COLUMNS, ROWS = 6, 5  # micrographs on a page

@@ -13,8 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-INK, SOFT, LINE = "#1c2530", "#5b6875", "#dfe4e9"
-BLUE, ORANGE, GREEN, RED, VIOLET, GREY = "#1f6f8b", "#d97706", "#2b7a4b", "#c0392b", "#6b4ea0", "#8a96a3"
+from burnish.reports.colours import BLUE, GREEN, GREY, INK, LINE, ORANGE, RED, SOFT, VIOLET
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from burnish.maps.postprocess import THRESHOLD, PostprocessResult
 from burnish.maps.sharpening import EMPTY
-from burnish.reports.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, new_figure, resolution_axis
+from burnish.reports.colours import BLUE, GREEN, GREY, INK, ORANGE, RED
+from burnish.reports.figures import new_figure, resolution_axis
 from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table
 
 

@@ -8,7 +8,8 @@ from matplotlib.patches import Circle
 
 from burnish.maps.directional_fsc import DirectionalFsc
 from burnish.maps.postprocess import THRESHOLD
-from burnish.reports.figures import BLUE, GREY, INK, ORANGE, new_figure, resolution_axis
+from burnish.reports.colours import BLUE, GREY, INK, ORANGE
+from burnish.reports.figures import new_figure, resolution_axis
 from burnish.reports.map_figures import sections, show_section
 
 _COLOURS = "viridis_r"

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from burnish.reports.figures import BLUE, ORANGE, as_png, house_style, new_figure
+from burnish.reports.colours import BLUE, ORANGE
+from burnish.reports.figures import as_png, house_style, new_figure
 from burnish.reports.page import Block, Note, Page, Picture, Section, Table, Text
 
 

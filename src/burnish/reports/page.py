@@ -55,9 +55,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A PNG image with its caption; `alt` says what it shows to those who cannot see it."""
+    """A PNG or SVG image with its caption; `alt` says what it shows to those who cannot see it."""
 
-    png: bytes
+    image: bytes
     caption: str
     alt: str = ""
     wide: bool = True
@@ -116,8 +116,9 @@ def _kind_of(block: Block) -> str:
     return type(block).__name__
 
 
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def _data_uri(image: bytes) -> str:
+    kind = "svg+xml" if image.startswith(b"<svg") else "png"
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")
 
 
 def _is_number(cell: str) -> bool:

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from burnish.reports.figures import BLUE, GREY, INK, ORANGE, RED, new_figure, resolution_axis
+from burnish.reports.colours import BLUE, GREY, INK, ORANGE, RED
+from burnish.reports.figures import new_figure, resolution_axis
 from burnish.reports.map_figures import sections, show_section, show_surface
 from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from burnish.data.reflections import Crystal
 from burnish.models.data_term import DataStatistics
-from burnish.reports.figures import as_png, house_style
 from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table, Text
 from burnish.reports.refinement_figures import b_figure, cycles_figure, geometry_figure, shells_figure
 from burnish.validate.geometry import GeometryReport
@@ -109,8 +108,7 @@ def _numbers(report: RefinementReport) -> Numbers:
 
 
 def _course(report: RefinementReport) -> list[Block]:
-    with house_style():
-        png = as_png(cycles_figure(report.cycles))
+    picture = cycles_figure(report.cycles)
     rows = [
         [
             f"{int(c['cycle'])}",
@@ -126,14 +124,13 @@ def _course(report: RefinementReport) -> list[Block]:
     ]
     head = ["cycle", "R-work", "R-free", "bonds, Å", "rms Z", "angles, °", "rms Z", "weight"]
     return [
-        Picture(png, "R factors, likelihood of the free set, and geometry by cycle; cycle 0 is the start."),
+        Picture(picture, "R factors, likelihood of the free set, and geometry by cycle; cycle 0 is the start."),
         Table(head, rows, caption="Every cycle", more=True),
     ]
 
 
 def _shells(report: RefinementReport) -> list[Block]:
-    with house_style():
-        png = as_png(shells_figure(report.statistics.shells))
+    picture = shells_figure(report.statistics.shells)
     rows = [
         [
             f"{s.d_max:.2f}–{s.d_min:.2f}",
@@ -150,7 +147,7 @@ def _shells(report: RefinementReport) -> list[Block]:
     ]
     head = ["Å", "measured", "free", "complete, %", "R-work", "R-free", "CC work", "CC free", "FOM"]
     return [
-        Picture(png, "R factors, correlation of amplitudes, and completeness with the figure of merit, by shell."),
+        Picture(picture, "R factors, correlation of amplitudes, and completeness with the figure of merit, by shell."),
         Table(head, rows, caption="Every shell", more=True),
     ]
 
@@ -168,10 +165,9 @@ def _geometry(report: RefinementReport) -> list[Block]:
         for label, kind, unit, form in KINDS
         if kind in found and found[kind].count
     ]
-    with house_style():
-        png = as_png(geometry_figure(report.cycles))
+    picture = geometry_figure(report.cycles)
     blocks: list[Block] = [
-        Picture(png, "Root mean square Z of bonds and angles by cycle; the band is where bonds should end."),
+        Picture(picture, "Root mean square Z of bonds and angles by cycle; the band is where bonds should end."),
         Table(
             ["restraints", "number", "rms Z at the start", "rms Z at the end", "rms deviation"],
             rows,
@@ -192,9 +188,8 @@ def _geometry(report: RefinementReport) -> list[Block]:
 
 
 def _displacement(report: RefinementReport) -> list[Block]:
-    with house_style():
-        png = as_png(b_figure(report.b_model, report.b_water))
-    return [Picture(png, "Distribution of B (equivalent B of anisotropic atoms); the last bar holds all above it.")]
+    picture = b_figure(report.b_model, report.b_water)
+    return [Picture(picture, "Distribution of B (equivalent B of anisotropic atoms); the last bar holds all above it.")]
 
 
 def _sources(report: RefinementReport) -> list[Block]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
-from burnish.reports.figures import BLUE, GREEN, GREY, INK, ORANGE, as_png, house_style, new_figure, resolution_axis
+from burnish.reports.charts import Chart, Curve, as_svg
+from burnish.reports.colours import BLUE, GREEN, INK, ORANGE
 from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table
 from burnish.reports.refinement_figures import b_figure, geometry_figure
 
@@ -56,11 +54,8 @@ class EmReport:
 def em_refinement_page(report: EmReport) -> Page:
     """The report as a page."""
     first, last = report.cycles[0], report.cycles[-1]
-    with house_style():
-        fsc = as_png(_fsc_figure(report))
-        course = as_png(_course_figure(report.cycles))
-        geometry = as_png(geometry_figure(report.cycles))
-        b_values = as_png(b_figure(report.b, []))
+    fsc, course = _fsc_figure(report), _course_figure(report.cycles)
+    geometry, b_values = geometry_figure(report.cycles), b_figure(report.b, [])
     return Page(
         title=f"Refinement of {report.model}",
         lead=(
@@ -115,24 +110,18 @@ def _numbers(report: EmReport) -> Numbers:
     )
 
 
-def _fsc_figure(report: EmReport) -> Figure:
-    figure, (axes,) = new_figure(8.0, 3.8)
-    axes.plot(report.s, report.fsc_model, color=INK, lw=2.2, label="model and map")
+def _fsc_figure(report: EmReport) -> bytes:
+    curves = [Curve(x=report.s, y=report.fsc_model, colour=INK, width=2.2, label="model and map")]
     if report.fsc_halves is not None:
-        axes.plot(report.s, report.fsc_halves, color=BLUE, label="half maps, near the model")
+        curves.append(Curve(x=report.s, y=report.fsc_halves, colour=BLUE, label="half maps, near the model"))
     if report.fsc_expected is not None:
-        axes.plot(
-            report.s, report.fsc_expected, color=BLUE, lw=1.0, ls="--", label="expected of a model without errors"
-        )
+        label = "expected of a model without errors"
+        curves.append(Curve(x=report.s, y=report.fsc_expected, colour=BLUE, width=1.0, dashed=True, label=label))
     if report.fsc_work is not None and report.fsc_free is not None:
-        axes.plot(report.s, report.fsc_work, color=GREEN, lw=1.2, label="work: half map 1")
-        axes.plot(report.s, report.fsc_free, color=ORANGE, lw=1.2, label="free: half map 2")
-    for level in (0.5, 0.143):
-        axes.axhline(level, color=GREY, lw=0.8, ls=":")
-    axes.set(ylabel="FSC", ylim=(-0.05, 1.03))
-    resolution_axis(axes)
-    axes.legend(loc="lower left")
-    return figure
+        curves.append(Curve(x=report.s, y=report.fsc_work, colour=GREEN, width=1.2, label="work: half map 1"))
+        curves.append(Curve(x=report.s, y=report.fsc_free, colour=ORANGE, width=1.2, label="free: half map 2"))
+    chart = Chart(curves=curves, levels=(0.5, 0.143), y_label="FSC", y_limits=(-0.05, 1.03), resolution=True)
+    return as_svg((chart,), 8.0, 3.8)
 
 
 def _fsc_caption(report: EmReport) -> str:
@@ -158,12 +147,9 @@ def crossing(s: Sequence[float], curve: Sequence[float], level: float) -> str:
     return f"beyond {1.0 / s[-1]:.2f} Å" if curve and curve[0] >= level else "no resolution at all"
 
 
-def _course_figure(cycles: Sequence[Mapping[str, float]]) -> Figure:
-    figure, (axes,) = new_figure(8.0, 3.0)
-    axes.plot([c["cycle"] for c in cycles], [c["cc_work"] for c in cycles], color=INK, marker="o", markersize=3.5)
-    axes.set(xlabel="cycle", ylabel="FSC average")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure
+def _course_figure(cycles: Sequence[Mapping[str, float]]) -> bytes:
+    curve = Curve(x=[c["cycle"] for c in cycles], y=[c["cc_work"] for c in cycles], colour=INK, dots=True)
+    return as_svg((Chart(curves=(curve,), x_label="cycle", y_label="FSC average", whole=True),), 8.0, 3.0)
 
 
 def _shell_table(report: EmReport) -> Table:

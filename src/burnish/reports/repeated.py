@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from burnish.reports.figures import BLUE, GREY, ORANGE, as_png, house_style, new_figure
+from burnish.reports.colours import BLUE, GREY, ORANGE
+from burnish.reports.figures import as_png, house_style, new_figure
 from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table, Text
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from burnish.chemistry.angle_density import levels
 from burnish.chemistry.ramachandran import FAVOURED_LEVEL, OUTLIER_LEVEL, RamachandranClass, ramachandran_density
-from burnish.reports.figures import BLUE, GREY, ORANGE, RED, SOFT, as_png, house_style, new_figure
+from burnish.reports.colours import BLUE, GREY, ORANGE, RED, SOFT
+from burnish.reports.figures import as_png, house_style, new_figure
 from burnish.reports.page import Block, Note, Numbers, Page, Picture, Section, Table, Text
 from burnish.reports.validation_em import map_section
 from burnish.reports.worklist import worklist

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from burnish.reports.figures import BLUE, GREY, INK, ORANGE, RED, SOFT, as_png, house_style, new_figure, resolution_axis
+from burnish.reports.colours import BLUE, GREY, INK, ORANGE, RED, SOFT
+from burnish.reports.figures import as_png, house_style, new_figure, resolution_axis
 from burnish.reports.page import Block, Note, Numbers, Picture, Section, Table
 
 LOW_Q = 0.15  # below the expected Q-score: such a residue is worth a look

@@ -33,8 +33,8 @@ class FormFactors:
 
     Attributes
     ----------
-    amplitude : a_g of each kind; e⁻ for X-rays, Å for electrons, fm for neutrons. (kinds, 5) float64
-    width : b_g, Å². (kinds, 5) float64
+    amplitude : a_g of each kind; e⁻ for X-rays, Å for electrons, fm for neutrons. (kinds, terms) float64
+    width : b_g, Å². (kinds, terms) float64
     kind : kind of each atom. (n,) int64
     dispersion : f″ of each kind, e⁻; zero where none was given. (kinds,) float64
     """

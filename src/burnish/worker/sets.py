@@ -80,7 +80,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the set that runs
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a job prints is no answer
-    import burnish.workflows.refine  # noqa: F401  (so that each copy has it)
+    import burnish.workflows.refine_crystal  # noqa: F401  (so that each copy has it)
 
     for line in sys.stdin:
         answers.write(json.dumps(_in_a_copy(json.loads(line))) + "\n")

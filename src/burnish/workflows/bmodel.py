@@ -27,8 +27,9 @@ from burnish.options.cross_validation import BModelOptions
 from burnish.reports.page import render
 from burnish.reports.repeated import bmodel_page
 from burnish.workflows.device import chosen_device
-from burnish.workflows.refine_inputs import refinement_settings
-from burnish.workflows.refine_outputs import Finished, without_nan, write_outputs
+from burnish.workflows.refine_model import refinement_settings
+from burnish.workflows.refine_numbers import without_nan
+from burnish.workflows.refine_outputs import Finished, write_outputs
 from burnish.workflows.repeated_refinement import (
     Refined,
     Warnings,

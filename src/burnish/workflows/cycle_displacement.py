@@ -22,8 +22,9 @@ from burnish.reports.page import render
 from burnish.reports.repeated import bmodel_page
 from burnish.workflows.bmodel import NAMES, choose, comparison_record, with_one_b
 from burnish.workflows.model_rounds import Start, with_structure
-from burnish.workflows.refine_inputs import RefineInputs, refinement_settings
-from burnish.workflows.refine_outputs import without_nan
+from burnish.workflows.refine_inputs import RefineInputs
+from burnish.workflows.refine_model import refinement_settings
+from burnish.workflows.refine_numbers import without_nan
 from burnish.workflows.repeated_refinement import Refined, refine_with
 
 LEAST_RATIO = {"iso": 1.5, "aniso": 1.0}  # measured values for each parameter from which a model is tried

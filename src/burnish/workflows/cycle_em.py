@@ -66,7 +66,7 @@ from burnish.workflows.refine_em import (
     refuse_model_elsewhere,
 )
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
-from burnish.workflows.refine_inputs import refinable_model, refinement_settings
+from burnish.workflows.refine_model import refinable_model, refinement_settings
 
 LIGAND_RADIUS = 12.0  # Å about the model, where a ligand is to be placed
 EVIDENCE_RADIUS = 6.0  # Å about the model: waters and other conformations lie beyond the mask of the refinement

@@ -47,8 +47,9 @@ from burnish.validate.flips import find_flips
 from burnish.validate.model_validation import JudgedMaps, ModelValidation, full_model, validate_model
 from burnish.workflows.addition_moves import moves_after, moves_before, needed_components
 from burnish.workflows.ligand_requests import ligand_requests
-from burnish.workflows.refine import SHOWN
-from burnish.workflows.refine_inputs import RefineInputs, data_term, read_inputs, refinable_model, refinement_settings
+from burnish.workflows.refine_crystal import SHOWN
+from burnish.workflows.refine_inputs import RefineInputs, data_term, read_inputs
+from burnish.workflows.refine_model import refinable_model, refinement_settings
 
 CLEAR_D_MIN, SEARCH_D_MIN = 2.0, 2.5  # Å; up to the first maps show the oxygens of peptides, beyond the second hardly
 TORSION_WEIGHT = 4.0  # of the restraints on φ and ψ, and on χ, beyond it

@@ -19,8 +19,10 @@ from burnish.options.cross_validation import PairedOptions
 from burnish.reports.page import render
 from burnish.reports.repeated import paired_page
 from burnish.workflows.device import chosen_device
-from burnish.workflows.refine_inputs import RefineInputs, refinement_settings
-from burnish.workflows.refine_outputs import Finished, without_nan, write_outputs
+from burnish.workflows.refine_inputs import RefineInputs
+from burnish.workflows.refine_model import refinement_settings
+from burnish.workflows.refine_numbers import without_nan
+from burnish.workflows.refine_outputs import Finished, write_outputs
 from burnish.workflows.repeated_refinement import (
     Refined,
     Warnings,

@@ -20,8 +20,9 @@ from burnish.options.cross_validation import RCompleteOptions
 from burnish.reports.page import render
 from burnish.reports.repeated import rcomplete_page
 from burnish.workflows.device import chosen_device
-from burnish.workflows.refine_inputs import RefineInputs, refinement_settings
-from burnish.workflows.refine_outputs import without_nan
+from burnish.workflows.refine_inputs import RefineInputs
+from burnish.workflows.refine_model import refinement_settings
+from burnish.workflows.refine_numbers import without_nan
 from burnish.workflows.repeated_refinement import read_repeated, refine_with
 
 SHELLS = 10

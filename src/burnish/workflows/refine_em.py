@@ -39,7 +39,7 @@ from burnish.workflows.refine_checkpoint import (
     write_checkpoint,
 )
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
-from burnish.workflows.refine_inputs import refinement_settings, restrained_model
+from burnish.workflows.refine_model import refinement_settings, restrained_model
 
 SHOWN = ("bond_rmsz", "angle_rmsz", "weight")
 BAD_START = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1

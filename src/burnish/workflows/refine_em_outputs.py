@@ -31,7 +31,7 @@ from burnish.options.refine import RefineOptions
 from burnish.reports.page import render
 from burnish.reports.refinement_em import EmReport, em_refinement_page
 from burnish.workflows.map_symmetry import MapSymmetry, expanded, record_symmetry
-from burnish.workflows.refine_outputs import cycle_numbers, without_nan
+from burnish.workflows.refine_numbers import cycle_numbers, without_nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -36,6 +35,7 @@ from burnish.models.uncertainties import standard_uncertainties
 from burnish.options.refine import RefineOptions
 from burnish.validate.geometry import GeometryReport, report_geometry
 from burnish.workflows.refine_inputs import RefineInputs
+from burnish.workflows.refine_numbers import cycle_numbers, without_nan
 
 CCP4_LABELS = ("FWT", "PHWT", "DELFWT", "PHDELWT", "FWT_NOFILL", "PHWT_NOFILL")
 PHENIX_LABELS = ("2FOFCWT", "PH2FOFCWT", "FOFCWT", "PHFOFCWT", "2FOFCWT_no_fill", "PH2FOFCWT_no_fill")
@@ -225,17 +225,6 @@ def statistics_record(
     return without_nan(record)
 
 
-def cycle_numbers(record: CycleRecord) -> dict[str, float]:
-    """One cycle as flat names."""
-    return {
-        "cycle": record.cycle,
-        "weight": record.weight,
-        "step": record.step,
-        **record.data,
-        **record.geometry,
-    }
-
-
 def final_numbers(first: CycleRecord, last: CycleRecord, statistics: DataStatistics) -> dict[str, Any]:
     """The summary: agreement and geometry at the end, R at the start beside it."""
     return without_nan(
@@ -253,17 +242,6 @@ def final_numbers(first: CycleRecord, last: CycleRecord, statistics: DataStatist
             "outliers": statistics.outliers,
         }
     )
-
-
-def without_nan(value: Any) -> Any:
-    """JSON has no NaN: such numbers become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: without_nan(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(v) for v in value]
-    return value
 
 
 def _report(

@@ -36,7 +36,7 @@ from burnish.workflows.refine_em import (
     refuse_beyond_nyquist,
     refuse_model_elsewhere,
 )
-from burnish.workflows.refine_inputs import refinement_settings, restrained_model
+from burnish.workflows.refine_model import refinement_settings, restrained_model
 
 SHAKEN = 0.3  # Å, rms along each axis together: beyond what refinement left of the other half map's noise
 NYQUIST_SHARE = 1.02  # of the limit of the curve: the corner shells of the grid are left out
