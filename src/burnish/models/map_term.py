@@ -19,6 +19,7 @@ Measured in benchmarks/README.md.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,6 +112,16 @@ class MapTerm(DataTerm):
             special = find_special_positions(atoms.xyz.numpy(), self.symmetry)
             self._share[special.atom] = 1.0 / special.multiplicity
         self.update_scaling(atoms)
+
+    def fitted(self) -> dict[str, np.ndarray]:
+        """By how much the B of the model last scaled to exceeds that of the model whose density was transformed."""
+        shift = common_shift(self._made[0], self._known[0]) if self._made and self._known else None
+        return {"common_shift": np.array(shift or 0.0)}
+
+    def resume(self, first: Atoms, now: Atoms, fitted: Mapping[str, np.ndarray]) -> None:
+        shift = float(fitted.get("common_shift", 0.0))
+        self.prepare(replace(now, b_iso=now.b_iso - shift))
+        self.update_scaling(now)
 
     @property
     def copies(self) -> int:
