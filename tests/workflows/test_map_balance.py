@@ -32,3 +32,14 @@ def test_what_is_not_steered_keeps_pace_with_the_weight_against_half_maps() -> N
     assert one.ramachandran_weight > usual.ramachandran_weight
     assert half_map_settings(usual, 2.0, 1.0, 0.1).jelly_body is None  # where crystals have none
     assert half_map_settings(replace(usual, jelly_body=0.0), 3.4, 1.0, 0.1).jelly_body == 0.0
+
+
+def test_beyond_one_b_and_positions_are_held_less_and_nothing_jumps_there() -> None:
+    usual = RefinementSettings()
+    one, just, close = (half_map_settings(usual, 3.4, closeness, 0.1) for closeness in (1.0, 1.0 + 1e-9, 4.0))
+    for name in ("first_weight", "adp_weight", "jelly_body"):
+        assert getattr(just, name) == pytest.approx(getattr(one, name))
+    assert close.first_weight == pytest.approx(2.0 * (one.first_weight or 0.0))
+    assert close.jelly_body == pytest.approx(4.0 * (one.jelly_body or 0.0))
+    assert close.adp_weight == pytest.approx(one.adp_weight / 16.0)
+    assert close.geometry == one.geometry  # its bonds and angles are steered, the rest must not bend

@@ -117,10 +117,10 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     closeness: float = Field(
         1.0,
         ge=0.05,
-        le=2.0,
-        description="Half maps: how closely to fit their mean, as a factor on the automatic weight against geometry. "
-        "1 fits as closely as is usual in the field, and more hardly goes with bonds within their σ; lower values give "
-        "tighter geometry and less fitted noise.",
+        le=5.0,
+        description="Half maps: how closely to follow their mean. Below 1 a factor on the automatic weight: tighter "
+        "geometry and less fitted noise. Beyond 1 B and positions are held less, too: with 3 to 5 noisy half maps are "
+        "followed as by other programs, to correlations beyond what a model without errors would have.",
     )
     adp: Literal["auto", "iso", "aniso", "fixed"] = Field("auto", description="Displacement parameters to refine.")
     positions: bool = Field(True, description="Refine positions.")

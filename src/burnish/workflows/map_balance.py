@@ -42,7 +42,7 @@ def balance_against_maps(
     ----------
     resolution : Å.
     filled : share of the box that the mask leaves of half maps; None for one map without halves.
-    closeness : factor on the weight against half maps.
+    closeness : how closely half maps are followed, as in `half_map_settings`.
     """
     geometry = replace(settings.geometry, contact=CONTACT_WEIGHT * settings.geometry.contact)
     settings = replace(settings, geometry=geometry, largest_move=settings.largest_move or LARGEST_MOVE)
@@ -54,16 +54,24 @@ def balance_against_maps(
 def half_map_settings(
     settings: RefinementSettings, resolution: float, closeness: float, filled: float
 ) -> RefinementSettings:
-    """Settings against half maps; B and jelly body keep their strength beside the data at any closeness.
+    """Settings against half maps.
 
     Parameters
     ----------
     resolution : Å.
     filled : share of the box that the mask leaves.
+    closeness : up to one a factor on the weight, beside which B and jelly body keep their strength; beyond, they give
+        way, and the weight grows by the root of it.
+
+    Notes
+    -----
+    Bonds end the growth of a weight alone: what follows the noise of maps further is B and smooth shifts.
     """
+    beyond = max(1.0, closeness)
+    weight = closeness / math.sqrt(beyond)
     jelly = settings.jelly_body
     if jelly is None and resolution > JELLY_D_MIN:
-        jelly = HALF_MAP_JELLY_SIGMA / math.sqrt(closeness)
+        jelly = HALF_MAP_JELLY_SIGMA * beyond / math.sqrt(min(1.0, closeness))
     usual = settings.geometry
     geometry = replace(
         usual,
@@ -74,8 +82,8 @@ def half_map_settings(
     )
     return replace(
         settings,
-        first_weight=closeness * half_map_weight(filled),
-        adp_weight=closeness * HALF_MAP_ADP_WEIGHT * settings.adp_weight,
+        first_weight=weight * half_map_weight(filled),
+        adp_weight=min(1.0, closeness) / beyond**2 * HALF_MAP_ADP_WEIGHT * settings.adp_weight,
         jelly_body=jelly,
         geometry=geometry,
         ramachandran_weight=HALF_MAP_FLATNESS * settings.ramachandran_weight,
