@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from burnish.core.memory import return_freed_memory
+from burnish.core.memory import return_freed_memory, return_small_blocks
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -52,3 +52,21 @@ def test_freed_arrays_serve_again_where_the_environment_says_otherwise() -> None
         for how in ("keep", "leave")
     ]
     assert faults[0] < faults[1] / 4
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_small_blocks_are_given_back_when_there_are_many() -> None:
+    def resident_mib() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+    if not return_small_blocks(least=0):
+        pytest.skip("the C library cannot give them back")
+    arrays = [np.ones(2_000) for _ in range(4_000)]  # 61 MiB in blocks that are never mapped apart
+    last = np.ones(2_000)  # holds the end of the heap
+    del arrays
+    before = resident_mib()
+    assert return_small_blocks(least=1 << 40)
+    assert resident_mib() > before - 10
+    assert return_small_blocks()
+    assert resident_mib() < before - 40
+    assert last[0] == 1.0

@@ -14,7 +14,7 @@ from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_curvature import displacement_curvature, position_curvature, slope_by_displacements
 from burnish.models.data_term import DataEvaluation
 from burnish.models.fisher import fisher_blocks, shell_weights
-from burnish.models.fisher_pairs import fisher_pairs, pair_reach
+from burnish.models.fisher_pairs import _sin_cos, fisher_pairs, pair_reach
 from burnish.models.gaussian_atoms import AtomGradient
 from burnish.models.structure_factors import plan_structure_factors, structure_factors
 from burnish.scattering.form_factors import form_factors
@@ -122,3 +122,20 @@ def test_a_step_of_overlapping_atoms_gains_what_was_foreseen() -> None:
     alone = -slope @ back - 0.5 * back @ (position_curvature(replace(found, pairs=None)) @ back)
     assert gained > 0
     assert abs(with_pairs - gained) < 0.5 * abs(alone - gained)
+
+
+def test_sines_and_cosines_are_those_of_the_library() -> None:
+    t = np.linspace(0.0, 200.0, 20001)
+    found = np.array([_sin_cos.py_func(x) for x in t])
+    np.testing.assert_allclose(found, np.stack([np.sin(t), np.cos(t)], axis=1), rtol=0.0, atol=1e-12)
+
+
+def test_atoms_on_one_place_share_what_each_has_alone() -> None:
+    atoms = replace(cluster(("C", "C")), b_iso=torch.tensor([20.0, 20.0], dtype=torch.float64))
+    atoms = replace(atoms, xyz=atoms.xyz[:1].repeat(2, 1))
+    _, h = summed(atoms, 3.0, np.ones(2))
+    shells, factors = shell_weights(np.ones(len(h)), CELL, h), form_factors(atoms.elements)
+    own = fisher_blocks(atoms, factors, np.ones(2), shells, np.ones(2))
+    found = fisher_pairs(atoms, factors, np.ones(2), shells, np.ones(2), 3.0)
+    assert float(found.b_iso[0]) == pytest.approx(float(own.b_iso[0]), rel=1e-6)
+    assert float(found.xyz[0].trace()) == pytest.approx(float(own.xyz[0].trace()), rel=1e-5)

@@ -7,6 +7,7 @@ import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 LARGE = 1 << 20  # bytes
+WORTH_RETURNING = 16 << 20  # bytes
 KEPT, KEPT_FREE = 32 << 20, 64 << 20  # bytes; to where glibc raises its thresholds by itself
 
 
@@ -38,13 +39,32 @@ def _set_thresholds(mapped: int, trimmed: int) -> bool:
     return bool(mallopt(M_MMAP_THRESHOLD, mapped)) and bool(mallopt(M_TRIM_THRESHOLD, trimmed))
 
 
-def return_small_blocks() -> bool:
+def return_small_blocks(*, least: int = WORTH_RETURNING) -> bool:
     """Give free pages of the heap back, where small arrays of different ages lie among each other; says whether it
-    could."""
+    could.
+
+    Parameters
+    ----------
+    least : bytes that must be free; the heap of a small model has less, and to ask the system for the same pages again
+        and again takes a twentieth of the time of its refinement.
+    """
     if not sys.platform.startswith("linux"):
         return False
     try:
-        trim = ctypes.CDLL(None).malloc_trim
+        library = ctypes.CDLL(None)
+        trim, state = library.malloc_trim, library.mallinfo2
     except (OSError, AttributeError):
         return False
-    return bool(trim(0))
+    state.restype = _HeapState
+    return state().fordblks < least or bool(trim(0))
+
+
+class _HeapState(ctypes.Structure):
+    """`struct mallinfo2` of glibc; `fordblks` is what is free in the heap, bytes."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip

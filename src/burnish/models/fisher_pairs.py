@@ -28,6 +28,7 @@ from burnish.models.fisher import ShellWeights
 from burnish.scattering.form_factors import FormFactors
 
 LEAST_REACH, MOST_REACH = 1.7, 3.0  # Å
+HALF_PI_HIGH, HALF_PI_LOW = 1.57079625129699707031, 7.54978941586159635335e-8  # the first with zeros for last bits
 
 
 def pair_reach(d_min: float) -> float:
@@ -35,10 +36,30 @@ def pair_reach(d_min: float) -> float:
     return min(max(0.9 * d_min, LEAST_REACH), MOST_REACH)
 
 
-@numba.njit(cache=True)
-def _sum_pairs(xyz, b, occ, coherent, kind, pairs, quarter, total, form, by_xyz, by_b, by_xyz_b):
-    """Fill the three kinds of derivatives for each pair."""
-    shells = len(total)
+@numba.njit(inline="always", fastmath=True)
+def _sin_cos(t):
+    """sin t and cos t for t up to hundreds, to 1e-12, written so that the compiler can vectorise it."""
+    quadrant = np.floor(t * (2.0 / math.pi) + 0.5)
+    y = (t - quadrant * HALF_PI_HIGH) - quadrant * HALF_PI_LOW
+    z = y * y
+    sine = 1.58962301576546568060e-10 * z - 2.50507477628578072866e-8
+    sine = (sine * z + 2.75573136213857245213e-6) * z - 1.98412698295895385996e-4
+    sine = y + y * z * ((sine * z + 8.33333333332211858878e-3) * z - 1.66666666666666307295e-1)
+    cosine = -1.13585365213876817300e-11 * z + 2.08757008419747316778e-9
+    cosine = (cosine * z - 2.75573141792967388112e-7) * z + 2.48015872888517045348e-5
+    cosine = 1.0 - 0.5 * z + z * z * ((cosine * z - 1.38888888888730564116e-3) * z + 4.16666666666665929218e-2)
+    odd = quadrant - 2.0 * np.floor(0.5 * quadrant)
+    half = np.floor(0.5 * quadrant)
+    sign = 1.0 - 2.0 * (half - 2.0 * np.floor(0.5 * half))
+    turned = sign * (1.0 - 2.0 * odd)
+    return sign * (odd * cosine + (1.0 - odd) * sine), turned * (odd * sine + (1.0 - odd) * cosine)
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")  # a test for division by zero would be a branch
+def _sum_pairs(xyz, weighted, coherent, pairs, position, by_xyz, by_b, by_xyz_b):
+    """Fill the three kinds of derivatives for each pair; `weighted` is √W f of each atom in each shell. (n, shells)"""
+    shells = len(position)
+    scale = 2.0 * math.pi * np.sqrt(position)
     r = np.empty(3)
     for p in range(len(pairs)):
         i, j = pairs[p, 0], pairs[p, 1]
@@ -47,28 +68,26 @@ def _sum_pairs(xyz, b, occ, coherent, kind, pairs, quarter, total, form, by_xyz,
             r[k] = xyz[i, k] - xyz[j, k]
             length2 += r[k] * r[k]
         length = math.sqrt(max(length2, 1e-8))
-        both = 0.5 * (b[i] + b[j])
         across, along, of_b, mixed = 0.0, 0.0, 0.0, 0.0
         for n in range(shells):
-            q = quarter[n]
-            w = total[n] * form[kind[i], n] * form[kind[j], n] * math.exp(-2.0 * both * q)
-            s = 2.0 * math.sqrt(q)
-            t = 2.0 * math.pi * s * length
-            if t < 1e-2:
-                j0, j1_by_t = 1.0 - t * t / 6.0, 1.0 / 3.0 - t * t / 30.0
-            else:
-                j0 = math.sin(t) / t
-                j1_by_t = (j0 - math.cos(t)) / (t * t)
-            across += w * q * j1_by_t
-            along += w * q * (j0 - 2.0 * j1_by_t)
-            of_b += w * q * q * j0
-            mixed += w * s * q * j1_by_t * t
-        factor = occ[i] * occ[j] * max(coherent[i], coherent[j])
+            t = scale[n] * length
+            sine, cosine = _sin_cos(t)
+            t2 = t * t
+            near = t < 1e-2
+            j0 = 1.0 - t2 / 6.0 if near else sine / t
+            j1_by_t = 1.0 / 3.0 - t2 / 30.0 if near else (j0 - cosine) / t2
+            q = 0.25 * position[n]
+            w = weighted[i, n] * weighted[j, n] * q
+            across += w * j1_by_t
+            along += w * (j0 - 2.0 * j1_by_t)
+            of_b += w * q * j0
+            mixed += w * j1_by_t * t * scale[n]
+        factor = max(coherent[i], coherent[j])
         across *= 16.0 * math.pi**2 * factor
         along *= 16.0 * math.pi**2 * factor
         by_b[p] = of_b * factor
         for k in range(3):
-            by_xyz_b[p, k] = 2.0 * math.pi * mixed * factor * r[k] / length
+            by_xyz_b[p, k] = mixed * factor * r[k] / length
             for l in range(3):
                 by_xyz[p, k, l] = (along - across) * r[k] * r[l] / (length * length)
             by_xyz[p, k, k] += across
@@ -90,16 +109,15 @@ def fisher_pairs(
     hydrogen = np.array([symbol in ("H", "D") for symbol in atoms.elements], dtype=bool)
     pairs = cKDTree(xyz).query_pairs(reach, output_type="ndarray")
     pairs = pairs[~(hydrogen[pairs[:, 0]] & hydrogen[pairs[:, 1]])]
-    used = shells.total > 0
-    quarter, n = 0.25 * shells.position[used], len(pairs)
-    form = factors.at(shells.position[used])
+    used, n = shells.total > 0, len(pairs)
+    position = shells.position[used]
+    b = atoms.b_iso.detach().cpu().numpy().astype(np.float64)
+    weighted = np.exp(-0.25 * b[:, None] * position)
+    weighted *= (factors.at(position) * np.sqrt(shells.total[used]))[factors.kind]
+    weighted *= np.asarray(occ, np.float64)[:, None]
     by_xyz = np.empty((n, 3, 3), np.float32)  # of thousands of atoms this is the largest array of an evaluation
     by_b, by_xyz_b = np.empty(n), np.empty((n, 3))
-    b = atoms.b_iso.detach().cpu().numpy().astype(np.float64)
-    _sum_pairs(
-        xyz, b, np.asarray(occ, np.float64), np.asarray(coherent, np.float64), factors.kind, pairs, quarter,
-        shells.total[used], form, by_xyz, by_b, by_xyz_b,
-    )  # fmt: skip
+    _sum_pairs(xyz, weighted, np.asarray(coherent, np.float64), pairs, position, by_xyz, by_b, by_xyz_b)
     return FisherPairs(
         atoms=torch.from_numpy(pairs),
         xyz=torch.from_numpy(by_xyz),

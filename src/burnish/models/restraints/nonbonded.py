@@ -199,16 +199,19 @@ def _near_bonds(types: ContactTypes, pairs: Index, mate: Index, n_atoms: int) ->
 
 def contact_residuals(xyz: Array, contacts: Contacts) -> Residuals:
     """Residuals of the pairs that are too close; the others do not appear."""
-    first = xyz[contacts.atoms[:, 0]]
-    rotation = contacts.mates.rotation[contacts.mate]
-    second = np.einsum("nij,nj->ni", rotation, xyz[contacts.atoms[:, 1]]) + contacts.mates.shift[contacts.mate]
+    first, second = xyz[contacts.atoms[:, 0]], xyz[contacts.atoms[:, 1]]
+    alone = len(contacts.mates.shift) == 1  # the identity
+    if not alone:
+        rotation = contacts.mates.rotation[contacts.mate]
+        second = np.einsum("nij,nj->ni", rotation, second) + contacts.mates.shift[contacts.mate]
     delta = first - second
     distance = np.sqrt((delta**2).sum(axis=1))
     close = distance < contacts.distance
-    delta, distance, rotation = delta[close], distance[close], rotation[close]
+    delta, distance = delta[close], distance[close]
     unit = np.where(distance[:, None] > 1e-8, delta / np.maximum(distance, 1e-8)[:, None], [1.0, 0.0, 0.0]) / SIGMA
     deviation = distance - contacts.distance[close]
-    jacobian = np.stack([unit, -np.einsum("nij,ni->nj", rotation, unit)], axis=1)
+    turned = unit if alone else np.einsum("nij,ni->nj", rotation[close], unit)
+    jacobian = np.stack([unit, -turned], axis=1)
     return Residuals(
         value=distance, deviation=deviation, z=deviation / SIGMA, atoms=contacts.atoms[close], jacobian=jacobian
     )
