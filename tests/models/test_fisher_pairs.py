@@ -138,4 +138,4 @@ def test_atoms_on_one_place_share_what_each_has_alone() -> None:
     own = fisher_blocks(atoms, factors, np.ones(2), shells, np.ones(2))
     found = fisher_pairs(atoms, factors, np.ones(2), shells, np.ones(2), 3.0)
     assert float(found.b_iso[0]) == pytest.approx(float(own.b_iso[0]), rel=1e-6)
-    assert float(found.xyz[0].trace()) == pytest.approx(float(own.xyz[0].trace()), rel=1e-5)
+    assert float(found.xyz[0].trace()) == pytest.approx(float(own.xyz[0].trace()), rel=1e-3)  # moments by shell
