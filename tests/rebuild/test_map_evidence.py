@@ -84,7 +84,7 @@ def test_zones_far_apart_share_a_transform_and_see_what_they_see_alone(monkeypat
         return zone_density(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "zone_density", counted)
-    monkeypatch.setattr(module, "PARTED", 5.0)
+    monkeypatch.setattr(module, "PARTED", 1.0)
     densities = ZoneDensities(evidence, zones)
     for key, chosen in zones.items():
         xyz = atoms.xyz[chosen]

@@ -34,7 +34,7 @@ from burnish.symmetry.space_groups import special_positions
 Index = NDArray[np.int64]
 Key = tuple[int, int]
 
-PARTED = 12.0  # Å; zones farther apart than that do not see each other's density
+PARTED = 8.0  # Å; zones farther apart than that do not see each other's density
 REACH = 10.0  # Å; how far from a zone its density is kept: how far its atoms may go
 
 
@@ -214,8 +214,8 @@ def _own_crystal_density(
     return SampledMap(values=values, to_grid=maps.density.to_grid, offset=maps.density.offset, periodic=True)
 
 
-def separate_zones(xyz: NDArray[np.float64], zones: Sequence[Index], distance: float = 8.0) -> list[list[int]]:
-    """Groups of zones whose atoms are at least `distance` Å from those of the other zones of the group.
+def separate_zones(xyz: NDArray[np.float64], zones: Sequence[Index], distance: float = 4.0) -> list[list[int]]:
+    """Groups of zones whose enclosing spheres are at least `distance` Å from those of the other zones of the group.
 
     Zones near each other would share their density; greedy colouring, the largest zones first.
     """
@@ -227,7 +227,7 @@ def separate_zones(xyz: NDArray[np.float64], zones: Sequence[Index], distance: f
         for group in groups:
             members = np.array(group)
             apart = np.linalg.norm(centres[members] - centres[k], axis=1) - radii[members] - radii[k]
-            if (apart >= distance - 4.0).all():
+            if (apart >= distance).all():
                 group.append(k)
                 break
         else:
