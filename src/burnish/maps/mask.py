@@ -186,19 +186,23 @@ def seed_from_atoms(
     voxel_size : (x, y, z), Å.
     radius : Å.
     """
-    size = np.array(voxel_size)
     seed = np.zeros(shape, bool)
-    reach = [int(radius / s) + 1 for s in voxel_size]
-    steps = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).reshape(-1, 3)
-    limit = np.array(shape[::-1])
-    block = max(1, 1_000_000 // len(steps))
+    flat = seed.reshape(-1)
+    steps = [np.arange(-int(radius / size) - 1, int(radius / size) + 2) for size in voxel_size]
+    strides = (1, shape[2], shape[2] * shape[1])
+    block = max(1, 1_000_000 // math.prod(map(len, steps)))
     for start in range(0, len(xyz), block):
-        atoms = xyz[start : start + block]
-        voxel = np.rint(atoms / size).astype(np.int64)[:, None] + steps
-        near = ((voxel * size - atoms[:, None]) ** 2).sum(-1) <= radius**2
-        near &= ((voxel >= 0) & (voxel < limit)).all(-1)
-        x, y, z = voxel[near].T
-        seed[z, y, x] = True
+        squares, places = [], []
+        for axis, (step, size) in enumerate(zip(steps, voxel_size, strict=True)):
+            place = xyz[start : start + block, axis, None]
+            voxel = np.rint(place / size).astype(np.int64) + step
+            inside = (voxel >= 0) & (voxel < shape[2 - axis])
+            squares.append(np.where(inside, (voxel * size - place) ** 2, np.inf))
+            places.append(voxel * strides[axis])
+        x, y, z = squares
+        near = x[:, :, None, None] + y[:, None, :, None] + z[:, None, None, :] <= radius**2
+        x, y, z = places
+        flat[(x[:, :, None, None] + y[:, None, :, None] + z[:, None, None, :])[near]] = True
     return seed
 
 

@@ -39,11 +39,20 @@ class NormalMatrix:
 
     def product(self, vector: Array) -> Array:
         """(ΣJᵀJ + D) · vector, without the ridge."""
-        result = np.zeros(len(vector))
-        _add_symmetric(*_stored(self.blocks), vector, result)
-        for factor in self.factors:
-            _add_product(*_stored(factor), vector, result)
-        return result
+        return self.operator()(vector)
+
+    def operator(self) -> Callable[[Array], Array]:
+        """`product`, for many vectors."""
+        blocks, factors = _stored(self.blocks), [_stored(factor) for factor in self.factors]
+
+        def product(vector: Array) -> Array:
+            result = np.empty(len(vector))
+            _set_symmetric(*blocks, vector, result)
+            for factor in factors:
+                _add_product(*factor, vector, result)
+            return result
+
+        return product
 
     def whole(self) -> sp.csr_matrix:
         """ΣJᵀJ + D multiplied out."""
@@ -60,14 +69,14 @@ def _stored(matrix: sp.csr_matrix) -> tuple[Array, Array, Array]:
     return matrix.indptr.view(unsigned), matrix.indices.view(unsigned), matrix.data
 
 
-@numba.njit(cache=True)
-def _add_symmetric(pointers, columns, values, vector, result):
-    """result += D · vector."""
+@numba.njit(cache=True, fastmath=True)
+def _set_symmetric(pointers, columns, values, vector, result):
+    """result = D · vector."""
     for row in range(len(pointers) - 1):
         total = 0.0
         for k in range(pointers[row], pointers[row + 1]):
             total += values[k] * vector[columns[k]]
-        result[row] += total
+        result[row] = total
 
 
 @numba.njit(cache=True)
@@ -100,8 +109,10 @@ def solve_normal_equations(
     alive = diagonal > 1e-14 * largest
     scale = np.where(alive, 1.0 / np.sqrt(np.where(alive, diagonal, 1.0)), 0.0)
 
+    plain = matrix.operator()
+
     def product(vector: Array) -> Array:
-        return scale * matrix.product(scale * vector) + matrix.ridge * vector
+        return scale * plain(scale * vector) + matrix.ridge * vector
 
     x, iterations = conjugate_gradients(product, scale * right, tolerance=tolerance, max_iterations=max_iterations)
     return scale * x, iterations
