@@ -288,22 +288,22 @@ def test_names_from_a_model_keep_the_hand():
 def test_misnamed_and_doubled_atoms_are_named():
     model = peptide(["ALA", "SER"])
     monlib = read_library(["ALA", "SER"], environment={}, debian=None).monlib
-    check_atoms(model, monlib)
+    check_atoms(Path("model.cif"), model, monlib)
     model[0]["A"][1].find_atom("OG", "*").name = "OX9"
-    with pytest.raises(DataError, match=r"1 atom misnamed: A/SER 2/OX9; the dictionary of SER has"):
-        check_atoms(model, monlib)
+    with pytest.raises(DataError, match=r"model.cif: 1 atom misnamed: A/SER 2/OX9; the dictionary of SER has"):
+        check_atoms(Path("model.cif"), model, monlib)
     model[0]["A"][1].find_atom("OX9", "*").name = "O1P"
     with pytest.raises(DataError, match="O1P is now OP1"):
-        check_atoms(model, monlib)
+        check_atoms(Path("model.cif"), model, monlib)
     model[0]["A"][1].find_atom("O1P", "*").name = "CB"
     with pytest.raises(DataError, match=r"more than once: A/SER 2/CB"):
-        check_atoms(model, monlib)
+        check_atoms(Path("model.cif"), model, monlib)
 
 
 def test_water_and_ions_need_no_bonds():
     model = structure({"W": [residue("HOH", 1), residue("ZN", 2, (9.0, 0.0, 0.0))]})
     monlib = read_library(["HOH", "ZN"], environment={}, debian=None).monlib
-    check_atoms(model, monlib)
+    check_atoms(Path("model.cif"), model, monlib)
 
 
 @pytest.mark.shared

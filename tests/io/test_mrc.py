@@ -50,6 +50,18 @@ def test_mrcfile_reads_what_is_written(tmp_path, grid, mode, name):
     assert again.origin == (1.0, -2.0, 3.5)
 
 
+@pytest.mark.parametrize(
+    ("origin", "starts"), [((2.5, -3.75, 1250.0), (2, -3, 1000)), ((2.5, -3.0, 0.0), (0, 0, 0)), ((0.0,) * 3, (0,) * 3)]
+)
+def test_starts_say_what_the_origin_says_where_it_is_whole_voxels(tmp_path, grid, origin, starts):
+    density = DensityMap(values=torch.from_numpy(grid), voxel_size=(1.25, 1.25, 1.25), origin=origin)
+    write_map(tmp_path / "a.mrc", density)
+    with mrcfile.open(tmp_path / "a.mrc") as m:
+        assert (m.header.nxstart, m.header.nystart, m.header.nzstart) == starts
+    assert read_map(tmp_path / "a.mrc").origin == origin
+    assert read_map(tmp_path / "a.mrc", voxel_size=2.5).origin == tuple(2 * o if any(starts) else o for o in origin)
+
+
 def test_origin_words_come_before_start_and_start_counts_voxels(tmp_path, grid):
     both = write_with_mrcfile(tmp_path / "a.mrc", grid, origin=(7.0, 8.0, 9.0), nxstart=-50, nystart=2, nzstart=3)
     assert read_map(both).origin == (7.0, 8.0, 9.0)

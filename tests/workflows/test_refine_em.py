@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import gemmi
+import mrcfile
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from burnish.data.density import DensityMap
 from burnish.io.mrc import read_map, write_map
 
 NOISE = 0.02
-SHIFT = (-12.0, 30.0, 5.0)  # of the whole frame, so that nothing works by chance at the origin
+SHIFT = (-12.0, 30.4, 5.6)  # of the whole frame, in whole voxels, so that nothing works by chance at the origin
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,73 @@ def test_a_mask_of_ones_own(case: Path, tmp_path: Path) -> None:
     assert after < 0.5 * rms_distance(case / "model.cif", case / "truth.cif")
 
 
+def test_a_mask_without_origin_or_pixel_size_counts_by_its_grid(case: Path, tmp_path: Path) -> None:
+    half = read_map(case / "half1.mrc")
+    mask = torch.zeros_like(half.values)
+    mask[8:-8, 8:-8, 8:-8] = 1.0
+    whole, bare = replace(half, values=mask), replace(half, values=mask, origin=(0.0, 0.0, 0.0))
+    write_map(tmp_path / "whole.mrc", whole)
+    write_map(tmp_path / "bare.mrc", bare)
+    with mrcfile.open(tmp_path / "bare.mrc", "r+") as file:
+        file.voxel_size = 0.0
+    found = []
+    for name in ("whole", "bare"):
+        given = (
+            "--map",
+            case / "half1.mrc",
+            "--resolution",
+            "2.2",
+            "--cycles",
+            "0",
+            "--mask",
+            tmp_path / f"{name}.mrc",
+        )
+        assert burnish("refine", case / "model.cif", *given, "--out", tmp_path / name) == 0
+        found.append(json.loads((tmp_path / name / "refined.json").read_text())["final"]["fsc_average"])
+    assert found[0] == found[1]
+
+
+def test_what_the_map_does_not_hold_is_told_of(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Atoms outside of the box, density of the wrong sign, a model without scattering."""
+    half = read_map(case / "half1.mrc")
+    model = gemmi.read_structure(str(case / "model.cif"))
+    low = min(s.atom.pos.z for s in model[0].all())
+    sections = round((low - half.origin[2]) / VOXEL) + 4
+    cut = replace(half, values=half.values[sections:], origin=(*SHIFT[:2], SHIFT[2] + sections * VOXEL))
+    write_map(tmp_path / "cut.mrc", cut)
+    write_map(tmp_path / "negative.mrc", replace(half, values=-half.values))
+    given = ("--resolution", "2.2", "--cycles", "0", "--out")
+    assert burnish("refine", case / "model.cif", "--map", tmp_path / "cut.mrc", *given, tmp_path / "a") == 0
+    assert "atoms lie outside the map's box" in capsys.readouterr().err
+    assert burnish("refine", case / "model.cif", "--map", tmp_path / "negative.mrc", *given, tmp_path / "b") == 0
+    assert "density is negative where the atoms are" in capsys.readouterr().err
+    for site in model[0].all():
+        site.atom.occ = 0.0
+    model.make_mmcif_document().write_file(str(tmp_path / "nothing.cif"))
+    assert burnish("refine", tmp_path / "nothing.cif", "--map", case / "half1.mrc", *given, tmp_path / "c") == 2
+    assert "every atom has occupancy 0" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_trace_of_one_atom_a_residue_is_refined(case: Path, tmp_path: Path) -> None:
+    model = gemmi.read_structure(str(case / "model.cif"))
+    for residue in model[0][0]:
+        for at in reversed(range(len(residue))):
+            if residue[at].name != "CA":
+                del residue[at]
+    model.make_mmcif_document().write_file(str(tmp_path / "trace.cif"))
+    given = ("--map", case / "half1.mrc", "--resolution", "2.2", "--cycles", "1", "--out", tmp_path / "job")
+    assert burnish("refine", tmp_path / "trace.cif", *given) == 0
+
+
+def test_names_of_phenix_in_the_mtz(case: Path, tmp_path: Path) -> None:
+    given = ("--map", case / "half1.mrc", "--resolution", "2.2", "--cycles", "0", "--map-labels", "phenix")
+    assert burnish("refine", case / "model.cif", *given, "--out", tmp_path / "job") == 0
+    labels = gemmi.read_mtz_file(str(tmp_path / "job/refined.mtz")).column_labels()
+    assert {"2FOFCWT", "PH2FOFCWT", "FOFCWT", "PHFOFCWT"} <= set(labels)
+    assert "FWT" not in labels
+
+
 def test_maps_lie_on_the_model(case: Path, refined: Path) -> None:
     """Density at the atoms, from the MRC map by its origin and from the MTZ in the model's own frame."""
     structure = gemmi.read_structure(str(case / "truth.cif"))
@@ -146,6 +214,9 @@ def test_maps_lie_on_the_model(case: Path, refined: Path) -> None:
     voxel = (place - np.array(density.origin)) / np.array(density.voxel_size)
     at_atoms = map_coordinates(density.values.numpy(), voxel[:, ::-1].T, order=3)
     assert float(at_atoms.mean()) > 1.0  # σ of the density inside the mask
+    by_starts = gemmi.read_ccp4_map(str(refined / "refined_fo.mrc"), setup=True).grid  # which knows n*start alone
+    as_ccp4 = np.array([by_starts.tricubic_interpolation(p) for p in positions])
+    assert np.corrcoef(as_ccp4, at_atoms)[0, 1] > 0.97  # of two ways to interpolate
     mtz = gemmi.read_mtz_file(str(refined / "refined.mtz"))
     grid = mtz.transform_f_phi_to_map("FWT", "PHWT", sample_rate=4.0)
     from_mtz = np.array([grid.tricubic_interpolation(p) for p in positions])
@@ -172,6 +243,24 @@ def test_the_report_says_what_was_found(refined: Path) -> None:
         (("--map", "none.mrc", "--resolution", "2.2"), "none.mrc"),
         (("--map", "half1.mrc", "--resolution", "2.2", "--mask", "small.mrc"), "small.mrc: its grid"),
         (("--map", "half1.mrc", "--resolution", "2.2", "--mask", "closed.mrc"), "no value above"),
+        (("--half1", "half1.mrc", "--half2", "shifted.mrc", "--resolution", "2.2"), "shifted.mrc: its origin is"),
+        (("--half1", "half1.mrc", "--half2", "copy.mrc", "--resolution", "2.2"), "the same density as half1.mrc"),
+        (("--map", "closed.mrc", "--resolution", "2.2"), "closed.mrc: every value is 0"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--mask", "half1.mrc"), "a mask lies between 0 and 1"),
+        (
+            ("--map", "half1.mrc", "--resolution", "2.2", "--mask", "other_pixel.mrc"),
+            "pixel size 1 Å, that of the maps",
+        ),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--mask", "shifted_mask.mrc"), "shifted_mask.mrc: its origin"),
+        (("--map", "truth.cif", "--resolution", "2.2"), "holds a model (mmCIF), expected a map"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--twin"), "--twin is for diffraction data"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--d-min", "3"), "--d-min is for diffraction data"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--radiation", "neutron"), "neutron is for diffraction data"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--centre", "1", "2", "3"), "where the axes of --symmetry"),
+        (
+            ("--map", "half1.mrc", "--resolution", "2.2", "--twist-deg", "9", "--rise", "400"),
+            "no copy of the model lies in the map",
+        ),
         ((), "--map"),
     ],
 )
@@ -188,6 +277,12 @@ def test_bad_input_is_one_line_and_leaves_no_folder(
     write_map(case / "closed.mrc", replace(half, values=torch.zeros_like(half.values)))
     small = DensityMap(values=half.values[:40], voxel_size=half.voxel_size, origin=half.origin)
     write_map(case / "small.mrc", small)
+    write_map(case / "copy.mrc", replace(half, values=2.0 * half.values))
+    write_map(case / "shifted.mrc", replace(read_map(case / "half2.mrc"), origin=(0.0, 0.0, 0.0)))
+    mask = torch.zeros_like(half.values)
+    mask[8:-8, 8:-8, 8:-8] = 1.0
+    write_map(case / "other_pixel.mrc", replace(half, values=mask, voxel_size=(1.0, 1.0, 1.0)))
+    write_map(case / "shifted_mask.mrc", replace(half, values=mask, origin=(-12.0, 30.0, 8.0)))
     write_map(case / "far.mrc", DensityMap(values=half.values, voxel_size=half.voxel_size, origin=(500.0, 0.0, 0.0)))
     assert burnish("refine", "model.cif", *arguments, "--out", tmp_path / "job") == 2
     error = capsys.readouterr().err.strip().splitlines()

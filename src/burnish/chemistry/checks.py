@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import gemmi
 
@@ -17,11 +18,12 @@ FORMER_NAMES = {"O1P": "OP1", "O2P": "OP2", "O3P": "OP3", "C5M": "C7", "CD": "CD
 }
 
 
-def check_atoms(structure: gemmi.Structure, monlib: gemmi.MonLib) -> None:
+def check_atoms(source: Path, structure: gemmi.Structure, monlib: gemmi.MonLib) -> None:
     """Raise an error for atoms given twice and for heavy atoms that their dictionary does not know.
 
     Parameters
     ----------
+    source : the file that it came from, for messages.
     structure : the model; only its first model is looked at.
     monlib : dictionaries of all its components.
 
@@ -46,7 +48,7 @@ def check_atoms(structure: gemmi.Structure, monlib: gemmi.MonLib) -> None:
             ]
     if twice:
         raise DataError(
-            f"{structure.name}: {_count(len(twice), 'atom')} given more than once: {_first(twice)};"
+            f"{source}: {_count(len(twice), 'atom')} given more than once: {_first(twice)};"
             " expected each name once in a residue and conformer; delete or rename the copies"
         )
     if unknown:
@@ -55,7 +57,7 @@ def check_atoms(structure: gemmi.Structure, monlib: gemmi.MonLib) -> None:
         hint = "".join(f"; {old} is now {FORMER_NAMES[old]}" for old in sorted(renamed)[:MAX_LISTED])
         expected = " ".join(sorted(name for name in names[residue_name] if not name.startswith(("H", "D"))))
         raise DataError(
-            f"{structure.name}: {_count(len(unknown), 'atom')} misnamed: {_first([place for place, _ in unknown])};"
+            f"{source}: {_count(len(unknown), 'atom')} misnamed: {_first([place for place, _ in unknown])};"
             f" the dictionary of {residue_name} has {expected}{hint}; rename the atoms, or give the dictionary that"
             " these names belong to with --ligand"
         )

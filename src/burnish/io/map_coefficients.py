@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from burnish.core.errors import DataError, InputError
 
-# Names of map coefficients by what they are; the first pair that a file has is taken.
+# Names of map coefficients by what they are, of CCP4, phenix and the wwPDB; the first pair that a file has is taken.
 COLUMNS = {
     "density": (("FWT", "PHWT"), ("2FOFCWT", "PH2FOFCWT"), ("pdbx_FWT", "pdbx_PHWT")),
     "difference": (("DELFWT", "PHDELWT"), ("FOFCWT", "PHFOFCWT"), ("pdbx_DELFWT", "pdbx_DELPHWT")),

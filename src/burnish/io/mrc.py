@@ -21,6 +21,7 @@ from burnish import __version__
 from burnish.core.errors import DataError
 from burnish.data.density import DensityMap
 from burnish.io.atomic import write_aside
+from burnish.io.file_kinds import in_place_of
 
 _HEADER = np.dtype(
     [
@@ -183,7 +184,7 @@ def write_map(path: Path, density: DensityMap, *, mode: int = 2) -> None:
 
 
 def write_array(path: Path, density: MapArray, *, mode: int = 2) -> None:
-    """Write a map, mode 2 (float32) or 12 (float16), ORIGIN set; aside first.
+    """Write a map, mode 2 (float32) or 12 (float16), ORIGIN and `n*start` set; aside first.
 
     A `path` that ends in .gz is compressed.
     """
@@ -278,6 +279,8 @@ def _in_native_order(path: Path, head: bytes | memoryview) -> tuple[np.void, Lit
         size = fields["size"]
         if 0 <= fields["mode"] <= 127 and np.all(size > 0) and np.all(size < 1 << 20) and fields["extended_bytes"] >= 0:
             return fields, order
+    if other := in_place_of(bytes(head), "a map"):
+        raise DataError(f"{path}: {other}")
     raise DataError(f"{path}: this is no MRC header (sizes and mode make no sense in either byte order); {_REMEDY}")
 
 
@@ -323,11 +326,23 @@ def _make_header(
     head["size"], head["sampling"], head["mode"] = shape[::-1], sampling, mode
     head["cell"], head["angles"], head["axes"] = np.multiply(sampling, voxel_size), 90.0, (1, 2, 3)
     head["space_group"], head["version"], head["origin"] = space_group, 20141, origin
+    if space_group:
+        head["start"] = _whole_voxels(voxel_size, origin)
     head["map"], head["label_count"] = b"MAP ", 1
     head["machine_stamp"] = (0x44, 0x44, 0, 0) if sys.byteorder == "little" else (0x11, 0x11, 0, 0)
     head["labels"][0] = f"Burnish {__version__}".encode()
     head["rms"] = -1.0  # not determined
     return head
+
+
+def _whole_voxels(voxel_size: tuple[float, float, float], origin: tuple[float, float, float]) -> tuple[int, ...]:
+    """`n*start` of an origin; zeros where it is no whole number of voxels, which those words cannot hold.
+
+    Coot, phenix and the programs of CCP4 place a map by these words alone, those of cryo-EM by ORIGIN.
+    """
+    starts = [o / v if v > 0 else 0.0 for o, v in zip(origin, voxel_size, strict=True)]
+    whole = all(abs(s - round(s)) < 1e-2 for s in starts)
+    return tuple(round(s) for s in starts) if whole else (0, 0, 0)
 
 
 def _set_statistics(head: np.ndarray, values: np.ndarray) -> None:

@@ -147,7 +147,7 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read ({error}); copy the file again") from None
     if not content.strip():
-        raise DataError(f"{path}: is empty")
+        raise DataError(f"{path}: is empty (0 bytes of content); copy or write it again")
     return content
 
 

@@ -315,8 +315,9 @@ def displacement_pairs(atoms: Atoms, system: RefinementSystem) -> SimilarPairs:
     n = len(xyz)
     code = near[:, 0] * n + near[:, 1]
     wanted = pairs.min(axis=1) * n + pairs.max(axis=1)
-    place = np.minimum(np.searchsorted(code, wanted), max(len(code) - 1, 0))
-    bonds = np.where(code[place] == wanted, contacts.near_bonds.numpy()[place], 9)
+    code = np.append(code, -1)  # of no pair: what lies beyond the last one, or all where nothing is bonded
+    place = np.searchsorted(code[:-1], wanted)
+    bonds = np.where(code[place] == wanted, np.append(contacts.near_bonds.numpy(), 9)[place], 9)
     sigma = np.where(bonds == 1, _B_SIGMA[1], np.where(bonds == 2, _B_SIGMA[2], _B_SIGMA[3]))
     return similar_pairs(pairs, sigma, distance)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,19 @@ def names_of(name: str, field: FieldInfo) -> tuple[str, ...]:
     """Every name by which an option may be given, the first of them the one that is written."""
     alias = field.validation_alias
     return tuple(str(c) for c in alias.choices) if isinstance(alias, AliasChoices) else (name,)
+
+
+def refuse_others(options: BaseModel, names: Iterable[str], why: str) -> None:
+    """Refuse options of this kind that were given: left unsaid, they would do nothing.
+
+    Raises
+    ------
+    ValueError : for the first whose value is not its default.
+    """
+    for name in names:
+        field = type(options).model_fields[name]
+        if getattr(options, name) != field.get_default(call_default_factory=True):
+            raise ValueError(f"--{names_of(name, field)[0].replace('_', '-')} {why}")
 
 
 class JobOptions(BaseModel, frozen=True, extra="forbid"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from burnish.options.base import ANGPIX, JobOptions
 
@@ -31,3 +31,12 @@ class FitOptions(JobOptions, frozen=True):
     angpix: float | None = Field(
         None, validation_alias=ANGPIX, gt=0.0, description="Calibrated pixel size of the map, Å."
     )
+
+    @model_validator(mode="after")
+    def _search_is_coarser(self) -> FitOptions:
+        if self.search_resolution is not None and self.search_resolution < self.resolution:
+            raise ValueError(
+                f"--search-resolution {self.search_resolution:g}: finer than --resolution {self.resolution:g}; "
+                "expected coarser, by default twice that"
+            )
+        return self

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from burnish.options.base import ANGPIX, JobOptions
+from burnish.options.base import ANGPIX, JobOptions, refuse_others
 from burnish.options.cross_validation import falling_limits
 
 
@@ -59,6 +59,12 @@ class _ModelAndData(JobOptions, frozen=True):
             raise ValueError("give one of: DATA, --half1 with --half2, or --map")
         if self.data is None and self.resolution is None:
             raise ValueError("--resolution: needed with maps; take that of the post-processing")
+        if self.centre is not None and self.symmetry is None:
+            raise ValueError("--centre: says where the axes of --symmetry are")
+        if self.data is None:
+            refuse_others(self, ("labels", "free_label", "twin"), "is for diffraction data, not for maps")
+        else:
+            refuse_others(self, ("resolution", "angpix", "symmetry"), "is for maps, not for diffraction data")
         return self
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from burnish.options.base import ANGPIX, JobOptions
+from burnish.options.base import ANGPIX, JobOptions, refuse_others
 
 MAPS_ONLY = (  # what only a refinement against maps takes
     "half1",
@@ -25,6 +25,21 @@ MAPS_ONLY = (  # what only a refinement against maps takes
     "rise",
     "centre",
     "closeness",
+)
+CRYSTALS_ONLY = (  # what only a refinement against diffraction data takes
+    "labels",
+    "free_label",
+    "free_value",
+    "new_free_flags",
+    "require_free",
+    "data_block",
+    "d_min",
+    "d_max",
+    "target",
+    "wavelength",
+    "dispersion",
+    "twin",
+    "uncertainties",
 )
 
 
@@ -194,18 +209,30 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
             raise ValueError("--twist-deg and --rise go together")
         if self.data is not None and (self.symmetry or self.rise is not None):
             raise ValueError("--symmetry is for maps; a crystal brings its own")
+        if self.data is not None and self.resolution is not None:
+            raise ValueError("--resolution is for maps; --d-min limits diffraction data")
         if self.flexible is not None and (self.resolution is None or self.flexible <= self.resolution):
             raise ValueError("--flexible: a resolution of maps coarser than --resolution expected")
         if self.reference is not None and self.data is not None:
             raise ValueError("--reference is for maps so far")
-        if self.mask is not None and self.data is not None:
-            raise ValueError("--mask is for maps")
+        if self.data is None and self.radiation == "neutron":
+            raise ValueError("--radiation: maps are refined against with electrons; neutron is for diffraction data")
+        if self.centre is not None and self.symmetry is None and self.rise is None:
+            raise ValueError("--centre: says where the axes of --symmetry, or of --twist-deg and --rise, are")
         if self.cross_validation and halves != 2:
             raise ValueError("--cross-validation needs two half maps")
         if self.closeness != 1.0 and halves != 2:
             raise ValueError("--closeness is for two half maps; give --weight with other data")
         if self.closeness != 1.0 and self.weight is not None:
             raise ValueError("--closeness is a factor on the automatic weight; give it or --weight")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_of_other_data(self) -> RefineOptions:
+        if self.data is None:
+            refuse_others(self, CRYSTALS_ONLY, "is for diffraction data, not for maps")
+        else:
+            refuse_others(self, MAPS_ONLY, "is for maps, not for diffraction data")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from burnish.options.base import ANGPIX, JobOptions
+from burnish.options.base import ANGPIX, JobOptions, refuse_others
 
 
 class ValidateOptions(JobOptions, frozen=True):
@@ -55,6 +55,12 @@ class ValidateOptions(JobOptions, frozen=True):
             raise ValueError("--resolution: needed with maps; take that of the post-processing")
         if self.cross_validation and self.half1 is None:
             raise ValueError("--cross-validation needs two half maps")
+        if self.centre is not None and self.symmetry is None:
+            raise ValueError("--centre: says where the axes of --symmetry are")
+        if self.has_maps:
+            refuse_others(self, ("labels", "free_label", "twin"), "is for diffraction data, not for maps")
+        else:
+            refuse_others(self, ("resolution", "angpix", "contour", "symmetry"), "needs maps: --half1, --half2, --map")
         return self
 
     @property

@@ -46,6 +46,7 @@ from burnish.workflows.cycle_checkpoint import (
 )
 from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
+from burnish.workflows.model_maps import check_model_inside, read_maps, refuse_beyond_nyquist
 from burnish.workflows.model_rounds import (
     move_lines,
     rebuild_structure,
@@ -60,10 +61,7 @@ from burnish.workflows.refine_em import (
     boxed_about,
     cross_validate,
     density_symmetry,
-    read_maps,
     refine_against,
-    refuse_beyond_nyquist,
-    refuse_model_elsewhere,
 )
 from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, write_em_outputs
 from burnish.workflows.refine_model import refinable_model, refinement_settings
@@ -149,7 +147,7 @@ def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cy
     maps = read_maps(paths, options.angpix)
     structure = without_hydrogens(model.structure)
     xyz = atoms_of(structure).xyz
-    refuse_model_elsewhere(options.model, xyz, maps[0])
+    check_model_inside(options.model, xyz, maps[0], listener)
     refuse_beyond_nyquist(options.resolution or 0.0, maps[0], paths[0])
     sequences = read_sequences(options.sequence) if options.sequence is not None else ()
     components = sorted({*needed_components(options, structure), *(n for s in sequences for n in s)})

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gemmi
 import torch
 
-from burnish.core.errors import DataError
+from burnish.core.errors import DataError, InputError
 from burnish.core.events import Message
 from burnish.core.units import RAD_PER_DEG
 from burnish.data.atoms import Atoms
+from burnish.data.density import DensityMap
 from burnish.io.atomic import write_aside, write_text
 from burnish.io.model_writer import why_not_pdb
 from burnish.io.models import read_model, with_atoms
-from burnish.io.mrc import read_map
 from burnish.jobs.folder import Job
 from burnish.models.placement import Placement, PlacementSettings, place_globally, place_locally
 from burnish.options.fit import FitOptions
+from burnish.workflows.model_maps import check_model_inside, read_maps, refuse_beyond_nyquist
 
 POOR = 0.3  # correlation about the model below which a place is hardly the right one
+LEAST_EDGE = 2.0  # resolutions that the narrowest side of a map must hold
 CLOSE = 0.9  # share of the best correlation from which a second place is worth a word
 
 
@@ -30,12 +33,16 @@ def run(options: FitOptions, job: Job) -> dict[str, Any]:
     model = read_model(options.model)
     for message in model.messages:
         job.notify(message)
-    density = read_map(options.map, voxel_size=options.angpix)
-    if float(density.values.std()) == 0.0:
-        raise DataError(f"{options.map}: every value is the same; expected a map with density")
+    density = read_maps([options.map], options.angpix)[0]
+    refuse_beyond_nyquist(options.resolution, density, options.map)
+    _refuse_too_coarse(options.resolution, density, options.map)
     heavy = torch.tensor([element not in ("H", "D") for element in model.atoms.elements])
+    if not bool(heavy.any()):
+        raise DataError(f"{options.model}: holds hydrogens only; expected a model with other atoms")
     xyz = model.atoms.xyz[heavy]
-    electrons = torch.tensor([gemmi.Element(e).atomic_number for e in model.atoms.elements], dtype=torch.float64)
+    if options.local:
+        check_model_inside(options.model, xyz, density, job.notify)
+    electrons = _electrons(model.atoms)
     settings = PlacementSettings(
         resolution=options.resolution,
         search_resolution=options.search_resolution,
@@ -70,6 +77,22 @@ def run(options: FitOptions, job: Job) -> dict[str, Any]:
         "moved_rms": moved_by,
         "places": len(places),
     }
+
+
+def _refuse_too_coarse(resolution: float, density: DensityMap, path: Path) -> None:
+    """A box must hold some shells of the resolution, or nothing tells one place from another."""
+    edge = min(n * v for n, v in zip(reversed(density.values.shape), density.voxel_size, strict=True))
+    if resolution > edge / LEAST_EDGE:
+        raise InputError(
+            f"--resolution {resolution:g}: {path} is {edge:.0f} Å wide where it is narrowest; expected at most "
+            f"{edge / LEAST_EDGE:.0f} Å"
+        )
+
+
+def _electrons(atoms: Atoms) -> torch.Tensor:
+    """Electrons of each atom, as far as it is there: alternate conformers share theirs. (n,) float64"""
+    electrons = torch.tensor([gemmi.Element(e).atomic_number for e in atoms.elements], dtype=torch.float64)
+    return electrons * atoms.occ if bool((atoms.occ > 0.0).any()) else electrons
 
 
 def _judge(places: list[Placement], job: Job) -> None:

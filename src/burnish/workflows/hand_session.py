@@ -70,7 +70,7 @@ def open_inputs(options: EditOptions, listener: Listener) -> Opened:
     structure.remove_hydrogens()
     needed = sorted({r.name for chain in structure[0] for r in chain} | set(AMINO_ACIDS) | {"HOH"})
     library = read_library(needed, ligands=options.ligand, monomers=options.monomers)
-    check_atoms(structure, library.monlib)
+    check_atoms(options.model, structure, library.monlib)
     for text in library.messages:
         listener(Message(text, "warning"))
     density = read_density(options.map_file)

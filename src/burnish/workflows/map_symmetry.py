@@ -58,6 +58,11 @@ def map_symmetry(options: RefineOptions, density: DensityMap, xyz: Tensor) -> Ma
     else:
         found = _helix(options, density, xyz, centre, options.twist_deg * RAD_PER_DEG, options.rise)
     _refuse_overlap(options, xyz, found.contacts)
+    if len(found.density) == 1:
+        raise InputError(
+            f"--rise {options.rise:g}: no copy of the model lies in the map as a whole, which is "
+            f"{density.values.shape[0] * density.voxel_size[2]:.0f} Å high; expected a rise that brings some into it"
+        )
     _refuse_other_symmetry(options, density, xyz, found.density)
     return found
 

@@ -9,15 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from burnish.chemistry.checks import check_atoms
-from burnish.core.errors import DataError, InputError
+from burnish.core.errors import InputError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells
 from burnish.data.density import DensityMap
 from burnish.data.particle_symmetry import ParticleSymmetry
 from burnish.io.models import read_model
-from burnish.io.mrc import read_map
 from burnish.jobs.folder import Job
-from burnish.models.boxed_maps import OPEN, BoxedMaps, box_maps
+from burnish.models.boxed_maps import BoxedMaps, box_maps
 from burnish.models.copies import copied_positions
 from burnish.models.domains import domain_atoms
 from burnish.models.map_term import MapTerm, with_overall_b
@@ -30,6 +28,13 @@ from burnish.workflows.device import chosen_device
 from burnish.workflows.flexible_fit import stages, with_reference
 from burnish.workflows.map_balance import balance_against_maps
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
+from burnish.workflows.model_maps import (
+    check_model_inside,
+    read_maps,
+    read_mask,
+    refuse_beyond_nyquist,
+    tell_of_bad_agreement,
+)
 from burnish.workflows.refine_checkpoint import (
     CHECKPOINT,
     read_checkpoint,
@@ -42,9 +47,7 @@ from burnish.workflows.refine_em_outputs import EmFinished, HalfMapValidation, w
 from burnish.workflows.refine_model import refinement_settings, restrained_model
 
 SHOWN = ("bond_rmsz", "angle_rmsz", "weight")
-BAD_START = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1
 FLEXIBLE_MOVE = 1.0  # Å in a cycle of a flexible fit
-LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +86,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     structure = model.structure.clone()
     structure.spacegroup_hm = "P 1"
     library, topology, refinable = restrained_model(options, structure, None, listener)
-    check_atoms(structure, library.monlib)
-    refuse_model_elsewhere(options.model, refinable.atoms.xyz, maps[0])
+    check_model_inside(options.model, refinable.atoms.xyz, maps[0], listener)
     refuse_beyond_nyquist(options.resolution, maps[0], paths[0])
     symmetry = map_symmetry(options, maps[0], heavy_positions(refinable))
     if symmetry is not None:
@@ -93,7 +95,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     if options.reference is not None:
         refinable = with_reference(refinable, options.reference, listener)
     if options.mask is not None:
-        read_mask(options.mask, maps[0])
+        read_mask(options.mask, maps[0], options.angpix)
     settings = refinement_settings(options)
     device = chosen_device(options.device)
     extra = [path for path in (options.reference, options.mask) if path is not None]
@@ -139,60 +141,6 @@ def at_earlier_start(refinable: RefinableModel, checkpoint: Path, *, moved: bool
     return replace(refinable, atoms=replace(refinable.atoms, xyz=start))
 
 
-def read_maps(paths: Sequence[Path], pixel_size: float | None) -> list[DensityMap]:
-    """Maps on one grid, with a calibrated pixel size when there is one."""
-    maps = [read_map(path, voxel_size=pixel_size) for path in paths]
-    for path, density in zip(paths[1:], maps[1:], strict=True):
-        if density.values.shape != maps[0].values.shape:
-            ours, theirs = (tuple(reversed(m.values.shape)) for m in (density, maps[0]))
-            raise DataError(
-                f"{path}: its grid is {' × '.join(map(str, ours))}, that of {paths[0]} "
-                f"{' × '.join(map(str, theirs))}; half maps of one refinement have the same grid"
-            )
-        if any(abs(a - b) > 1e-3 for a, b in zip(density.voxel_size, maps[0].voxel_size, strict=True)):
-            raise DataError(
-                f"{path}: pixel size {density.voxel_size[0]:g} Å, that of {paths[0]} {maps[0].voxel_size[0]:g} Å; "
-                "expected the same; give the right one with --angpix"
-            )
-    return maps
-
-
-def read_mask(path: Path, like: DensityMap) -> DensityMap:
-    """A mask on the grid of the maps, open somewhere."""
-    mask = read_map(path)
-    if mask.values.shape != like.values.shape:
-        ours, theirs = (" × ".join(map(str, reversed(m.values.shape))) for m in (mask, like))
-        raise DataError(f"{path}: its grid is {ours}, that of the maps {theirs}; make the mask from one of the maps")
-    if float(mask.values.max()) <= OPEN:
-        raise DataError(f"{path}: no value above {OPEN:g}; a mask is 1 inside and 0 outside")
-    return mask
-
-
-def refuse_model_elsewhere(path: Path, xyz: Tensor, density: DensityMap) -> None:
-    """Most of the model must lie in the map's box; positions in Å. (n, 3)"""
-    inside = xyz.new_ones(len(xyz), dtype=bool)  # type: ignore[call-overload]
-    for axis in range(3):
-        low = density.origin[axis]
-        high = low + density.voxel_size[axis] * density.values.shape[2 - axis]
-        inside &= (xyz[:, axis] >= low) & (xyz[:, axis] <= high)
-    share = float(inside.double().mean())
-    if share < LEAST_INSIDE:
-        centre = ", ".join(f"{v:.0f}" for v in xyz.mean(dim=0).tolist())
-        raise DataError(
-            f"{path}: {share:.0%} of its atoms lie in the map's box (model centre {centre} Å, map origin "
-            f"{', '.join(f'{o:.0f}' for o in density.origin)} Å); place the model first, for example with `burnish fit`"
-        )
-
-
-def refuse_beyond_nyquist(resolution: float, density: DensityMap, path: Path) -> None:
-    nyquist = 2.0 * max(density.voxel_size)
-    if resolution < nyquist - 1e-3:
-        raise InputError(
-            f"--resolution {resolution:g}: {path} with its pixels of {nyquist / 2:g} Å ends at {nyquist:g} Å; "
-            "expected no finer than that"
-        )
-
-
 def density_symmetry(symmetry: MapSymmetry | None) -> ParticleSymmetry | None:
     """The copies that density is of."""
     return None if symmetry is None else symmetry.density
@@ -236,9 +184,7 @@ def refine_against(
         state = read_checkpoint(rests.earlier, system)
         resume_data(rests.earlier, term, system.model.atoms, state.atoms)
     _tell(state, term, settings.cycles, listener)
-    if (start := state.history[0].data["cc_work"]) < BAD_START:
-        why = "it lies elsewhere (place it with `burnish fit`), is of another hand, or the map is another one"
-        listener(Message(f"the model hardly agrees with the map (FSC average {start:.2f}): {why}", "warning"))
+    tell_of_bad_agreement(state.history[0].data["cc_work"], listener)
     try:
         for later in iterate(state, system, term):
             state = later
@@ -314,7 +260,7 @@ def box_about(
     """Maps about positions and all of their copies; positions of all atoms but hydrogens, Å. (n, 3)"""
     if symmetry is not None:
         xyz = copied_positions(xyz, symmetry.density)
-    mask = None if options.mask is None else read_mask(options.mask, maps[0])
+    mask = None if options.mask is None else read_mask(options.mask, maps[0], options.angpix)
     return box_maps(
         maps, xyz, options.resolution or 0.0, mask_radius=options.mask_radius, first_alone=first_alone, mask=mask
     )

@@ -17,6 +17,7 @@ from burnish.chemistry.topology import Topology
 from burnish.core.events import Message
 from burnish.data.atoms import Atoms
 from burnish.io.atomic import write_aside, write_text
+from burnish.io.map_coefficients import COLUMNS
 from burnish.io.model_writer import RefinementNumbers, why_not_pdb, write_model_cif, write_model_pdb
 from burnish.io.models import ModelFile, with_atoms
 from burnish.io.mrc import write_map
@@ -78,7 +79,7 @@ def write_em_outputs(options: RefineOptions, job: Job, done: EmFinished) -> dict
     local = locally_filtered(maps)
     if local is not None:
         write_map(job.path("refined_local.mrc"), local)
-    _write_mtz(job, done.term, coefficients)
+    _write_mtz(job, done.term, coefficients, phenix=options.map_labels == "phenix")
     structure = with_atoms(done.topology.structure, done.state.atoms)
     had_hydrogens = any(cra.atom.is_hydrogen() for cra in done.model.structure[0].all())
     if options.write_hydrogens == "no" or (options.write_hydrogens == "as-input" and not had_hydrogens):
@@ -111,7 +112,7 @@ def _write_pdb(job: Job, structure: gemmi.Structure, numbers: RefinementNumbers)
         job.notify(Message(f"no refined.pdb: the format cannot hold this model ({reason}); use refined.cif"))
 
 
-def _write_mtz(job: Job, term: MapTerm, coefficients: EmMapCoefficients) -> None:
+def _write_mtz(job: Job, term: MapTerm, coefficients: EmMapCoefficients, *, phenix: bool) -> None:
     """Map coefficients of the box, shifted onto the model, under the names by which Coot opens them."""
     maps = term.maps
     mtz = gemmi.Mtz(with_base=True)
@@ -121,8 +122,8 @@ def _write_mtz(job: Job, term: MapTerm, coefficients: EmMapCoefficients) -> None
     mtz.add_dataset("refined")
     columns = [maps.hkl.numpy().astype(np.float64)]
     for amplitude, phase, values in (
-        ("FWT", "PHWT", coefficients.density),
-        ("DELFWT", "PHDELWT", coefficients.difference),
+        (*COLUMNS["density"][phenix], coefficients.density),
+        (*COLUMNS["difference"][phenix], coefficients.difference),
         ("FC", "PHIC", coefficients.f_calc),
         ("Fout", "Pout", maps.f_obs.to(torch.complex128)),
     ):

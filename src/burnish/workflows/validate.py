@@ -38,7 +38,7 @@ def run(options: ValidateOptions, job: Job) -> dict[str, Any]:
         job.notify(message)
     components = sorted({residue.name for chain in model.structure[0] for residue in chain})
     library = read_library(components, ligands=options.ligand, monomers=options.monomers)
-    check_atoms(model.structure, library.monlib)
+    check_atoms(options.model, model.structure, library.monlib)
     for text in library.messages:
         job.notify(Message(text, "warning"))
     crystal, maps, agreement = model.crystal, None, None

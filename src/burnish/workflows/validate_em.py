@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gemmi
@@ -16,7 +17,6 @@ from burnish.data.atoms import Atoms
 from burnish.data.density import DensityMap
 from burnish.data.particle_symmetry import Symmetry
 from burnish.io.models import ModelFile
-from burnish.io.mrc import read_map
 from burnish.maps.weighted import weighted_map
 from burnish.models.boxed_maps import box_maps
 from burnish.models.copies import copied_positions, with_copies
@@ -29,13 +29,14 @@ from burnish.options.validate import ValidateOptions
 from burnish.validate.map_validation import MapValidation, map_record, validate_in_map
 from burnish.validate.model_validation import JudgedMaps
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
-from burnish.workflows.refine_em import (
-    compared_with_halves,
+from burnish.workflows.model_maps import (
+    check_model_inside,
     read_maps,
-    refine_against,
     refuse_beyond_nyquist,
-    refuse_model_elsewhere,
+    refuse_other_origin,
+    tell_of_bad_agreement,
 )
+from burnish.workflows.refine_em import compared_with_halves, refine_against
 from burnish.workflows.refine_model import refinement_settings, restrained_model
 
 SHAKEN = 0.3  # Å, rms along each axis together: beyond what refinement left of the other half map's noise
@@ -73,14 +74,17 @@ def judge_in_maps(
     resolution = options.resolution or 0.0
     refine_options = _as_refinement(options)
     halves = read_maps([p for p in (options.half1, options.half2) if p is not None], options.angpix)
-    primary = None if options.map is None else read_map(options.map, voxel_size=options.angpix)
+    primary = None if options.map is None else read_maps([options.map], options.angpix)[0]
+    if options.map is not None and primary is not None and options.half1 is not None:
+        _refuse_shifted(options.map, primary, options.half1, halves[0])
     like = halves[0] if primary is None else primary
     heavy = torch.tensor([e not in ("H", "D") for e in model.atoms.elements])
-    refuse_model_elsewhere(options.model, model.atoms.xyz, like)
+    check_model_inside(options.model, model.atoms.xyz, like, listener)
     refuse_beyond_nyquist(resolution, like, options.map or options.half1 or options.model)
     symmetry = map_symmetry(refine_options, like, model.atoms.xyz[heavy])
     maps = halves if halves else [like]
     term = _term(maps, scattering, protons, resolution, symmetry, resolution)
+    tell_of_bad_agreement(term.fsc_average, listener)
     whole = _term(maps, scattering, protons, NYQUIST_SHARE * 2.0 * max(like.voxel_size), symmetry, resolution)
     density = primary if primary is not None else weighted_map(halves[0], halves[1], resolution)
     atoms = model.atoms if symmetry is None else with_copies(model.atoms, symmetry.density)
@@ -102,6 +106,13 @@ def judge_in_maps(
         found=found,
         record=record,
     )
+
+
+def _refuse_shifted(path: Path, density: DensityMap, like_path: Path, like: DensityMap) -> None:
+    """A map of the half maps' own grid lies where they do; one that was cut out of it may lie anywhere in it."""
+    same_pixel = all(abs(a - b) < 1e-3 for a, b in zip(density.voxel_size, like.voxel_size, strict=True))
+    if density.values.shape == like.values.shape and same_pixel:
+        refuse_other_origin(path, density, like_path, like)
 
 
 def _as_refinement(options: ValidateOptions) -> RefineOptions:
