@@ -75,6 +75,25 @@ def test_statistics_of_an_earlier_refinement_are_replaced(tmp_path):
     assert list(block.find_values("_software.name")).count("Burnish") == 1
 
 
+def test_a_crystals_model_refined_against_maps_is_one_of_microscopy(tmp_path):
+    path = cif_with_extras(tmp_path / "a.cif")
+    path.write_text(
+        path.read_text() + "_exptl.entry_id x\n_exptl.method 'X-RAY DIFFRACTION'\n_exptl.crystals_number 1\n"
+    )
+    numbers = RefinementNumbers(d_min=3.2, method="ELECTRON MICROSCOPY")
+    model = read_model(path)
+    write_model_cif(tmp_path / "out.cif", model, model.structure, numbers)
+    write_model_pdb(tmp_path / "out.pdb", model.structure, numbers)
+    block = gemmi.cif.read(str(tmp_path / "out.cif")).sole_block()
+    assert block.find_value("_exptl.method") == "'ELECTRON MICROSCOPY'"
+    assert block.find_value("_exptl.crystals_number") is None
+    assert block.find_value("_refine.ls_number_reflns_obs") in (None, "?", ".")
+    lines = (tmp_path / "out.pdb").read_text().splitlines()
+    assert any(line.startswith("EXPDTA    ELECTRON MICROSCOPY") for line in lines)
+    assert any("RESOLUTION.    3.20 ANGSTROMS" in line for line in lines)
+    assert not any("FREE R VALUE" in line for line in lines)
+
+
 def test_atoms_that_were_added_or_taken_away_are_written_anew(tmp_path):
     model = read_model(cif_with_extras(tmp_path / "a.cif"))
     structure = with_atoms(model.structure, model.atoms)

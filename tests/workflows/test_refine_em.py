@@ -197,6 +197,19 @@ def test_a_trace_of_one_atom_a_residue_is_refined(case: Path, tmp_path: Path) ->
     assert burnish("refine", tmp_path / "trace.cif", *given) == 0
 
 
+def test_a_crystals_cell_does_not_go_with_a_model_in_a_map(case: Path, tmp_path: Path) -> None:
+    model = gemmi.read_structure(str(case / "model.cif"))
+    given = ("--map", case / "half1.mrc", "--resolution", "2.2", "--cycles", "0", "--out")
+    for group, edge in (("P 21 21 21", 1.0), ("P 1", 70.0)):
+        model.cell, model.spacegroup_hm = gemmi.UnitCell(70, 60, 50, 90, 90, 90), group
+        model.make_mmcif_document().write_file(str(tmp_path / "in_cell.cif"))
+        assert burnish("refine", tmp_path / "in_cell.cif", *given, tmp_path / "job") == 0
+        for name in ("refined.cif", "refined.pdb"):
+            again = gemmi.read_structure(str(tmp_path / "job" / name))
+            assert again.spacegroup_hm == "P 1"
+            assert again.cell.a == edge
+
+
 def test_names_of_phenix_in_the_mtz(case: Path, tmp_path: Path) -> None:
     given = ("--map", case / "half1.mrc", "--resolution", "2.2", "--cycles", "0", "--map-labels", "phenix")
     assert burnish("refine", case / "model.cif", *given, "--out", tmp_path / "job") == 0
@@ -245,6 +258,7 @@ def test_the_report_says_what_was_found(refined: Path) -> None:
         (("--map", "half1.mrc", "--resolution", "2.2", "--mask", "closed.mrc"), "no value above"),
         (("--half1", "half1.mrc", "--half2", "shifted.mrc", "--resolution", "2.2"), "shifted.mrc: its origin is"),
         (("--half1", "half1.mrc", "--half2", "copy.mrc", "--resolution", "2.2"), "the same density as half1.mrc"),
+        (("--half1", "half1.mrc", "--half2", "half1.mrc", "--resolution", "2.2"), "given as both half maps"),
         (("--map", "closed.mrc", "--resolution", "2.2"), "closed.mrc: every value is 0"),
         (("--map", "half1.mrc", "--resolution", "2.2", "--mask", "half1.mrc"), "a mask lies between 0 and 1"),
         (

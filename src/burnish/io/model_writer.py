@@ -18,6 +18,7 @@ from burnish.io.tls_groups import tls_remarks
 
 FloatArray = NDArray[np.float64]
 SOFTWARE = "Burnish"
+MICROSCOPY = "ELECTRON MICROSCOPY"  # method of `_exptl` and EXPDTA
 PDB_COLUMN_LIMIT = 9999.999  # Å, what a coordinate column of PDB holds on the negative side is less
 
 
@@ -97,6 +98,10 @@ def write_model_cif(
     else:
         block = next(b for b in document if b.find_loop("_atom_site.id").get_loop() is not None)
         _update_block(block, structure)
+        if numbers.method == MICROSCOPY:
+            block.find_mmcif_category("_exptl.").erase()
+            block.set_pair("_exptl.entry_id", gemmi.cif.quote(structure.name))
+            block.set_pair("_exptl.method", f"'{MICROSCOPY}'")
     if uncertainties is not None:
         _add_uncertainties(block, structure, uncertainties)
     with write_aside(path) as aside:
@@ -135,6 +140,8 @@ def _remarks(numbers: RefinementNumbers) -> list[str]:
     def shown(value: float, form: str) -> str:
         return format(value, form) if np.isfinite(value) else "NULL"
 
+    if numbers.method == MICROSCOPY:
+        return _remark_lines(numbers, ["", " REFINEMENT.", f"   PROGRAM     : BURNISH {__version__}", ""])
     free_share = 100.0 * numbers.n_free / max(1, numbers.n_work + numbers.n_free)
     three = [
         "",
@@ -159,6 +166,10 @@ def _remarks(numbers: RefinementNumbers) -> list[str]:
         *(f"   {line.name:<35s} : {line.count:6d} ; {line.rms:.3f} ; {line.target:.3f}" for line in numbers.restraints),
         *tls_remarks(numbers.tls_groups),
     ]
+    return _remark_lines(numbers, three)
+
+
+def _remark_lines(numbers: RefinementNumbers, three: Sequence[str]) -> list[str]:
     two = ["", f" RESOLUTION. {numbers.d_min:7.2f} ANGSTROMS."]
     return [f"REMARK   2{line}".ljust(80) for line in two] + [f"REMARK   3{line}".ljust(80) for line in three]
 
@@ -170,8 +181,11 @@ def _with_header(refined: gemmi.Structure, numbers: RefinementNumbers) -> gemmi.
     info = gemmi.RefinementInfo()
     info.id = numbers.method
     info.resolution_high, info.resolution_low = numbers.d_min, numbers.d_max
-    info.reflection_count = numbers.n_work + numbers.n_free
-    info.work_set_count, info.rfree_set_count = numbers.n_work, numbers.n_free
+    if numbers.method == MICROSCOPY:  # which has no reflections to count, and of a crystal's model is new
+        structure.info["_exptl.method"] = MICROSCOPY
+    else:
+        info.reflection_count = numbers.n_work + numbers.n_free
+        info.work_set_count, info.rfree_set_count = numbers.n_work, numbers.n_free
     info.r_work, info.r_free = numbers.r_work, numbers.r_free
     info.r_all = _r_all(numbers)
     info.cc_fo_fc_work, info.cc_fo_fc_free = numbers.cc_work, numbers.cc_free

@@ -46,7 +46,7 @@ from burnish.workflows.cycle_checkpoint import (
 )
 from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
-from burnish.workflows.model_maps import check_model_inside, read_maps, refuse_beyond_nyquist
+from burnish.workflows.model_maps import check_model_inside, read_maps, refuse_beyond_nyquist, without_crystal
 from burnish.workflows.model_rounds import (
     move_lines,
     rebuild_structure,
@@ -184,8 +184,7 @@ def rebuild_in_maps(options: RebuildOptions, job: Job) -> dict[str, Any]:
     """Read, rebuild once, write."""
     start = read_em_start(options, job.notify, cycles=0)
     job.begin(start.files, seed=options.seed)
-    structure = start.model.structure.clone()
-    structure.spacegroup_hm = "P 1"
+    structure = without_crystal(start.model.structure)
     topology, _ = _restrained(start, structure)
     term = _evidence_term(start, topology.structure)
     before = term.fsc_average
@@ -227,8 +226,7 @@ def cycle_in_maps(options: CycleOptions, job: Job) -> dict[str, Any]:
     allowed = as_resolution_allows(options, listener)  # type: ignore[arg-type]
     if standing is None:
         standing = Standing(qualities=[], lines=[], memory=Memory(), warnings=warnings, asked=asked)
-        first = start.model.structure.clone()
-        first.spacegroup_hm = "P 1"
+        first = without_crystal(start.model.structure)
         now = _refined(start, first, options.cycles, 0, job, standing, listener)
     else:
         listener(Message(f"going on after round {len(standing.qualities) - 1}"))

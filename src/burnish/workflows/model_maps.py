@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import gemmi
 from torch import Tensor
 
 from burnish.core.errors import DataError, InputError
@@ -57,6 +58,8 @@ def refuse_other_origin(path: Path, density: DensityMap, like_path: Path, like: 
 
 
 def _refuse_same_density(paths: Sequence[Path], maps: Sequence[DensityMap]) -> None:
+    if paths[0].resolve() == paths[1].resolve():
+        raise DataError(f"{paths[1]}: given as both half maps; give the other one, or a single map with --map")
     one, two = ((m.values - m.values.mean()).double().flatten() for m in maps)
     if 1.0 - float(one @ two) / float(one.norm() * two.norm()) < SAME_DENSITY:
         raise DataError(
@@ -98,6 +101,16 @@ def read_mask(path: Path, like: DensityMap, pixel_size: float | None = None) -> 
     if high <= OPEN:
         raise DataError(f"{path}: no value above {OPEN:g}; a mask is 1 inside and 0 outside")
     return mask
+
+
+def without_crystal(structure: gemmi.Structure) -> gemmi.Structure:
+    """A copy in P 1; the cell of a crystal goes with its symmetry, that of a map's box stays."""
+    single = structure.clone()
+    group = single.find_spacegroup()
+    if group is not None and group.number > 1:
+        single.cell = gemmi.UnitCell(1.0, 1.0, 1.0, 90.0, 90.0, 90.0)
+    single.spacegroup_hm = "P 1"
+    return single
 
 
 def check_model_inside(path: Path, xyz: Tensor, density: DensityMap, listener: Listener) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
+from burnish.chemistry.library import Library
+from burnish.chemistry.topology import Topology
 from burnish.core.errors import InputError
 from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells
 from burnish.data.density import DensityMap
 from burnish.data.particle_symmetry import ParticleSymmetry
-from burnish.io.models import read_model
+from burnish.io.models import ModelFile, read_model
 from burnish.jobs.folder import Job
 from burnish.models.boxed_maps import BoxedMaps, box_maps
 from burnish.models.copies import copied_positions
@@ -34,6 +36,7 @@ from burnish.workflows.model_maps import (
     read_mask,
     refuse_beyond_nyquist,
     tell_of_bad_agreement,
+    without_crystal,
 )
 from burnish.workflows.refine_checkpoint import (
     CHECKPOINT,
@@ -67,6 +70,28 @@ class Rests:
     earlier: Path | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmInputs:
+    """Everything that a refinement against maps starts from.
+
+    Attributes
+    ----------
+    model, maps : as read.
+    library, topology : restraints and where they come from.
+    refinable : the model for the engine; its atoms are those of `topology.structure`.
+    symmetry : of the maps, or None.
+    files : every input file, for the record of the job.
+    """
+
+    model: ModelFile
+    maps: tuple[DensityMap, ...]
+    library: Library
+    topology: Topology
+    refinable: RefinableModel
+    symmetry: MapSymmetry | None
+    files: tuple[Path, ...]
+
+
 def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     """Read, refine, judge by the other half map when asked, write."""
     warnings: list[str] = []
@@ -76,16 +101,51 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
             warnings.append(event.text)
         job.notify(event)
 
+    inputs = read_em_inputs(options, listener)
+    settings = refinement_settings(options)
+    job.begin(inputs.files, seed=options.seed, device=chosen_device(options.device))
+    if len(inputs.maps) == 1:
+        listener(
+            Message("one map without its halves: its noise is not known, and overfitting cannot be seen", "warning")
+        )
+    maps, refinable, symmetry = inputs.maps, inputs.refinable, inputs.symmetry
+    if options.flexible is not None and options.continue_from is None:
+        refinable = fit_flexibly(maps, refinable, settings, options, symmetry, listener)
+    rests = Rests(write=job.path(CHECKPOINT), earlier=options.continue_from)
+    main = refine_against(maps, refinable, settings, options, symmetry, listener, rests=rests)
+    validation = None
+    if options.cross_validation and not main.interrupted:
+        listener(Message("cross-validation: the same refinement against half map 1 alone"))
+        validation = cross_validate(maps, refinable, settings, options, symmetry, main)
+    done = EmFinished(
+        model=inputs.model,
+        library=inputs.library,
+        topology=inputs.topology,
+        refinable=refinable,
+        term=main.term,
+        state=main.state,
+        validation=validation,
+        symmetry=symmetry,
+        interrupted=main.interrupted,
+        warnings=warnings,
+        maps=[str(p) for p in _map_paths(options)],
+    )
+    summary = write_em_outputs(options, job, done)
+    if main.interrupted:
+        raise KeyboardInterrupt
+    return summary
+
+
+def read_em_inputs(options: RefineOptions, listener: Listener) -> EmInputs:
+    """Read all inputs and check them against each other, telling what was chosen and what is doubtful."""
     if options.resolution is None:
         raise InputError("--resolution: needed with maps")
     model = read_model(options.model)
     for message in model.messages:
         listener(message)
-    paths = [p for p in (options.half1, options.half2, options.map) if p is not None]
+    paths = _map_paths(options)
     maps = read_maps(paths, options.angpix)
-    structure = model.structure.clone()
-    structure.spacegroup_hm = "P 1"
-    library, topology, refinable = restrained_model(options, structure, None, listener)
+    library, topology, refinable = restrained_model(options, without_crystal(model.structure), None, listener)
     check_model_inside(options.model, refinable.atoms.xyz, maps[0], listener)
     refuse_beyond_nyquist(options.resolution, maps[0], paths[0])
     symmetry = map_symmetry(options, maps[0], heavy_positions(refinable))
@@ -96,41 +156,22 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
         refinable = with_reference(refinable, options.reference, listener)
     if options.mask is not None:
         read_mask(options.mask, maps[0], options.angpix)
-    settings = refinement_settings(options)
-    device = chosen_device(options.device)
-    extra = [path for path in (options.reference, options.mask) if path is not None]
     if options.continue_from is not None:
         refinable = at_earlier_start(refinable, options.continue_from, moved=options.flexible is not None)
-    job.begin([options.model, *paths, *options.ligand, *extra], seed=options.seed, device=device)
-    if len(maps) == 1:
-        listener(
-            Message("one map without its halves: its noise is not known, and overfitting cannot be seen", "warning")
-        )
-    if options.flexible is not None and options.continue_from is None:
-        refinable = fit_flexibly(maps, refinable, settings, options, symmetry, listener)
-    rests = Rests(write=job.path(CHECKPOINT), earlier=options.continue_from)
-    main = refine_against(maps, refinable, settings, options, symmetry, listener, rests=rests)
-    validation = None
-    if options.cross_validation and not main.interrupted:
-        listener(Message("cross-validation: the same refinement against half map 1 alone"))
-        validation = cross_validate(maps, refinable, settings, options, symmetry, main)
-    done = EmFinished(
+    extra = [path for path in (options.reference, options.mask) if path is not None]
+    return EmInputs(
         model=model,
+        maps=tuple(maps),
         library=library,
         topology=topology,
         refinable=refinable,
-        term=main.term,
-        state=main.state,
-        validation=validation,
         symmetry=symmetry,
-        interrupted=main.interrupted,
-        warnings=warnings,
-        maps=[str(p) for p in paths],
+        files=(options.model, *paths, *options.ligand, *extra),
     )
-    summary = write_em_outputs(options, job, done)
-    if main.interrupted:
-        raise KeyboardInterrupt
-    return summary
+
+
+def _map_paths(options: RefineOptions) -> list[Path]:
+    return [p for p in (options.half1, options.half2, options.map) if p is not None]
 
 
 def at_earlier_start(refinable: RefinableModel, checkpoint: Path, *, moved: bool) -> RefinableModel:

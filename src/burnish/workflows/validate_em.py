@@ -35,6 +35,7 @@ from burnish.workflows.model_maps import (
     refuse_beyond_nyquist,
     refuse_other_origin,
     tell_of_bad_agreement,
+    without_crystal,
 )
 from burnish.workflows.refine_em import compared_with_halves, refine_against
 from burnish.workflows.refine_model import refinement_settings, restrained_model
@@ -175,8 +176,7 @@ def _cross_validation(
     options: RefineOptions, model: ModelFile, halves: Sequence[DensityMap], symmetry: MapSymmetry | None
 ) -> dict[str, float]:
     """Averages of the correlation with both half maps after refinement against the first alone."""
-    structure = model.structure.clone()
-    structure.spacegroup_hm = "P 1"
+    structure = without_crystal(model.structure)
     generator = np.random.default_rng(options.seed)
     for site in structure[0].all():
         shift = generator.normal(scale=SHAKEN / np.sqrt(3.0), size=3)
