@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from burnish.models.crystal_term import CrystalTerm
-from burnish.models.density_maps import crystal_map, map_coefficients, phases_deg
+from burnish.models.density_maps import crystal_map, map_coefficients
+from burnish.models.phases import phases_deg
 from burnish.models.structure_factors import grid_shape
 from tests.models.crystals import reflections_to, triclinic_like
 from tests.models.test_crystal_term import simulated

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import spline_filter
 from torch import Tensor
 
 from burnish.data.sampled_map import SampledMap
@@ -72,6 +71,8 @@ def local_spline(grid: SampledMap, xyz: Tensor, margin: float = 4.0) -> SplineMa
     What lies at the faces of the part is mirrored; a value counts .27 a grid step, so that four steps inside the
     faces the spline is that of the whole map within half a percent.
     """
+    from scipy.ndimage import spline_filter  # takes long to import
+
     box = local_part(grid, xyz, margin)
     coefficients = spline_filter(box.values.numpy(), order=3, output=np.float32, mode="mirror")
     return SplineMap(coefficients=torch.from_numpy(coefficients), grid=box)

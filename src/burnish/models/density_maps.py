@@ -114,8 +114,3 @@ def anomalous_coefficients(term: CrystalTerm) -> Tensor:
     if pairs is not None and pairs.f_obs is not None:
         difference = torch.where(term.reflections.centric, torch.nan, pairs.f_obs[:, 0] - pairs.f_obs[:, 1])
     return (-1j * phase * (difference / term.scale[:n])).to(torch.complex64)
-
-
-def phases_deg(coefficient: Tensor) -> Tensor:
-    """Phase angle as files hold it, −180 to 180°. (n,)"""
-    return torch.rad2deg(torch.angle(coefficient))

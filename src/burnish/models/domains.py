@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.spatial import cKDTree
 
 from burnish.data.labels import AtomLabels
+from burnish.geometry.near_points import near_pairs
 from burnish.models.restraints.term import Array, Index, Mask
 
 REACH = 9.0  # Å between Cα in contact
@@ -35,7 +35,7 @@ def find_domains(ca: Array) -> tuple[Index, ...]:
     n = len(ca)
     if n < 2 * LEAST_RESIDUES:
         return (np.arange(n),)
-    pairs = cKDTree(ca).query_pairs(REACH, output_type="ndarray")
+    pairs = near_pairs(ca, REACH)
     weight = np.where(np.abs(pairs[:, 0] - pairs[:, 1]) == 1, _ALONG_CHAIN, 1.0)
     graph = sp.coo_matrix((weight, (pairs[:, 0], pairs[:, 1])), shape=(n, n)).tocsr()
     graph = graph + graph.T
@@ -54,6 +54,8 @@ def domain_atoms(labels: AtomLabels, xyz: Array) -> tuple[Index, ...]:
     ----------
     xyz : positions, Å. (n_atoms, 3)
     """
+    from scipy.spatial import cKDTree  # takes long to import
+
     chain, names = np.array(labels.chain), np.array(labels.atom_name)
     groups = []
     for name in dict.fromkeys(labels.chain):

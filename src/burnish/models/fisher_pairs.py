@@ -20,9 +20,9 @@ import math
 import numba
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from burnish.data.atoms import Atoms
+from burnish.geometry.near_points import near_pairs
 from burnish.models.data_term import FisherPairs
 from burnish.models.fisher import ShellWeights
 from burnish.scattering.form_factors import FormFactors
@@ -107,7 +107,7 @@ def fisher_pairs(
     """
     xyz = atoms.xyz.detach().cpu().numpy().astype(np.float64)
     hydrogen = np.array([symbol in ("H", "D") for symbol in atoms.elements], dtype=bool)
-    pairs = cKDTree(xyz).query_pairs(reach, output_type="ndarray")
+    pairs = near_pairs(xyz, reach)
     pairs = pairs[~(hydrogen[pairs[:, 0]] & hydrogen[pairs[:, 1]])]
     used, n = shells.total > 0, len(pairs)
     position = shells.position[used]

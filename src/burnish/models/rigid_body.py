@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy.spatial.transform import Rotation
 
 from burnish.data.atoms import Atoms
+from burnish.geometry.rotations import rotation_from_vector
 from burnish.models.restraints.term import Array, Index
 
 LARGEST_TURN = np.radians(5.0)  # in one cycle
@@ -44,7 +44,7 @@ def moved_rigidly(atoms: Atoms, groups: Sequence[Index], motion: Array) -> Atoms
         shift, turn = row[:3], row[3:]
         shift = shift * min(1.0, LARGEST_SHIFT / max(float(np.linalg.norm(shift)), 1e-12))
         turn = turn * min(1.0, LARGEST_TURN / max(float(np.linalg.norm(turn)), 1e-12))
-        rotation = Rotation.from_rotvec(turn).as_matrix()
+        rotation = rotation_from_vector(torch.as_tensor(turn)).numpy()
         centre = xyz[members].mean(axis=0)
         xyz[members] = (xyz[members] - centre) @ rotation.T + centre + shift
         tensor = u[members][:, [0, 3, 4, 3, 1, 5, 4, 5, 2]].reshape(-1, 3, 3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from burnish.data.particle_symmetry import ParticleSymmetry, Symmetry
 from burnish.symmetry.space_groups import fractionalisation, operations, orthogonalisation
@@ -92,6 +91,8 @@ def nearest_images(
     -------
     Positions (n, 3), the nearest atom of each (n,), and the distance to it, Å (n,).
     """
+    from scipy.spatial import cKDTree  # takes long to import
+
     tree = cKDTree(model)
     best = xyz.copy()
     distance, atom = (np.array(a) for a in tree.query(best.reshape(-1, 3)))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import gemmi
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from burnish.core.errors import DataError, InputError
@@ -111,6 +110,8 @@ def _refuse_overlap(options: RefineOptions, xyz: Tensor, particle: ParticleSymme
 
 def _overlap(xyz: Tensor, particle: ParticleSymmetry) -> float:
     """Share of the atoms that lie on other atoms of the copies."""
+    from scipy.spatial import cKDTree  # takes long to import
+
     own = xyz.numpy()
     copies = copied_positions(xyz, particle).numpy()[len(own) :]
     away, nearest = cKDTree(copies).query(own, distance_upper_bound=SAME_PLACE) if len(copies) else ([], [])

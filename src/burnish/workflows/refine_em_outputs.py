@@ -22,10 +22,10 @@ from burnish.io.model_writer import RefinementNumbers, why_not_pdb, write_model_
 from burnish.io.models import ModelFile, with_atoms
 from burnish.io.mrc import write_map
 from burnish.jobs.folder import Job
-from burnish.models.density_maps import phases_deg
 from burnish.models.em_density_maps import EmMapCoefficients, box_density, em_map_coefficients, in_model_frame
 from burnish.models.local_filter import locally_filtered
 from burnish.models.map_term import MapTerm
+from burnish.models.phases import phases_deg
 from burnish.models.refinement import RefinementState
 from burnish.models.refinement_system import RefinableModel
 from burnish.options.refine import RefineOptions

@@ -27,7 +27,8 @@ from burnish.io.tls_groups import tls_records
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_term import DataStatistics
-from burnish.models.density_maps import anomalous_coefficients, map_coefficients, phases_deg
+from burnish.models.density_maps import anomalous_coefficients, map_coefficients
+from burnish.models.phases import phases_deg
 from burnish.models.refinement import CycleRecord, RefinementState
 from burnish.models.refinement_system import RefinementSystem
 from burnish.models.tls import fit_tls

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from burnish.data.labels import AtomLabels
 from burnish.data.restraints import ContactTypes
+from burnish.geometry.near_points import near_pairs
 from burnish.models.restraints.covalent import bond_residuals
 from burnish.models.restraints.term import Array, Index, Mask, Residuals, Term, robust_term, sparse_rows
 
@@ -115,7 +115,7 @@ def neighbour_pairs(xyz: Array, types: ContactTypes, chosen: Mask | None = None)
     index = np.flatnonzero(heavy)
     if len(index) < 2:
         return np.zeros((0, 2), dtype=np.int64)
-    pairs = index[cKDTree(xyz[index]).query_pairs(REACH, output_type="ndarray")]
+    pairs = index[near_pairs(xyz[index], REACH)]
     conformer = types.conformer.numpy()
     a, b = conformer[pairs[:, 0]], conformer[pairs[:, 1]]
     pairs = pairs[(a == b) | (a == 0) | (b == 0)]

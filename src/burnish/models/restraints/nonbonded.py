@@ -6,10 +6,10 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from burnish.data.particle_symmetry import ParticleSymmetry, Symmetry
 from burnish.data.restraints import ContactTypes, HydrogenBondRole
+from burnish.geometry.near_points import near_pairs
 from burnish.models.restraints.term import Array, Index, Residuals
 
 SIGMA = 0.2  # Å; of a contact distance in the CCP4 convention
@@ -103,8 +103,7 @@ def find_pairs(xyz: Array, mates: SymmetryMates, cutoff: float) -> tuple[Index, 
     """Pairs of atoms (n, 2) with i ≤ j, the operation on the second (n,) and their distance (n,) up to `cutoff` Å."""
     if len(xyz) == 0:
         return np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
-    tree = cKDTree(xyz)
-    own = tree.query_pairs(cutoff, output_type="ndarray").astype(np.int64)
+    own = near_pairs(xyz, cutoff)
     low, high = xyz.min(axis=0) - cutoff, xyz.max(axis=0) + cutoff
     images, source, operation = [], [], []
     for k in range(1, len(mates.shift)):
@@ -120,7 +119,9 @@ def find_pairs(xyz: Array, mates: SymmetryMates, cutoff: float) -> tuple[Index, 
     zero = np.zeros(len(own), dtype=np.int64)
     if not images or sum(map(len, source)) == 0:
         return own, zero, distance
-    found = tree.sparse_distance_matrix(cKDTree(np.concatenate(images)), cutoff, output_type="ndarray")
+    from scipy.spatial import cKDTree  # takes long to import
+
+    found = cKDTree(xyz).sparse_distance_matrix(cKDTree(np.concatenate(images)), cutoff, output_type="ndarray")
     partner = np.concatenate(source)[found["j"]]
     keep = found["i"] <= partner
     pairs = np.stack([found["i"][keep], partner[keep]], axis=1).astype(np.int64)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from burnish.data.labels import AtomLabels
 from burnish.data.restraints import Origin, Restraints
+from burnish.geometry.near_points import near_pairs
 from burnish.models.restraints.covalent import bond_residuals, torsion_residuals
 from burnish.models.restraints.term import Array, Index, Term, robust_term
 
@@ -106,11 +106,11 @@ def hydrogen_bonds(xyz: Array, residues: ChainResidues) -> set[tuple[int, int]]:
     before = {place + 1: i for i, place in enumerate(residues.place.tolist())}
     donors = [(i, before[p]) for i, p in enumerate(residues.place.tolist()) if p in before]
     bonds = set()
-    tree = cKDTree(o)
+    near = _oxygens_near(n, o)
     for i, previous in donors:
         along = c[previous] - o[previous]
         h = n[i] + along / max(float(np.linalg.norm(along)), 1e-6)
-        for j in tree.query_ball_point(n[i], _REACH):
+        for j in near[i]:
             if abs(int(residues.place[i] - residues.place[j])) < 2:
                 continue
             r_on, r_ch, r_oh, r_cn = (
@@ -119,6 +119,15 @@ def hydrogen_bonds(xyz: Array, residues: ChainResidues) -> set[tuple[int, int]]:
             if _COUPLING * (1.0 / r_on + 1.0 / r_ch - 1.0 / r_oh - 1.0 / r_cn) < WEAKEST:
                 bonds.add((int(residues.place[j]), int(residues.place[i])))
     return bonds
+
+
+def _oxygens_near(n: Array, o: Array) -> list[list[int]]:
+    """Oxygens within reach of each nitrogen."""
+    near: list[list[int]] = [[] for _ in n]
+    for i, j in near_pairs(np.concatenate([n, o]), _REACH).tolist():
+        if i < len(n) <= j:
+            near[i].append(j - len(n))
+    return near
 
 
 def helix_places(bonds: set[tuple[int, int]]) -> set[int]:
