@@ -1,6 +1,7 @@
 """`burnish deposit` of a model refined against half maps: one folder with model, maps, mask and FSC curves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import gemmi
@@ -80,9 +81,10 @@ def test_everything_lies_in_one_folder(refined, tmp_path, capsys):
     particles.write_text(PARTICLES)
     out = tmp_path / "out"
     extra = ("--particles", particles, "--symmetry", "C1", "--contour", 0.1)
-    assert burnish("deposit", refined, *extra, "--out", out, "--json") == 0
+    assert burnish("deposit", refined, *extra, "--entry", "HELX", "--out", out, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
-    assert summary["findings"] == 0
+    (finding,) = json.loads((out / "deposit.json").read_text())["findings"]
+    assert "mean of the half maps" in finding
     halves = [read_map(refined.parent / f"half{i}.mrc").values for i in (1, 2)]
     for i, half in enumerate(halves, start=1):
         assert torch.equal(read_map(out / f"half_map_{i}.mrc").values, half)
@@ -90,6 +92,9 @@ def test_everything_lies_in_one_folder(refined, tmp_path, capsys):
     block = gemmi.cif.read(str(out / "model.cif")).sole_block()
     assert list(block.find_loop("_em_map.type")) == ["'primary map'", "'half map'", "'half map'"]
     expected = {
+        "_entry.id": "HELX",
+        "_refine.entry_id": "HELX",
+        "_refine.pdbx_stereochemistry_target_values": "MAXIMUM LIKELIHOOD ON HALF MAPS",
         "_exptl.method": "ELECTRON MICROSCOPY",
         "_em_3d_reconstruction.num_particles": "3",
         "_em_imaging.accelerating_voltage": "300",
@@ -144,6 +149,21 @@ def test_maps_of_different_grids_are_told(refined, tmp_path, capsys):
         burnish("deposit", refined, "--primary-map", tmp_path / "other.mrc", "--out", out, "--no-validate-files") == 0
     )
     assert "half_map_1.mrc and primary_map.mrc differ in size" in capsys.readouterr().err
+    half = read_map(refined.parent / "half1.mrc")
+    write_map(tmp_path / "shifted.mrc", replace(half, origin=(VOXEL * 3, 0.0, 0.0)))
+    assert burnish("deposit", refined, "--primary-map", tmp_path / "shifted.mrc", "--out", out) == 0
+    assert "half_map_1.mrc and primary_map.mrc differ in origin" in capsys.readouterr().err
+
+
+def test_a_single_map_says_that_half_maps_are_missing(refined, tmp_path, capsys):
+    given = ("--map", refined.parent / "half1.mrc", "--resolution", 2.5, "--cycles", 0)
+    assert burnish("refine", refined.parent / "helix.cif", *given, "--out", tmp_path / "job") == 0
+    assert burnish("deposit", tmp_path / "job", "--out", tmp_path / "out", "--no-validate-files") == 0
+    assert "no half maps, which the EMDB asks for" in capsys.readouterr().err
+    block = gemmi.cif.read(str(tmp_path / "out/model.cif")).sole_block()
+    target = gemmi.cif.as_string(block.find_value("_refine.pdbx_stereochemistry_target_values"))
+    assert target == "MAXIMUM LIKELIHOOD"
+    assert block.find_value("_entry.id") == "HELIX"
 
 
 def test_the_dictionary_finds_no_error(refined, tmp_path):

@@ -15,7 +15,7 @@ WHAT = {
     "half_map_1.mrc": "half map 1, unfiltered",
     "half_map_2.mrc": "half map 2, unfiltered",
     "mask.mrc": "the mask of the FSC",
-    "fsc.xml": "FSC of the half maps, corrected for the mask",
+    "fsc.xml": "FSC of the half maps; its title says whether corrected for the mask",
     "model_map_fsc.xml": "FSC of the model against the map",
     "to_fill_in.yaml": "what is missing; fill in and run again with --metadata",
     "validation.html": "geometry and fit of the files as written",

@@ -57,6 +57,7 @@ class EmInputs:
     files : that were read.
     resolution : of the post-processing, None without.
     reconstruction : that made the half maps, None where it was not Burnish's.
+    averaged : the primary map is the mean of the half maps.
     """
 
     maps: tuple[MapFile, ...]
@@ -66,6 +67,7 @@ class EmInputs:
     files: tuple[Path, ...]
     resolution: float | None
     reconstruction: Reconstruction | None
+    averaged: bool
 
 
 def run(options: DepositOptions, job: Job, source: Source) -> dict[str, Any]:
@@ -93,8 +95,9 @@ def run(options: DepositOptions, job: Job, source: Source) -> dict[str, Any]:
         write_map(job.path(item.file), item.density)
     files = [MODEL, *(m.file for m in inputs.maps), *_write_curves(job, source, inputs)]
     write_text(job.path("to_fill_in.yaml"), template(missing))
-    judged = _judge(options, source, inputs, job) if options.validate_files else {}
-    findings = _same_grid(inputs.maps)
+    fit_together = not _same_grid(tuple(m for m in inputs.maps if m.kind != "mask"))
+    judged = _judge(options, source, inputs, job) if options.validate_files and fit_together else {}
+    findings = [*_lacking(inputs), *_same_grid(inputs.maps)]
     checks = check_files(dictionary, job, [MODEL])
     return finish(job, structure.name, categories, missing, checks, findings, judged, sequenced, files)
 
@@ -128,6 +131,7 @@ def read_em_inputs(options: DepositOptions, source: Source) -> EmInputs:
         files=tuple(named),
         resolution=star.resolution if star is not None else None,
         reconstruction=_reconstruction_of(half_names),
+        averaged=primary_name is None,
     )
 
 
@@ -209,6 +213,19 @@ def _write_curves(job: Job, source: Source, inputs: EmInputs) -> list[str]:
     values = [x["fsc_model"] if x["fsc_model"] is not None else 0.0 for x in shells]
     write_fsc_curve(job.path("model_map_fsc.xml"), s, values, "Burnish model-map FSC")
     return [*files, "model_map_fsc.xml"]
+
+
+def _lacking(inputs: EmInputs) -> list[str]:
+    """What the EMDB asks for, or readers expect, and is not among the maps."""
+    found = []
+    if inputs.averaged:
+        found.append(
+            "primary_map.mrc is the mean of the half maps, not sharpened; give the map that you looked at with "
+            "--primary-map, or --postprocess"
+        )
+    if not any(item.kind == "half map" for item in inputs.maps):
+        found.append("no half maps, which the EMDB asks for; give --postprocess with the folder that names them")
+    return found
 
 
 def _same_grid(maps: tuple[MapFile, ...]) -> list[str]:

@@ -93,6 +93,7 @@ def prepare(options: DepositOptions, source: Source, job: Job) -> tuple[Sequence
     """The structure with its sequences and final names, and the dictionaries of its components."""
     structure = source.model.structure.clone()
     structure.name = options.entry or _entry_name(source)
+    structure.info["_entry.id"] = structure.name  # the file's own would contradict every other table
     sequenced = with_sequences(structure, read_sequences(options.sequence))
     for message in sequenced.messages:
         job.notify(message)

@@ -129,7 +129,8 @@ def em_categories(
         "id": "1", "entry_id": name, "ref_space": "RECIPROCAL", "target_criteria": "MAXIMUM LIKELIHOOD",
         "overall_b_value": number(final.get("b_mean"), 2),
     })  # fmt: skip
-    categories["refine"] = _refine(name, resolution, final, structure)
+    on_halves = " ON HALF MAPS" if len(record["maps"]) == 2 else ""
+    categories["refine"] = _refine(name, resolution, final, structure, f"MAXIMUM LIKELIHOOD{on_halves}")
     categories["refine_hist"] = atom_counts(structure, METHOD, None)
     categories["refine_hist"]["d_res_high"] = [number(resolution, 2)]
     categories["refine_ls_restr"] = restraint_table(geometry, METHOD)
@@ -174,13 +175,13 @@ def _microscope(categories: Categories, particles: Particles | None) -> None:
     })  # fmt: skip
 
 
-def _refine(name: str, resolution: float, final: dict[str, Any], structure: gemmi.Structure) -> Category:
+def _refine(name: str, resolution: float, final: dict[str, Any], structure: gemmi.Structure, target: str) -> Category:
     b = [c.atom.b_iso for c in structure[0].all() if not c.atom.is_hydrogen()]
     return one_row(
         {
             "entry_id": name, "pdbx_refine_id": METHOD, "ls_d_res_high": number(resolution, 2),
             "B_iso_mean": number(float(np.mean(b)), 2), "B_iso_min": number(min(b), 2), "B_iso_max": number(max(b), 2),
-            "pdbx_stereochemistry_target_values": "MAXIMUM LIKELIHOOD ON HALF MAPS",
+            "pdbx_stereochemistry_target_values": target,
             "pdbx_average_fsc_overall": number(final.get("fsc_average"), 4),
             "pdbx_average_fsc_work": number(final.get("fsc_work"), 4),
             "pdbx_average_fsc_free": number(final.get("fsc_free"), 4),
