@@ -9,10 +9,10 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib.resources import files
+from string import Template
 from typing import Literal
-
-from jinja2 import Environment, Template
 
 from burnish import __version__
 
@@ -101,19 +101,68 @@ def render(page: Page) -> str:
     >>> "a &lt; b" in html, "<script" in html
     (True, False)
     """
-    return _template().render(
-        page=page, version=__version__, kind_of=_kind_of, data_uri=_data_uri, is_number=_is_number
+    return _template().substitute(
+        title=_said(page.title),
+        lead=_said(page.lead),
+        sections="\n".join(_section(section) for section in page.sections),
+        footer=" · ".join(filter(None, (_said(page.footer), f"Burnish {__version__}"))),
     )
 
 
 @cache
 def _template() -> Template:
-    source = files("burnish.reports").joinpath("page.html").read_text(encoding="utf-8")
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    return Template(files("burnish.reports").joinpath("page.html").read_text(encoding="utf-8"))
 
 
-def _kind_of(block: Block) -> str:
-    return type(block).__name__
+def _section(section: Section) -> str:
+    heading = [f"<h2>{_said(section.heading)}</h2>"] if section.heading else []
+    return "\n".join(["<section>", *heading, *(_block(block) for block in section.blocks), "</section>"])
+
+
+def _block(block: Block) -> str:
+    """One block as HTML."""
+    if isinstance(block, Text):
+        return f"<p>{_said(block.text)}</p>"
+    if isinstance(block, Note):
+        start = "<b>Look here: </b>" if block.kind == "warning" else ""
+        return f'<p class="note {block.kind}">{start}{_said(block.text)}</p>'
+    if isinstance(block, Numbers):
+        items = [f"<div><dt>{_said(label)}</dt><dd>{_said(value)}</dd></div>" for label, value in block.items]
+        return "\n".join(["<dl>", *items, "</dl>"])
+    if isinstance(block, Picture):
+        image = f'<img src="{_data_uri(block.image)}" alt="{_said(block.alt or block.caption)}">'
+        kind = ' class="wide"' if block.wide else ""
+        caption = f"<figcaption>{_said(block.caption)}</figcaption>"
+        return f"<figure{kind}>{image}{caption}</figure>"
+    if block.more:
+        return f"<details><summary>{_said(block.caption or 'Table')}</summary>{_table(block)}</details>"
+    return _table(block)
+
+
+def _table(table: Table) -> str:
+    caption = [f"<caption>{_said(table.caption)}</caption>"] if table.caption else []
+    head = "".join(f'<th scope="col">{_said(cell)}</th>' for cell in table.head)
+    rows = [_row(row, table.links[k] if table.links else "") for k, row in enumerate(table.rows)]
+    parts = ['<div class="scroll"><table>', *caption, f"<thead><tr>{head}</tr></thead>", "<tbody>", *rows]
+    return "\n".join([*parts, "</tbody></table></div>"])
+
+
+def _row(row: Sequence[str], link: str) -> str:
+    """A row of a table; its first cell leads to `link`, unless that is ""."""
+    cells = []
+    for k, cell in enumerate(row):
+        text = _said(cell)
+        if link and k == 0:
+            target = ' target="_blank" rel="noopener"' if link.startswith("/#") else ""
+            text = f'<a href="{_said(link)}"{target}>{text}</a>'
+        kind = ' class="n"' if _is_number(cell) else ""
+        cells.append(f"<td{kind}>{text}</td>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _said(text: object) -> str:
+    """Words of a block, or a number read from a record, escaped."""
+    return escape(str(text))
 
 
 def _data_uri(image: bytes) -> str:
