@@ -120,6 +120,12 @@ def test_faulty_mmcif(old, new, message, tmp_path):
         read_model(path)
 
 
+def test_a_model_without_scattering_is_refused(tmp_path):
+    lines = [f"{x[:54]}  0.00{x[60:]}" if x.startswith(("ATOM", "HETATM")) else x for x in PDB.splitlines()]
+    with pytest.raises(DataError, match=r"a.pdb: every atom has occupancy 0"):
+        read_model(write_pdb(tmp_path / "a.pdb", "\n".join(lines) + "\n"))
+
+
 def test_missing_and_empty_files(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_model(tmp_path / "none.pdb")

@@ -172,3 +172,15 @@ def test_bad_input(
     assert burnish("rebuild", "model.cif", *arguments, "--out", tmp_path / "job") == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "job").exists()
+
+
+@pytest.mark.parametrize("command", ["rebuild", "cycle"])
+def test_misnamed_atoms_are_refused_before_anything_is_written(
+    case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    model = gemmi.read_structure(str(case / "model.cif"))
+    model[0]["A"][3]["CB"][0].name = "CQ"
+    model.make_mmcif_document().write_file(str(tmp_path / "misnamed.cif"))
+    assert burnish(command, tmp_path / "misnamed.cif", *_halves(case), "--out", tmp_path / "job") == 2
+    assert "misnamed.cif: 1 atom misnamed" in capsys.readouterr().err
+    assert not (tmp_path / "job").exists()

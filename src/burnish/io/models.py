@@ -205,8 +205,8 @@ def check_atoms(path: Path, structure: gemmi.Structure) -> list[Message]:
     Raises
     ------
     DataError
-        for coordinates or B that are not finite, unknown elements, duplicate atoms, occupancies below 0 or above 2, and
-        atoms on top of each other.
+        for coordinates or B that are not finite, unknown elements, duplicate atoms, occupancies below 0, above 2 or
+        nowhere above 0, and atoms on top of each other.
     """
     messages: list[Message] = []
     seen: Counter[tuple[str, ...]] = Counter()
@@ -235,6 +235,8 @@ def check_atoms(path: Path, structure: gemmi.Structure) -> list[Message]:
         seen[key] += 1
         if seen[key] > 1:
             raise DataError(f"{path}: atom {name} is there twice; remove one, or give them conformer letters")
+    if all(cra.atom.occ == 0.0 for cra in structure[0].all()):
+        raise DataError(f"{path}: every atom has occupancy 0, so that nothing scatters; set the occupancies")
     _refuse_atoms_on_top(path, structure)
     if above_one:
         messages.append(Message(f"{path.name}: {_count(above_one, 'atom')} with occupancy above 1: kept", "warning"))

@@ -58,7 +58,7 @@ def is_clearer(before: RoundQuality, now: RoundQuality) -> bool:
 def should_stop(history: Sequence[RoundQuality], most: int) -> str | None:
     """Why to stop, or None to go on: enough rounds, nothing changed, or no gain in two rounds."""
     if len(history) > most:
-        return f"{most} rounds done"
+        return f"{most} round{'s' if most > 1 else ''} done"
     if len(history) > 1 and history[-1].accepted == 0:
         return "no move was accepted"
     if len(history) > 2:

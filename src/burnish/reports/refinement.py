@@ -76,10 +76,10 @@ def refinement_page(report: RefinementReport) -> Page:
 
 
 def _lead(report: RefinementReport) -> str:
-    first, last = report.cycles[0], report.cycles[-1]
+    first, count = report.cycles[0], int(report.cycles[-1]["cycle"])
     return (
         f"R-work {first['r_work']:.3f} → {report.statistics.r_work:.3f}, R-free {first['r_free']:.3f} → "
-        f"{report.statistics.r_free:.3f} in {int(last['cycle'])} cycles against {report.data}."
+        f"{report.statistics.r_free:.3f} in {count} cycle{'' if count == 1 else 's'} against {report.data}."
     )
 
 

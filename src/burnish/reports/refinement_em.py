@@ -53,14 +53,14 @@ class EmReport:
 
 def em_refinement_page(report: EmReport) -> Page:
     """The report as a page."""
-    first, last = report.cycles[0], report.cycles[-1]
+    first, count = report.cycles[0], int(report.cycles[-1]["cycle"])
     fsc, course = _fsc_figure(report), _course_figure(report.cycles)
     geometry, b_values = geometry_figure(report.cycles), b_figure(report.b, [])
     return Page(
         title=f"Refinement of {report.model}",
         lead=(
             f"Average model–map correlation {first['cc_work']:.3f} → {report.fsc_average:.3f} to "
-            f"{report.resolution:g} Å in {int(last['cycle'])} cycles against {', '.join(report.maps)}."
+            f"{report.resolution:g} Å in {count} cycle{'' if count == 1 else 's'} against {', '.join(report.maps)}."
         ),
         sections=[
             Section("", [*_notes(report), _numbers(report)]),

@@ -10,6 +10,7 @@ from typing import Any
 
 import gemmi
 
+from burnish.chemistry.checks import check_atoms
 from burnish.chemistry.edit_model import without_hydrogens
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import Topology, build_topology
@@ -46,7 +47,13 @@ from burnish.workflows.cycle_checkpoint import (
 )
 from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
-from burnish.workflows.model_maps import check_model_inside, read_maps, refuse_beyond_nyquist, without_crystal
+from burnish.workflows.model_maps import (
+    check_model_inside,
+    read_maps,
+    refuse_beyond_nyquist,
+    tell_of_bad_agreement,
+    without_crystal,
+)
 from burnish.workflows.model_rounds import (
     move_lines,
     rebuild_structure,
@@ -152,6 +159,7 @@ def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cy
     sequences = read_sequences(options.sequence) if options.sequence is not None else ()
     components = sorted({*needed_components(options, structure), *(n for s in sequences for n in s)})
     library = read_library(components, ligands=asked.files, monomers=options.monomers, smiles=asked.smiles)
+    check_atoms(options.model, structure, library.monlib)
     for text in library.messages:
         listener(Message(text, "warning"))
     files = [options.model, *paths, *asked.files, *([options.sequence] if options.sequence is not None else [])]
@@ -188,6 +196,7 @@ def rebuild_in_maps(options: RebuildOptions, job: Job) -> dict[str, Any]:
     topology, _ = _restrained(start, structure)
     term = _evidence_term(start, topology.structure)
     before = term.fsc_average
+    tell_of_bad_agreement(before, job.notify)
     allowed = as_resolution_allows(options, job.notify)
     rebuilt, records = rebuild_structure(start, structure, term, allowed, job.notify)
     lines = move_lines(records, 1)

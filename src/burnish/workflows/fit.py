@@ -92,7 +92,7 @@ def _refuse_too_coarse(resolution: float, density: DensityMap, path: Path) -> No
 def _electrons(atoms: Atoms) -> torch.Tensor:
     """Electrons of each atom, as far as it is there: alternate conformers share theirs. (n,) float64"""
     electrons = torch.tensor([gemmi.Element(e).atomic_number for e in atoms.elements], dtype=torch.float64)
-    return electrons * atoms.occ if bool((atoms.occ > 0.0).any()) else electrons
+    return electrons * atoms.occ
 
 
 def _judge(places: list[Placement], job: Job) -> None:

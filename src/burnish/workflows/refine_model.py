@@ -13,7 +13,7 @@ from burnish.chemistry.hydrogens import make_riders, place_hydrogens
 from burnish.chemistry.labels import atom_labels
 from burnish.chemistry.library import Library, read_library
 from burnish.chemistry.topology import Topology, build_topology
-from burnish.core.errors import DataError, InputError
+from burnish.core.errors import InputError
 from burnish.core.events import Listener, Message
 from burnish.data.labels import AtomLabels
 from burnish.data.particle_symmetry import Symmetry
@@ -44,8 +44,6 @@ def restrained_model(
         examples=examples,
     )
     check_atoms(options.model, structure, library.monlib)
-    if not any(cra.atom.occ > 0.0 for cra in structure[0].all()):
-        raise DataError(f"{options.model}: every atom has occupancy 0, so that nothing scatters; set the occupancies")
     topology = build_topology(structure, library.monlib, hydrogens=options.hydrogens)
     for text in (*library.messages, *topology.messages):
         listener(Message(text, "warning"))
