@@ -210,6 +210,17 @@ def test_a_crystals_cell_does_not_go_with_a_model_in_a_map(case: Path, tmp_path:
             assert again.cell.a == edge
 
 
+def test_nothing_of_an_earlier_run_stays_in_the_folder(case: Path, tmp_path: Path) -> None:
+    halves = ("--half1", case / "half1.mrc", "--half2", case / "half2.mrc", "--resolution", "2.2")
+    given = ("--cycles", "1", "--cross-validation", "--out", tmp_path / "job")
+    assert burnish("refine", case / "model.cif", *halves, *given) == 0
+    sometimes = {"refined_local.mrc", "refined_half1.cif", "checkpoint.npz"}
+    assert sometimes <= {path.name for path in (tmp_path / "job").iterdir()}
+    given = ("--map", case / "half1.mrc", "--resolution", "2.2", "--cycles", "0", "--out", tmp_path / "job")
+    assert burnish("refine", case / "model.cif", *given) == 0
+    assert not sometimes & {path.name for path in (tmp_path / "job").iterdir()}
+
+
 def test_names_of_phenix_in_the_mtz(case: Path, tmp_path: Path) -> None:
     given = ("--map", case / "half1.mrc", "--resolution", "2.2", "--cycles", "0", "--map-labels", "phenix")
     assert burnish("refine", case / "model.cif", *given, "--out", tmp_path / "job") == 0

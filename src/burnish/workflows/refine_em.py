@@ -112,6 +112,8 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     if options.flexible is not None and options.continue_from is None:
         refinable = fit_flexibly(maps, refinable, settings, options, symmetry, listener)
     rests = Rests(write=job.path(CHECKPOINT), earlier=options.continue_from)
+    if rests.earlier is None:
+        rests.write.unlink(missing_ok=True)  # of an earlier refinement in this folder
     main = refine_against(maps, refinable, settings, options, symmetry, listener, rests=rests)
     validation = None
     if options.cross_validation and not main.interrupted:

@@ -34,6 +34,8 @@ from burnish.reports.refinement_em import EmReport, em_refinement_page
 from burnish.workflows.map_symmetry import MapSymmetry, expanded, record_symmetry
 from burnish.workflows.refine_numbers import cycle_numbers, without_nan
 
+NOT_ALWAYS = ("refined_local.mrc", "refined_half1.cif", "refined_expanded.cif")  # files that only some runs make
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HalfMapValidation:
@@ -76,6 +78,8 @@ def write_em_outputs(options: RefineOptions, job: Job, done: EmFinished) -> dict
     maps = done.term.maps
     write_map(job.path("refined_fo.mrc"), box_density(coefficients.density, maps))
     write_map(job.path("refined_fofc.mrc"), box_density(coefficients.difference, maps))
+    for name in NOT_ALWAYS:
+        job.path(name).unlink(missing_ok=True)  # of an earlier refinement in this folder
     local = locally_filtered(maps)
     if local is not None:
         write_map(job.path("refined_local.mrc"), local)
