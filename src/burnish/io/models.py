@@ -257,10 +257,10 @@ def _drop_doubled_waters(path: Path, structure: gemmi.Structure) -> list[Message
     found = {i: residue[0] for i, (_, residue) in enumerate(waters) if residue[0].altloc == "\0"}
     if len(found) < 2:
         return []
-    from scipy.spatial import cKDTree  # scipy takes long to import
+    from burnish.geometry.near_points import near_pairs  # numba takes long to import
 
     places = list(found)
-    pairs = cKDTree([found[i].pos.tolist() for i in places]).query_pairs(ON_TOP)
+    pairs = near_pairs(np.array([found[i].pos.tolist() for i in places]), ON_TOP).tolist()
     doubled = sorted({places[max(pair)] for pair in pairs if sum(found[places[k]].occ for k in pair) > 1.02})
     if not doubled:
         return []
@@ -283,10 +283,9 @@ def _refuse_atoms_on_top(path: Path, structure: gemmi.Structure) -> None:
     xyz = np.array([c.atom.pos.tolist() for c in cras]).reshape(-1, 3)
     if len(xyz) < 2:
         return
-    from scipy.spatial import cKDTree  # scipy takes long to import
+    from burnish.geometry.near_points import near_pairs  # numba takes long to import
 
-    pairs = cKDTree(xyz).query_pairs(ON_TOP, output_type="ndarray")
-    for first, second in pairs:
+    for first, second in sorted(near_pairs(xyz, ON_TOP).tolist()):
         one, two = cras[first], cras[second]
         if one.atom.altloc != two.atom.altloc and "\0" not in (one.atom.altloc, two.atom.altloc):
             continue
