@@ -353,7 +353,9 @@ def normal_equations(
     ----------
     terms : restraints of that kind; best made one by one, as their matrices are the largest things in a refinement.
     columns : from parameters to the full vector.
-    ridge : how much the curvature of the data is raised.
+    ridge : Marquardt's damping: how much the diagonal of the curvature of the data is raised, relative. Pairs beyond
+        the reach of `fisher_pairs` are missing in it, and where B is high that can leave next to no curvature along
+        the differences of neighbours; a factor on the whole of it would not mend that.
     """
     slope, curvature = _of_data(kind, evaluation)
     slope, energy = weight * slope, 0.0
@@ -361,7 +363,9 @@ def normal_equations(
     curvature = curvature @ narrow
     blocks = sp.csr_matrix(narrow.T @ curvature)
     del curvature
-    blocks.data *= weight * (1.0 + ridge)
+    blocks.data *= weight
+    if ridge > 0.0:
+        blocks = sp.csr_matrix(blocks + sp.diags_array(np.float32(ridge) * blocks.diagonal()))
     factors = []
     for term in terms:
         slope += term.gradient
