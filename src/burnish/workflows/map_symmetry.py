@@ -128,14 +128,15 @@ def _refuse_other_symmetry(
     if agreement >= LEAST_AGREEMENT:
         return
     centre = _written(options.centre or map_centre(density))
-    advice = f"check the symmetry, its axes (z is the main one) and --centre (now {centre} Å)"
+    named = "the symmetry" if options.twist_deg is None else "twist and rise"
+    advice = f"check {named}, the axes (z is the main one) and --centre (now {centre} Å)"
     if options.twist_deg is None:
         better, found = _find_centre(grid, density, xyz, options.symmetry or "C1")
         if found >= LEAST_AGREEMENT:
             advice = f"its axes meet elsewhere: by {found:.2f} with --centre {_written(better)} (now {centre} Å)"
     raise DataError(
         f"{options.map or options.half1}: density at the atoms and at their copies by {particle.name} correlates "
-        f"by {agreement:.2f} only; {advice}"
+        f"by {round(agreement, 2) + 0.0:.2f} only; {advice}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -80,6 +81,8 @@ def read_start(path: Path, xyz: Tensor) -> Tensor:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise DataError(f"{path}: is no checkpoint; name the checkpoint.npz that a refinement left in its folder")
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: np.array(file[name]) for name in file.files}
