@@ -1,6 +1,7 @@
 """Peptides between cis and trans: what is proposed, and under whose restraints it is judged."""
 
 import math
+from dataclasses import replace
 
 import gemmi
 import numpy as np
@@ -12,7 +13,7 @@ from burnish.chemistry.residues import residue_views
 from burnish.chemistry.topology import build_topology
 from burnish.io.models import atoms_of
 from burnish.models.restraints.stereochemistry import stereochemistry
-from burnish.rebuild.move import judge_site
+from burnish.rebuild.move import Judges, Whole, judge_site
 from burnish.rebuild.moves.backbone import backbone_site, backbone_window, is_to_be_cis, omega_before
 from burnish.rebuild.zone import ZoneSystem, surroundings
 from peptide_model import make_peptide, positions
@@ -80,8 +81,10 @@ def test_a_wrong_cis_peptide_is_mended_only_under_the_restraints_of_trans():
         return np.zeros(len(batch))
 
     around = surroundings(wrong, None)
-    kept, _ = judge_site(site, systems[0], around, wrong, target, free, names)
-    record, moved = judge_site(site, systems[0], around, wrong, target, free, names, system_after=systems[1])
+    whole = Whole(system=systems[0], around=around, xyz=wrong, names=names)
+    judges = Judges(target=target, torsion_energy=free)
+    kept, _ = judge_site(site, whole, judges)
+    record, moved = judge_site(site, replace(whole, system_after=systems[1]), judges)
     assert record.accepted
     assert moved is not None
     omega = omega_before(moved, views, 3)

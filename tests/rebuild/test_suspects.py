@@ -14,7 +14,7 @@ from burnish.chemistry.topology import build_topology
 from burnish.io.models import atoms_of
 from burnish.maps.sampling import spline_map
 from burnish.rebuild.conformations import chi_of, with_chi
-from burnish.rebuild.move import best_apart, judge_site
+from burnish.rebuild.move import Judges, Whole, best_apart, judge_site
 from burnish.rebuild.moves.alternates import component_graph
 from burnish.rebuild.moves.rotamers import SAME_PLACES, rotamer_site
 from burnish.rebuild.suspects import density_elsewhere, handless_side_chains, wrong_hands, wrong_places
@@ -127,8 +127,8 @@ def test_what_the_data_say_decides_where_density_remembers_the_side_chain(sign):
     def free(batch: np.ndarray) -> np.ndarray:
         return np.zeros(len(batch))
 
-    around = surroundings(wrong, None)
-    record, moved = judge_site(site, system, around, wrong, target, free, names, likelihood=away)
+    whole = Whole(system=system, around=surroundings(wrong, None), xyz=wrong, names=names)
+    record, moved = judge_site(site, whole, Judges(target=target, torsion_energy=free, likelihood=away))
     assert record.accepted is (sign > 0)
     assert record.before is not None
     assert record.before.density == pytest.approx(sign * abs(record.before.density))

@@ -10,7 +10,7 @@ from tests.rebuild.test_zone import density_at
 from burnish.chemistry.residues import residue_views
 from burnish.chemistry.topology import build_topology
 from burnish.io.models import atoms_of
-from burnish.rebuild.move import SETTLED, judge_site
+from burnish.rebuild.move import SETTLED, Judges, Whole, judge_site
 from burnish.rebuild.suspects import handless_side_chains, wrong_hands
 from burnish.rebuild.zone import surroundings
 
@@ -40,10 +40,9 @@ def test_a_flat_centre_is_mended_though_hardly_anything_moves():
     def free(batch: np.ndarray) -> np.ndarray:
         return np.zeros(len(batch))
 
-    judged = [
-        judge_site(s, system, around, wrong, density_at(XYZ, XYZ), free, [str(k) for k in range(len(wrong))])
-        for s in (site, replace(site, settled=SETTLED))
-    ]
+    whole = Whole(system=system, around=around, xyz=wrong, names=[str(k) for k in range(len(wrong))])
+    judges = Judges(target=density_at(XYZ, XYZ), torsion_energy=free)
+    judged = [judge_site(s, whole, judges) for s in (site, replace(site, settled=SETTLED))]
     record, moved = judged[0]
     assert record.accepted
     assert moved is not None

@@ -24,7 +24,7 @@ from burnish.models.restraints.side_chains import find_side_chains
 from burnish.models.restraints.stereochemistry import Stereochemistry, stereochemistry
 from burnish.rebuild.evidence import Evidence, local_target, moved_likelihood
 from burnish.rebuild.memory import Memory
-from burnish.rebuild.move import MoveRecord, Site, judge_site
+from burnish.rebuild.move import Judges, MoveRecord, Site, Whole, judge_site
 from burnish.rebuild.torsion_energy import TorsionEnergies
 from burnish.rebuild.zone import Surroundings, ZoneSystem, surroundings
 
@@ -130,19 +130,15 @@ class Bench:
         starts = np.concatenate([old, *(c.xyz for c in site.candidates)])
         target = local_target(self.evidence, density, starts)
         self.around = self.around or surroundings(self.xyz, self.model.crystal)
-        record, moved = judge_site(
-            site,
-            self.system,
-            self.around,
-            self.xyz,
-            target,
-            self.torsions.near(site.view, self.xyz, site.atoms),
-            self.names,
-            lambda judged: self.memory.goes_back(site.residue, old[site.judged], judged),
-            system_after,
-            self.difference_at if site.kind == "rotamer" else None,
-            moved_likelihood(self.evidence, site.atoms) if site.kind == "rotamer" else None,
+        whole = Whole(system=self.system, around=self.around, xyz=self.xyz, names=self.names, system_after=system_after)
+        judges = Judges(
+            target=target,
+            torsion_energy=self.torsions.near(site.view, self.xyz, site.atoms),
+            difference=self.difference_at if site.kind == "rotamer" else None,
+            likelihood=moved_likelihood(self.evidence, site.atoms) if site.kind == "rotamer" else None,
+            refused=lambda judged: self.memory.goes_back(site.residue, old[site.judged], judged),
         )
+        record, moved = judge_site(site, whole, judges)
         self.records.append(record)
         if moved is None:
             self.memory.remember_failure(site.kind, site.residue, old)

@@ -138,43 +138,57 @@ DifferenceAt = Callable[[Array], Array]
 DataEnergy = Callable[[Array], float]
 
 
-def judge_site(
-    site: Site,
-    system: ZoneSystem,
-    around: Surroundings,
-    xyz: Array,
-    target: Target,
-    torsion_energy: TorsionEnergy,
-    atom_names: Sequence[str],
-    refused: Callable[[Array], bool] | None = None,
-    system_after: ZoneSystem | None = None,
-    difference: DifferenceAt | None = None,
-    likelihood: DataEnergy | None = None,
-) -> tuple[MoveRecord, Array | None]:
-    """Decide about one site.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """The model that a zone is part of.
 
-    Parameters
+    Attributes
     ----------
-    site : with its candidates.
-    system, around : restraints and neighbours of the whole model.
-    xyz : positions of all atoms, not changed. (n, 3)
-    target : the density of this zone alone.
-    torsion_energy : −log probability of backbone and side-chain torsions for positions of the zone, (c, m, 3) → (c,).
-    atom_names : of all atoms, for the record.
-    refused : whether refined positions of the judged atoms (j, 3) are not to be taken, because an earlier round left
-        them.
+    system, around : restraints and neighbours.
+    xyz : positions of all atoms, Å. (n, 3)
+    names : of all atoms, for the record.
     system_after : restraints of the candidates where they are not those of the zone as it is: a peptide that becomes
         trans has other ones.
+    """
+
+    system: ZoneSystem
+    around: Surroundings
+    xyz: Array
+    names: Sequence[str]
+    system_after: ZoneSystem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judges:
+    """What the conformations of a zone are asked.
+
+    Attributes
+    ----------
+    target : the density of this zone alone.
+    torsion_energy : −log probability of backbone and side-chain torsions for positions of the zone, (c, m, 3) → (c,).
     difference : mFo − DFc in units of its rms at positions (k, 3) → (k,); None does not ask it.
     likelihood : what −log likelihood of the data changes by for positions of the zone (m, 3); in the decision it takes
         the place of the density, whose phases remember the zone as it is. None leaves it to the density.
+    refused : whether refined positions of the judged atoms (j, 3) are not to be taken, because an earlier round left
+        them.
+    """
+
+    target: Target
+    torsion_energy: TorsionEnergy
+    difference: DifferenceAt | None = None
+    likelihood: DataEnergy | None = None
+    refused: Callable[[Array], bool] | None = None
+
+
+def judge_site(site: Site, whole: Whole, judges: Judges) -> tuple[MoveRecord, Array | None]:
+    """Decide about one site.
 
     Returns
     -------
     The record, and the new positions of all atoms if the move was accepted, else None.
     """
-    old = xyz[site.atoms]
-    contest = _contest(site, system, around, xyz, target, torsion_energy, system_after)
+    old, likelihood = whole.xyz[site.atoms], judges.likelihood
+    contest = _contest(site, whole, judges)
     before, settled = contest.as_is
     if not contest.refined:
         return _record(site, False, contest.reason, before, None), None
@@ -182,26 +196,26 @@ def judge_site(
     if likelihood is not None:
         before, after = _by_data(before, likelihood(settled)), _by_data(after, likelihood(positions))
     shown = 0.0
-    if difference is not None:
-        shown = float(shown_elsewhere(old, positions[None, site.judged], difference)[0])
+    if judges.difference is not None:
+        shown = float(shown_elsewhere(old, positions[None, site.judged], judges.difference)[0])
     accepted, reason = decide(before, after, shown=shown, for_density=site.for_density, by_density=site.by_density)
     away = _rms(settled - old, site.judged)
     if not accepted and away > site.settled:  # refining this zone alone leads to where the candidates lead
-        given, density = zone_energy(system, contest.zone, xyz, old, target)
-        now = _judgement("as is", given, float(torsion_energy(old[None])[0]), density[site.judged])
+        given, density = zone_energy(whole.system, contest.zone, whole.xyz, old, judges.target)
+        now = _judgement("as is", given, float(judges.torsion_energy(old[None])[0]), density[site.judged])
         now = now if likelihood is None else _by_data(now, likelihood(old))
         better, why = decide(now, replace(before, name="refined in place"))
         if better:
             accepted, reason, positions = True, f"{why}, {away:.1f} Å away", settled
             before, after = now, replace(before, name="refined in place")
-    if accepted and refused is not None and refused(positions[site.judged]):
+    if accepted and judges.refused is not None and judges.refused(positions[site.judged]):
         accepted, reason = False, f"{after.name} is what an earlier round has left, or refinement since"
     if not accepted:
         return _record(site, False, reason, before, after), None
     undo = tuple(
-        (atom_names[a], (float(p[0]), float(p[1]), float(p[2]))) for a, p in zip(site.atoms.tolist(), old, strict=True)
+        (whole.names[a], (float(p[0]), float(p[1]), float(p[2]))) for a, p in zip(site.atoms.tolist(), old, strict=True)
     )
-    moved = xyz.copy()
+    moved = whole.xyz.copy()
     moved[site.atoms] = positions
     return _record(site, True, reason, before, after, undo), moved
 
@@ -223,19 +237,12 @@ class _Contest:
     reason: str = "no other conformation"
 
 
-def _contest(
-    site: Site,
-    system: ZoneSystem,
-    around: Surroundings,
-    xyz: Array,
-    target: Target,
-    torsion_energy: TorsionEnergy,
-    system_after: ZoneSystem | None,
-) -> _Contest:
-    """Refine what a site proposes; parameters as for `judge_site`."""
+def _contest(site: Site, whole: Whole, judges: Judges) -> _Contest:
+    """Refine what a site proposes, and the zone as it is."""
+    system, xyz, target, torsion_energy = whole.system, whole.xyz, judges.target, judges.torsion_energy
     old = xyz[site.atoms]
     starts = np.stack([old, *(c.xyz for c in site.candidates)])
-    zone = make_zone(system, around, site.atoms, starts)
+    zone = make_zone(system, whole.around, site.atoms, starts)
     chosen: list[Candidate] = []
     if site.candidates:
         first = first_scores(system, zone, starts[1:], target, WORST_CONTACT) + torsion_energy(starts[1:])
@@ -246,13 +253,14 @@ def _contest(
         rows = zip(names, done, extra, strict=True)
         return [(_judgement(name, d.energy, e, d.density[site.judged]), d.xyz) for name, d, e in rows]
 
-    later = system if system_after is None else system_after
-    zone_after = zone if system_after is None else make_zone(later, around, site.atoms, starts)
+    alike = whole.system_after is None
+    later = whole.system_after or system
+    zone_after = zone if alike else make_zone(later, whole.around, site.atoms, starts)
     names = [c.name for c in chosen]
     many = len(chosen) > FINALISTS and site.steps > FIRST_STEPS  # a few steps tell which are worth more
     steps = [FIRST_STEPS if many else site.steps] * len(chosen)
     places = np.stack([old, *(c.xyz for c in chosen)])
-    if system_after is None:
+    if alike:
         first_done, *tried = refine_zones(system, zone, xyz, places, target, steps=[site.steps, *steps])
     else:
         first_done = refine_zone(system, zone, xyz, old, target, steps=site.steps)
@@ -261,7 +269,7 @@ def _contest(
     if many:
         energy = np.array([j.energy for j, _ in judged(names, tried)])
         there = np.stack([done.xyz[site.judged] for done in tried])
-        back = as_is[1][site.judged] if system_after is None else None
+        back = as_is[1][site.judged] if alike else None
         best = _finalists(energy, there, back, as_is[0].energy)
         if not best:
             reason = "every other conformation leads back to what is there"
