@@ -10,7 +10,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import ValidationError
@@ -65,33 +65,52 @@ def create_app(project: Project, token: str, hosts: frozenset[str]) -> FastAPI:
         has_viewer = (static / "vendor" / "molstar" / "molstar.js").is_file()
         return {"name": project.folder.resolve().name, "viewer": has_viewer, "header": HEADER}
 
-    @app.get("/api/jobs")
+    app.include_router(_job_routes(project))
+    app.include_router(_start_routes(project))
+    app.include_router(_file_routes(project))
+    app.include_router(view_routes(project))
+    app.include_router(session_routes(project, sessions))
+    return app
+
+
+def _job_routes(project: Project) -> APIRouter:
+    """The list of jobs, each of them, and its events as they come."""
+    router = APIRouter()
+
+    @router.get("/api/jobs")
     def jobs() -> list[dict[str, Any]]:
         project.mark_killed()
         return list_jobs(project)
 
-    @app.get("/api/jobs/{kind}/{number}")
+    @router.get("/api/jobs/{kind}/{number}")
     def job(kind: str, number: str) -> dict[str, Any]:
         return show_job(project, f"{kind}/{number}")
 
-    @app.get("/api/jobs/{kind}/{number}/status")
+    @router.get("/api/jobs/{kind}/{number}/status")
     def status(kind: str, number: str) -> dict[str, str]:
         return {"status": project.find(f"{kind}/{number}").status}
 
-    @app.get("/api/jobs/{kind}/{number}/events")
+    @router.get("/api/jobs/{kind}/{number}/events")
     async def events(kind: str, number: str, request: Request, offset: int = 0) -> StreamingResponse:
         folder = project.folder / project.find(f"{kind}/{number}").name
         return StreamingResponse(_follow(folder, offset, request), media_type="text/event-stream")
 
-    @app.get("/api/forms")
+    return router
+
+
+def _start_routes(project: Project) -> APIRouter:
+    """Forms, the files that may be put into them, and jobs started from them."""
+    router = APIRouter()
+
+    @router.get("/api/forms")
     def forms() -> list[dict[str, Any]]:
         return [form(command) for command in startable().values()]
 
-    @app.get("/api/files")
+    @router.get("/api/files")
     def suggested() -> list[str]:
         return list_inputs(project)
 
-    @app.post("/api/start/{command}")
+    @router.post("/api/start/{command}")
     async def start(command: str, request: Request) -> JSONResponse:
         known = startable().get(command)
         if known is None:
@@ -104,7 +123,14 @@ def create_app(project: Project, token: str, hosts: frozenset[str]) -> FastAPI:
         except (ValueError, TypeError):
             return JSONResponse({"error": "the options are not a JSON object"}, 422)
 
-    @app.get("/files/{path:path}")
+    return router
+
+
+def _file_routes(project: Project) -> APIRouter:
+    """Files of the project, as what a browser may show."""
+    router = APIRouter()
+
+    @router.get("/files/{path:path}")
     def file(path: str) -> Response:
         found = resolve_inside(project.folder, path)
         if found.suffix == ".html":
@@ -112,9 +138,7 @@ def create_app(project: Project, token: str, hosts: frozenset[str]) -> FastAPI:
         plain = found.suffix in TEXT_SUFFIXES
         return FileResponse(found, media_type="text/plain; charset=utf-8" if plain else None)
 
-    app.include_router(view_routes(project))
-    app.include_router(session_routes(project, sessions))
-    return app
+    return router
 
 
 async def _follow(folder: Path, offset: int, request: Request) -> AsyncIterator[str]:

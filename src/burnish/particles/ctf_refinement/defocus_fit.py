@@ -97,6 +97,16 @@ class _Patterns:
     s2: Tensor  # (p,)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Changes:
+    """Changes of the four symmetric parameters with their uncertainties, who keeps what was given, and gains."""
+
+    change: Tensor  # (n, 4)
+    sigma: Tensor  # (n, 4)
+    kept: Tensor  # (n,) bool
+    gain: Tensor  # (n,)
+
+
 def fit_defocus(
     agreement: Tensor,
     power: Tensor,
@@ -114,34 +124,11 @@ def fit_defocus(
     delay : phase χ at the given values, rad. (n, p)
     given : values to start from.
     """
-    n = len(delay)
     patterns = _make_patterns(plane, optics, settings.search_range)
     sums = sum_phases(agreement, power, delay)
     old = _parameters(given)
-    change = torch.zeros(n, 4, dtype=torch.float64, device=delay.device)
-    sigma = torch.full_like(change, math.nan)
-    kept = torch.zeros(n, dtype=torch.bool, device=delay.device)
-    gain = torch.zeros(n, dtype=torch.float64, device=delay.device)
-    prior = torch.zeros(2, dtype=torch.float64)  # mean and spread of defocus over the micrograph
-    if settings.defocus == "particle":
-        start, prior = _scan_particles(sums, old[:, MEAN], patterns, settings)
-        change[:, MEAN] = start
-    elif settings.defocus == "micrograph":
-        change[:, MEAN] = _scan_micrograph(sums, patterns, settings)
-    shared, own = _columns(settings, "micrograph"), _columns(settings, "particle")
-    for _ in range(2 if shared and own else 1):
-        if shared:
-            fit = _fit_shared(sums, patterns, change, shared)
-            change[:, shared] = fit.value.expand(n, -1)
-            sigma[:, shared] = fit.sigma.expand(n, -1)
-            gain = torch.where(gain == 0, fit.gain / n, gain)
-        if own:
-            fit = _fit_own(sums, patterns, change, own, _prior(old, prior, own))
-            change[:, own], sigma[:, own] = fit.value, fit.sigma
-            gain = fit.gain
-            kept = ~fit.converged
-    kept = kept | (change[:, MEAN].abs() > settings.search_range) | ~torch.isfinite(change).all(dim=1)
-    change[kept] = 0.0
+    found = _fit_changes(sums, patterns, old, settings)
+    change, sigma, kept, gain = found.change, found.sigma, found.kept, found.gain
     b_factor, scale, sigma_b = given.b_factor, given.scale, torch.full_like(gain, math.nan)
     if settings.b_factor != "no":
         turned = turn_sums(sums, _total_change(patterns, change))
@@ -168,6 +155,39 @@ def fit_defocus(
         kept=kept,
         gain=torch.where(kept, torch.zeros_like(gain), gain),
     )
+
+
+def _fit_changes(sums: PhaseSums, patterns: _Patterns, old: Tensor, settings: DefocusSettings) -> _Changes:
+    """Search defocus, then fit what is shared by the micrograph and what each particle has of its own.
+
+    `old` are the parameters at the start. (n, 4)
+    """
+    n = len(old)
+    change = torch.zeros(n, 4, dtype=torch.float64, device=old.device)
+    sigma = torch.full_like(change, math.nan)
+    kept = torch.zeros(n, dtype=torch.bool, device=old.device)
+    gain = torch.zeros(n, dtype=torch.float64, device=old.device)
+    prior = torch.zeros(2, dtype=torch.float64)  # mean and spread of defocus over the micrograph
+    if settings.defocus == "particle":
+        start, prior = _scan_particles(sums, old[:, MEAN], patterns, settings)
+        change[:, MEAN] = start
+    elif settings.defocus == "micrograph":
+        change[:, MEAN] = _scan_micrograph(sums, patterns, settings)
+    shared, own = _columns(settings, "micrograph"), _columns(settings, "particle")
+    for _ in range(2 if shared and own else 1):
+        if shared:
+            fit = _fit_shared(sums, patterns, change, shared)
+            change[:, shared] = fit.value.expand(n, -1)
+            sigma[:, shared] = fit.sigma.expand(n, -1)
+            gain = torch.where(gain == 0, fit.gain / n, gain)
+        if own:
+            fit = _fit_own(sums, patterns, change, own, _prior(old, prior, own))
+            change[:, own], sigma[:, own] = fit.value, fit.sigma
+            gain = fit.gain
+            kept = ~fit.converged
+    kept = kept | (change[:, MEAN].abs() > settings.search_range) | ~torch.isfinite(change).all(dim=1)
+    change[kept] = 0.0
+    return _Changes(change=change, sigma=sigma, kept=kept, gain=gain)
 
 
 def spread_about_mean(value: Tensor, sigma: Tensor, default: float) -> tuple[float, float]:
