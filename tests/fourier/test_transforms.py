@@ -14,10 +14,11 @@ def noise(*shape, seed=1):
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (7, 9), (6, 8, 10), (5, 6, 7)])
-def test_centred_transform_returns_and_has_its_origin_at_the_centre(shape):
+def test_centred_transform_has_its_origin_at_the_centre(shape):
     x = noise(2, *shape)
     f = transforms.centred_rfft(x, len(shape))
-    torch.testing.assert_close(transforms.centred_irfft(f, shape), x)
+    axes = tuple(range(1, x.ndim))
+    torch.testing.assert_close(torch.fft.fftshift(torch.fft.irfftn(f, s=shape, dim=axes), dim=axes), x)
     point = torch.zeros(shape, dtype=torch.float64)
     point[tuple(n // 2 for n in shape)] = 1
     torch.testing.assert_close(transforms.centred_rfft(point, len(shape)), torch.ones_like(f[0]))

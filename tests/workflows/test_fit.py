@@ -29,6 +29,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     density = DensityMap(values=torch.from_numpy(potential_of(truth)), voxel_size=(VOXEL,) * 3, origin=ORIGIN)
     write_map(folder / "map.mrc", density)
     write_map(folder / "flat.mrc", replace(density, values=torch.ones_like(density.values)))
+    write_map(folder / "oblong.mrc", replace(density, voxel_size=(VOXEL, VOXEL, 0.9)))
     framed = moved(truth, np.array(ORIGIN))
     framed.make_mmcif_document().write_file(str(folder / "truth.cif"))
     moved(framed, np.array([0.6, -0.5, 0.4])).make_mmcif_document().write_file(str(folder / "near.cif"))
@@ -73,6 +74,7 @@ def test_alternate_conformers_share_their_electrons(case: Path, tmp_path: Path) 
         ("near.cif", "map.mrc", ("--resolution", "1.2"), "ends at 1.6 Å"),
         ("near.cif", "map.mrc", ("--resolution", "30"), "expected at most 19 Å"),
         ("near.cif", "map.mrc", ("--resolution", "4", "--search-resolution", "3"), "finer than --resolution 4"),
+        ("near.cif", "oblong.mrc", ("--resolution", "3"), "voxels of 0.8 × 0.8 × 0.9 Å; expected cubic ones"),
         ("near.cif", "flat.mrc", ("--resolution", "3"), "every value is 1"),
         ("turned.cif", "map.mrc", ("--resolution", "3", "--local"), "0% of its atoms lie in the map's box"),
         ("map.mrc", "near.cif", ("--resolution", "3"), "map.mrc: holds a map (MRC), expected a model"),

@@ -1,1 +1,1 @@
-"""Monomer dictionaries, topology and rotamers."""
+"""Dictionaries of components, topology and hydrogens, torsions and their densities, changes of a model."""

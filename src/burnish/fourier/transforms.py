@@ -24,12 +24,6 @@ def centred_rfft(x: Tensor, dims: int) -> Tensor:
     return torch.fft.rfftn(torch.fft.ifftshift(x, dim=axes), dim=axes)
 
 
-def centred_irfft(f: Tensor, shape: Sequence[int]) -> Tensor:
-    """Transform back to `shape` (the last axes of the result), centre at n//2."""
-    axes = tuple(range(-len(shape), 0))
-    return torch.fft.fftshift(torch.fft.irfftn(f, s=tuple(shape), dim=axes), dim=axes)
-
-
 def wave_numbers(shape: Sequence[int], device: torch.device | str = "cpu") -> tuple[Tensor, ...]:
     """Integer k along each axis of the half transform of a real array of `shape`, shaped to broadcast; float64.
 

@@ -1,1 +1,1 @@
-"""Rotations, orientation sampling and internal coordinates."""
+"""Rotations, orientation sampling, internal coordinates and points near each other."""

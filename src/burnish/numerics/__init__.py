@@ -1,1 +1,1 @@
-"""Minimisers, sparse solvers and quadrature."""
+"""Minimisers and solvers of linear equations."""

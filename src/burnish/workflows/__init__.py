@@ -1,1 +1,1 @@
-"""One file a job type: read, call the engine, write."""
+"""A file a job type (read, call the engine, write), beside what several of them share."""

@@ -25,6 +25,7 @@ from burnish.workflows.model_maps import check_model_inside, read_maps, refuse_b
 
 POOR = 0.3  # correlation about the model below which a place is hardly the right one
 LEAST_EDGE = 2.0  # resolutions that the narrowest side of a map must hold
+CUBIC = 1.01  # longest over shortest edge of a voxel that counts as a cube
 CLOSE = 0.9  # share of the best correlation from which a second place is worth a word
 
 
@@ -36,6 +37,7 @@ def run(options: FitOptions, job: Job) -> dict[str, Any]:
     density = read_maps([options.map], options.angpix)[0]
     refuse_beyond_nyquist(options.resolution, density, options.map)
     _refuse_too_coarse(options.resolution, density, options.map)
+    _refuse_oblong_voxels(density, options.map)
     heavy = torch.tensor([element not in ("H", "D") for element in model.atoms.elements])
     if not bool(heavy.any()):
         raise DataError(f"{options.model}: holds hydrogens only; expected a model with other atoms")
@@ -86,6 +88,15 @@ def _refuse_too_coarse(resolution: float, density: DensityMap, path: Path) -> No
         raise InputError(
             f"--resolution {resolution:g}: {path} is {edge:.0f} Å wide where it is narrowest; expected at most "
             f"{edge / LEAST_EDGE:.0f} Å"
+        )
+
+
+def _refuse_oblong_voxels(density: DensityMap, path: Path) -> None:
+    """The search turns the model on a grid of cubic voxels."""
+    x, y, z = density.voxel_size
+    if max(x, y, z) > CUBIC * min(x, y, z):
+        raise DataError(
+            f"{path}: voxels of {x:g} × {y:g} × {z:g} Å; expected cubic ones; give --angpix where the header is wrong"
         )
 
 

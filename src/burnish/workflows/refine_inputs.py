@@ -1,4 +1,4 @@
-"""Inputs of `burnish refine`: read, checked against each other, and made ready for the engine."""
+"""What `burnish refine` reads for a crystal: read, checked against each other, and made ready for the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs of `burnish refine`: models, maps, statistics and report, from the state after the last complete cycle."""
+"""What `burnish refine` writes for a crystal: models, maps, statistics and report, after the last complete cycle."""
 
 from __future__ import annotations
 
