@@ -222,7 +222,7 @@ def test_bad_input_is_told_in_one_line(project, capsys):
     assert "nothing to fit" in refused("--defocus", "no")
     assert "both half maps" in refused("--half1", "half1.mrc", "--half2", "half1.mrc")
     assert "CUDA devices found" in refused("--device", "cuda:77")
-    assert "expected text like" in refused("--device", "cuda:x")
+    assert "expected cpu, cuda, cuda:N or auto" in refused("--device", "cuda:x")
     write_map(Path("small.mrc"), DensityMap(values=torch.ones(8, 8, 8), voxel_size=(PIXEL,) * 3))
     assert "make the mask on that grid" in refused("--mask", "small.mrc")
     assert "must be of one box" in refused("--half2", "small.mrc")

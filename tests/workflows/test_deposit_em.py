@@ -174,6 +174,12 @@ def test_the_dictionary_finds_no_error(refined, tmp_path):
     assert record["dictionary"]["model.cif"]["errors"] == []
 
 
+def test_no_point_group(refined, tmp_path, capsys):
+    assert burnish("deposit", refined, "--symmetry", "Q9", "--out", tmp_path / "out") == 2
+    assert "symmetry 'Q9': expected C1, C2" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_post_processing_in_the_folder(refined, tmp_path, capsys):
     assert burnish("deposit", refined, "--postprocess", tmp_path, "--out", tmp_path / "out") == 2
     assert "no postprocess.star in it" in capsys.readouterr().err

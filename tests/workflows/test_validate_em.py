@@ -2,11 +2,14 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.workflows.command_line import burnish
 from tests.workflows.test_refine_em import case  # noqa: F401
+
+from burnish.io.mrc import read_map, write_map
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,20 @@ def test_the_page_shows_model_and_map(judged: dict[str, Path]) -> None:
         assert text in page
 
 
+def test_a_map_beside_its_half_maps_is_refused(
+    case: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    half = read_map(case / "half1.mrc")
+    write_map(tmp_path / "shifted.mrc", replace(half, origin=(0.0, 0.0, 0.0)))
+    halves = ("--half1", case / "half1.mrc", "--half2", case / "half2.mrc", "--resolution", "2.2")
+    given = (*halves, "--map", tmp_path / "shifted.mrc", "--out", tmp_path / "job")
+    assert burnish("validate", case / "model.cif", *given) == 2
+    assert "shifted.mrc: its origin is 0, 0, 0 Å" in capsys.readouterr().err
+    assert not (tmp_path / "job").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -62,6 +79,10 @@ def test_the_page_shows_model_and_map(judged: dict[str, Path]) -> None:
         (("--map", "half1.mrc", "--resolution", "0.9"), "1.6"),
         (("--map", "half1.mrc", "--resolution", "2.2", "--cross-validation"), "two half maps"),
         (("--map", "none.mrc", "--resolution", "2.2"), "none.mrc"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--contour", "1e9"), "half1.mrc has densities from"),
+        (("--contour", "3"), "--contour needs maps"),
+        (("--symmetry", "C3"), "--symmetry needs maps"),
+        (("--map", "half1.mrc", "--resolution", "2.2", "--twin"), "--twin is for diffraction data"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_folder(

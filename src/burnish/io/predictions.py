@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gemmi
 import numpy as np
 
@@ -9,7 +11,7 @@ from burnish.core.errors import DataError
 from burnish.models.predicted import LEAST_CONFIDENT, b_from_plddt
 
 
-def from_prediction(structure: gemmi.Structure) -> tuple[gemmi.Structure, int]:
+def from_prediction(source: Path, structure: gemmi.Structure) -> tuple[gemmi.Structure, int]:
     """A copy with B from pLDDT and without residues of low confidence; the number of those that were left out.
 
     Raises
@@ -22,8 +24,7 @@ def from_prediction(structure: gemmi.Structure) -> tuple[gemmi.Structure, int]:
     factor = 100.0 if max(values) <= 1.0 else 1.0  # some programs write fractions
     if min(values) < 0.0 or max(values) * factor > 100.0:
         raise DataError(
-            f"{structure.name}: B from {min(values):g} to {max(values):g} cannot be pLDDT (0 to 100); leave "
-            "--predicted out"
+            f"{source}: B from {min(values):g} to {max(values):g} cannot be pLDDT (0 to 100); leave --predicted out"
         )
     dropped = 0
     for chain in model[0]:
@@ -38,7 +39,7 @@ def from_prediction(structure: gemmi.Structure) -> tuple[gemmi.Structure, int]:
     model.remove_empty_chains()
     if len(model[0]) == 0:
         raise DataError(
-            f"{structure.name}: no residue has pLDDT {LEAST_CONFIDENT:g} or more; is the B column pLDDT? If not, leave "
+            f"{source}: no residue has pLDDT {LEAST_CONFIDENT:g} or more; is the B column pLDDT? If not, leave "
             "--predicted out"
         )
     model.setup_entities()

@@ -11,6 +11,7 @@ from burnish.core.events import Listener
 from burnish.core.imports import import_whole
 from burnish.jobs.folder import Job
 from burnish.jobs.project import Project
+from burnish.options.base import PATTERNS
 from burnish.options.table import COMMANDS, Command
 
 
@@ -65,7 +66,8 @@ def explain(error: ValidationError) -> str:
 def _explain(error: Any) -> str:
     where = "--" + ".".join(str(p) for p in error["loc"]).replace("_", "-") if error["loc"] else "options"
     if error["type"] == "string_pattern_mismatch":
-        return f"{where} {error['input']}: expected text like {error['ctx']['pattern']}"
+        pattern = error["ctx"]["pattern"]
+        return f"{where} {error['input']}: expected {PATTERNS.get(pattern, f'text like {pattern}')}"
     said = error["msg"].removeprefix("Value error, ")
     expected = said.removeprefix("Input should be ").removeprefix("String should have ")
     found = "" if not error["loc"] or error["type"] == "missing" else f" {error['input']!s}"

@@ -10,6 +10,9 @@ from pydantic import AliasChoices, BaseModel, Field
 from pydantic.fields import FieldInfo
 
 ANGPIX = AliasChoices("angpix", "pixel_size")  # RELION's name for the pixel size of a map, and the plain one
+DEVICE = r"^(cpu|cuda(:\d+)?|auto)$"
+ENTRY = r"^[A-Za-z0-9_]*$"
+PATTERNS = {DEVICE: "cpu, cuda, cuda:N or auto", ENTRY: "letters, digits and _"}  # what a message says for each
 
 
 def names_of(name: str, field: FieldInfo) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from burnish.options.base import JobOptions
+from burnish.options.base import DEVICE, JobOptions
 
 Unit = Literal["particle", "micrograph", "no"]
 
@@ -40,7 +40,7 @@ class CtfRefineOptions(JobOptions, frozen=True):
         None,
         description="Text file with micrograph, beam shift x and y in each line: split the optics groups by it.",
     )
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$", description="cpu, cuda, cuda:N or auto.")
+    device: str = Field("cpu", pattern=DEVICE, description="cpu, cuda, cuda:N or auto.")
     threads: int = Field(1, ge=1, le=256, description="CPU threads.")
     max_memory: float = Field(2.0, ge=0, description="Memory for images kept between passes, GiB.")
 

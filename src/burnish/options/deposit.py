@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from burnish.options.base import JobOptions
+from burnish.options.base import ENTRY, JobOptions
 
 
 class DepositOptions(JobOptions, frozen=True):
@@ -21,7 +21,7 @@ class DepositOptions(JobOptions, frozen=True):
     sequence: tuple[Path, ...] = Field((), description="FASTA of what was in the sample; may be given again.")
     unmerged: Path | None = Field(None, description="Unmerged intensities (MTZ, XDS_ASCII.HKL), for R-merge, CC½ …")
     metadata: Path | None = Field(None, description="to_fill_in.yaml of an earlier run, filled in.")
-    entry: str = Field("", pattern=r"^[A-Za-z0-9_]*$", description="Name of the entry; that of the model by default.")
+    entry: str = Field("", pattern=ENTRY, description="Name of the entry; that of the model by default.")
     ligand: tuple[Path, ...] = Field((), description="Restraint dictionary (CIF); those of the refinement by default.")
     monomers: Path | None = Field(None, description="CCP4 monomer library; as in the refinement by default.")
     dictionary: Path | None = Field(

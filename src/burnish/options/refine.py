@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from burnish.options.base import ANGPIX, JobOptions, refuse_others
+from burnish.options.base import ANGPIX, DEVICE, JobOptions, refuse_others
 
 MAPS_ONLY = (  # what only a refinement against maps takes
     "half1",
@@ -169,7 +169,7 @@ class RefineOptions(JobOptions, frozen=True, extra="forbid"):
     uncertainties: bool = Field(False, description="Write standard uncertainties of positions and B into refined.cif.")
     map_labels: Literal["ccp4", "phenix"] = Field("ccp4", description="Names of the map columns in refined.mtz.")
     seed: int = Field(0, ge=0, description="Seed of everything random (new free flags).")
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$", description="cpu, cuda, cuda:N or auto.")
+    device: str = Field("cpu", pattern=DEVICE, description="cpu, cuda, cuda:N or auto.")
 
     @field_validator("labels")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from burnish.options.base import JobOptions
+from burnish.options.base import DEVICE, JobOptions
 from burnish.options.executor import ExecutorOptions
 
 
@@ -58,7 +58,7 @@ class Refine3DOptions(JobOptions, ExecutorOptions, frozen=True, extra="forbid"):
         description="Images whose sums are made apart, which is what a worker takes at a time; at most 64 such parts "
         "of a half set. The result depends on it to rounding.",
     )
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$", description="cpu, cuda, cuda:N or auto.")
+    device: str = Field("cpu", pattern=DEVICE, description="cpu, cuda, cuda:N or auto.")
     threads: int = Field(1, ge=1, description="Threads that share the work; the result does not depend on them.")
     seed: int = Field(1, ge=0, description="Seed of half sets and grids.")
     continue_from: Path | None = Field(

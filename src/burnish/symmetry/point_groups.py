@@ -1,8 +1,8 @@
 """Rotational point groups of particles (C, D, T, O, I) in the settings that RELION uses.
 
-The axes follow the Heymann et al. (2005, J. Struct. Biol. 151, 196–207) conventions: the main axis of Cn and Dn along
-z, a two-fold of Dn
-along x; four-folds of O along the axes; T with a three-fold along z; I1 … I4 as listed in `_GENERATORS`, I being I2.
+The axes follow the conventions of Heymann et al. (2005, J. Struct. Biol. 151, 196–207): the main axis of Cn and Dn
+along z, a two-fold of Dn along x; four-folds of O along the axes; T with a three-fold along z; I1 … I4 as listed in
+`_GENERATORS`, I being I2.
 """
 
 from __future__ import annotations

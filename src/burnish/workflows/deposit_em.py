@@ -30,6 +30,7 @@ from burnish.maps.fsc_correction import masked_fsc
 from burnish.options.base import ANGPIX
 from burnish.options.deposit import DepositOptions
 from burnish.options.validate import ValidateOptions
+from burnish.symmetry.point_groups import canonical_name
 from burnish.validate.geometry import geometry_record, validate_geometry
 from burnish.workflows import validate
 from burnish.workflows.deposition import (
@@ -83,6 +84,8 @@ def run(options: DepositOptions, job: Job, source: Source) -> dict[str, Any]:
         categories.pop(name, None)  # a single particle has no crystal
     geometry = geometry_record(validate_geometry(structure, library.monlib))
     symmetry = options.symmetry or source.options.get("symmetry")
+    if symmetry is not None:
+        canonical_name(symmetry)  # refuses what is no point group
     experiment = Experiment(particles=particles, symmetry=symmetry, reconstruction=inputs.reconstruction)
     em_categories(categories, structure, source.record, geometry, inputs.maps, experiment)
     if inputs.resolution is not None:

@@ -73,7 +73,7 @@ def refinable_model(
 def _as_crystal_model(options: RefineOptions, structure: gemmi.Structure, listener: Listener) -> gemmi.Structure:
     """A prediction made into a model with B, when the user says so; a warning when it seems to be one."""
     if options.predicted:
-        model, dropped = from_prediction(structure)
+        model, dropped = from_prediction(options.model, structure)
         left_out = f"; {dropped} residues below {LEAST_CONFIDENT:g} are left out" if dropped else ""
         listener(Message(f"{options.model.name}: B from pLDDT{left_out}"))
         return model

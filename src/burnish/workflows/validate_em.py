@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from burnish.chemistry.residues import residue_views
+from burnish.core.errors import InputError
 from burnish.core.events import Event, Listener, Message
 from burnish.data.atoms import Atoms
 from burnish.data.density import DensityMap
@@ -87,6 +88,7 @@ def judge_in_maps(
     term = _term(maps, scattering, protons, resolution, symmetry, resolution)
     tell_of_bad_agreement(term.fsc_average, listener)
     whole = _term(maps, scattering, protons, NYQUIST_SHARE * 2.0 * max(like.voxel_size), symmetry, resolution)
+    _refuse_contour(options, like)
     density = primary if primary is not None else weighted_map(halves[0], halves[1], resolution)
     atoms = model.atoms if symmetry is None else with_copies(model.atoms, symmetry.density)
     calculated = model_density(atoms, density, resolution)
@@ -114,6 +116,13 @@ def _refuse_shifted(path: Path, density: DensityMap, like_path: Path, like: Dens
     same_pixel = all(abs(a - b) < 1e-3 for a, b in zip(density.voxel_size, like.voxel_size, strict=True))
     if density.values.shape == like.values.shape and same_pixel:
         refuse_other_origin(path, density, like_path, like)
+
+
+def _refuse_contour(options: ValidateOptions, primary: DensityMap) -> None:
+    """A contour of a map must lie between its densities; that of half maps is of their sharpened mean."""
+    low, high = float(primary.values.min()), float(primary.values.max())
+    if options.map is not None and options.contour is not None and not low < options.contour < high:
+        raise InputError(f"--contour {options.contour:g}: {options.map} has densities from {low:.4g} to {high:.4g}")
 
 
 def _as_refinement(options: ValidateOptions) -> RefineOptions:
