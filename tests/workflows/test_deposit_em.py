@@ -174,6 +174,15 @@ def test_the_dictionary_finds_no_error(refined, tmp_path):
     assert record["dictionary"]["model.cif"]["errors"] == []
 
 
+def test_a_sequence_of_another_molecule_is_in_the_report(refined, tmp_path):
+    (tmp_path / "other.fasta").write_text(">other\nMKWVTFISLLFLFSSAYSRG\n")
+    given = ("--sequence", tmp_path / "other.fasta", "--out", tmp_path / "out", "--no-validate-files")
+    assert burnish("deposit", refined, *given) == 0
+    findings = json.loads((tmp_path / "out/deposit.json").read_text())["findings"]
+    assert any("70 % alike; not used" in text for text in findings)
+    assert (tmp_path / "out/run.log").read_text().count("70 % alike; not used") == 1
+
+
 def test_no_point_group(refined, tmp_path, capsys):
     assert burnish("deposit", refined, "--symmetry", "Q9", "--out", tmp_path / "out") == 2
     assert "symmetry 'Q9': expected C1, C2" in capsys.readouterr().err

@@ -25,6 +25,7 @@ from burnish.options.deposit import DepositOptions
 from burnish.options.validate import ValidateOptions
 from burnish.workflows import deposit_em, validate
 from burnish.workflows.deposition import (
+    Gathered,
     Source,
     check_files,
     finish,
@@ -63,9 +64,17 @@ def run(options: DepositOptions, job: Job) -> dict[str, Any]:
     )
     write_text(job.path("to_fill_in.yaml"), template(missing))
     judged = _judge(options, source, job) if options.validate_files else {}
-    findings = [*_same_numbers(source, judged), *(m.text for m in sequenced.messages)]
-    checks = check_files(dictionary, job, [MODEL, STRUCTURE_FACTORS])
-    return finish(job, name, categories, missing, checks, findings, judged, sequenced, [MODEL, STRUCTURE_FACTORS])
+    done = Gathered(
+        name=name,
+        categories=categories,
+        missing=missing,
+        checks=check_files(dictionary, job, [MODEL, STRUCTURE_FACTORS]),
+        findings=_same_numbers(source, judged),
+        judged=judged,
+        sequenced=sequenced,
+        files=[MODEL, STRUCTURE_FACTORS],
+    )
+    return finish(job, done)
 
 
 def _read_data(source: Source) -> DiffractionData:

@@ -34,6 +34,7 @@ from burnish.symmetry.point_groups import canonical_name
 from burnish.validate.geometry import geometry_record, validate_geometry
 from burnish.workflows import validate
 from burnish.workflows.deposition import (
+    Gathered,
     Source,
     check_files,
     finish,
@@ -100,9 +101,17 @@ def run(options: DepositOptions, job: Job, source: Source) -> dict[str, Any]:
     write_text(job.path("to_fill_in.yaml"), template(missing))
     fit_together = not _same_grid(tuple(m for m in inputs.maps if m.kind != "mask"))
     judged = _judge(options, source, inputs, job) if options.validate_files and fit_together else {}
-    findings = [*_lacking(inputs), *_same_grid(inputs.maps)]
-    checks = check_files(dictionary, job, [MODEL])
-    return finish(job, structure.name, categories, missing, checks, findings, judged, sequenced, files)
+    done = Gathered(
+        name=structure.name,
+        categories=categories,
+        missing=missing,
+        checks=check_files(dictionary, job, [MODEL]),
+        findings=[*_lacking(inputs), *_same_grid(inputs.maps)],
+        judged=judged,
+        sequenced=sequenced,
+        files=files,
+    )
+    return finish(job, done)
 
 
 def read_em_inputs(options: DepositOptions, source: Source) -> EmInputs:

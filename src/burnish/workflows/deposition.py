@@ -135,30 +135,48 @@ def check_files(dictionary: Dictionary | None, job: Job, names: list[str]) -> di
     return checks
 
 
-def finish(
-    job: Job,
-    name: str,
-    categories: Categories,
-    missing: list[Missing],
-    checks: dict[str, DictionaryCheck],
-    findings: list[str],
-    judged: dict[str, Any],
-    sequenced: Sequenced,
-    files: list[str],
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """A deposition whose files are written.
+
+    Attributes
+    ----------
+    name : of the entry.
+    categories : of its model.
+    missing : what only the experimenter knows.
+    checks : of files against the dictionary.
+    findings : what is wrong with the files, in words.
+    judged : summary of the validation of what was written.
+    sequenced : the model with its sequences, and what was said of them.
+    files : names.
+    """
+
+    name: str
+    categories: Categories
+    missing: list[Missing]
+    checks: dict[str, DictionaryCheck]
+    findings: list[str]
+    judged: dict[str, Any]
+    sequenced: Sequenced
+    files: list[str]
+
+
+def finish(job: Job, done: Gathered) -> dict[str, Any]:
     """Write record and page, and sum up."""
-    for text in findings:
+    for text in done.findings:
         job.notify(Message(text, "warning"))
+    findings = [*done.findings, *(m.text for m in done.sequenced.messages)]  # those have been told
+    missing, checks, judged = done.missing, done.checks, done.judged
     if missing:
         listed = job.path("to_fill_in.yaml")
         job.notify(
             Message(f"{len(missing)} items only you know: fill in {listed} and run again with --metadata {listed}")
         )
     record = {
-        "entry": name,
-        "files": files,
+        "entry": done.name,
+        "files": done.files,
         "to_fill_in": [{"item": m.name, "what": m.requirement.what, "example": m.requirement.example} for m in missing],
-        "sequence_from_model": list(sequenced.from_model),
+        "sequence_from_model": list(done.sequenced.from_model),
         "dictionary": {
             file: {"dictionary": c.dictionary, "errors": list(c.errors), "notes": list(c.notes)}
             for file, c in checks.items()
@@ -168,19 +186,19 @@ def finish(
     }
     write_text(job.path("deposit.json"), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     report = DepositionReport(
-        name=name,
-        files=tuple(files),
+        name=done.name,
+        files=tuple(done.files),
         missing=tuple((m.name, m.requirement.what, m.requirement.example) for m in missing),
-        from_model=sequenced.from_model,
+        from_model=done.sequenced.from_model,
         checks={k: (c.dictionary, c.errors) for k, c in checks.items()},
         findings=tuple(findings),
-        refine={k: str(v[0]) for k, v in categories.get("refine", {}).items() if isinstance(v[0], str)},
+        refine={k: str(v[0]) for k, v in done.categories.get("refine", {}).items() if isinstance(v[0], str)},
         judged=judged,
     )
     write_text(job.path("report.html"), render(deposition_page(report)))
     return {
-        "entry": name,
-        "files": [str(job.path(f)) for f in files],
+        "entry": done.name,
+        "files": [str(job.path(f)) for f in done.files],
         "to_fill_in": len(missing),
         "dictionary_errors": sum(len(c.errors) for c in checks.values()) if checks else None,
         "findings": len(findings),
