@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Group, MissingArgumentError, UnknownOptionError, UnusedCliTokensError
 
 from burnish import __version__
+from burnish.cli.ending import leave
 from burnish.cli.other_names import own_name
 from burnish.options.table import COMMANDS
 
@@ -31,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CycloptsError as error:
         sys.stderr.write(f"burnish {given[0] if given else ''}: {_explain(error)}\n")
         sys.exit(2)
-    sys.exit(status if isinstance(status, int) else 0)
+    code = status if isinstance(status, int) else 0
+    if arguments is None and any(c.ends_at_once and [c.name] == given[:1] for c in COMMANDS):
+        leave(code)
+    sys.exit(code)
 
 
 def _explain(error: CycloptsError) -> str:

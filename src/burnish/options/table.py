@@ -14,6 +14,7 @@ class Command:
     `positional` names the options that may be given without their flag, in order. `keeps_record` is False for commands
     whose `--out` is one file rather than a job folder: they leave no `job.json`. `project_folder` is where jobs of this
     kind live in a project ("Refine3D"): there `--out` may be left out, and the job takes the next number.
+    `ends_at_once` is for commands so short that the end of their process counts, and that close all of their files.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Command:
     positional: tuple[str, ...] = ()
     keeps_record: bool = True
     project_folder: str = ""
+    ends_at_once: bool = False
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -88,6 +90,7 @@ COMMANDS: tuple[Command, ...] = (
         "burnish.workflows.refine:run",
         ("model", "data"),
         project_folder="Refine",
+        ends_at_once=True,
     ),
     Command(
         "fit",
