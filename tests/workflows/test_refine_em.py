@@ -189,6 +189,25 @@ def test_what_the_map_does_not_hold_is_told_of(case: Path, tmp_path: Path, capsy
     assert not (tmp_path / "c").exists()
 
 
+def test_half_maps_that_do_not_go_together_are_told_of(
+    case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = read_map(case / "half2.mrc")
+    write_map(tmp_path / "mirrored.mrc", replace(half, values=half.values.flip(2)))
+    write_map(tmp_path / "raised.mrc", replace(half, values=half.values + 3.0 * half.values.std()))
+    model, given = case / "model.cif", ("--resolution", "2.2", "--cycles", "0", "--half1", case / "half1.mrc")
+    assert burnish("refine", model, *given, "--half2", tmp_path / "mirrored.mrc", "--out", tmp_path / "a") == 0
+    assert "the half maps hardly agree with each other near the model" in capsys.readouterr().err
+    found = []
+    for name, path in (("b", tmp_path / "raised.mrc"), ("c", case / "half2.mrc")):
+        assert burnish("refine", model, *given, "--half2", path, "--out", tmp_path / name) == 0
+        said = capsys.readouterr().err
+        assert ("raised.mrc: its background of" in said) == (name == "b")
+        assert "hardly agree" not in said
+        found.append(json.loads((tmp_path / name / "refined.json").read_text())["final"]["fsc_average"])
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
+
+
 def test_a_trace_of_one_atom_a_residue_is_refined(case: Path, tmp_path: Path) -> None:
     model = gemmi.read_structure(str(case / "model.cif"))
     for residue in model[0][0]:
@@ -272,6 +291,7 @@ def test_the_report_says_what_was_found(refined: Path) -> None:
         (("--map", "half1.mrc", "--resolution", "2.2", "--mask", "closed.mrc"), "no value above"),
         (("--half1", "half1.mrc", "--half2", "shifted.mrc", "--resolution", "2.2"), "shifted.mrc: its origin is"),
         (("--half1", "half1.mrc", "--half2", "copy.mrc", "--resolution", "2.2"), "the same density as half1.mrc"),
+        (("--half1", "half1.mrc", "--half2", "strong.mrc", "--resolution", "2.2"), "have the same scale"),
         (("--half1", "half1.mrc", "--half2", "half1.mrc", "--resolution", "2.2"), "given as both half maps"),
         (("--map", "closed.mrc", "--resolution", "2.2"), "closed.mrc: every value is 0"),
         (("--map", "half1.mrc", "--resolution", "2.2", "--mask", "half1.mrc"), "a mask lies between 0 and 1"),
@@ -306,6 +326,7 @@ def test_bad_input_is_one_line_and_leaves_no_folder(
     small = DensityMap(values=half.values[:40], voxel_size=half.voxel_size, origin=half.origin)
     write_map(case / "small.mrc", small)
     write_map(case / "copy.mrc", replace(half, values=2.0 * half.values))
+    write_map(case / "strong.mrc", replace(half, values=10.0 * read_map(case / "half2.mrc").values))
     write_map(case / "shifted.mrc", replace(read_map(case / "half2.mrc"), origin=(0.0, 0.0, 0.0)))
     mask = torch.zeros_like(half.values)
     mask[8:-8, 8:-8, 8:-8] = 1.0

@@ -151,7 +151,7 @@ def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cy
     for message in model.messages:
         listener(message)
     paths = [p for p in (options.half1, options.half2, options.map) if p is not None]
-    maps = read_maps(paths, options.angpix)
+    maps = read_maps(paths, options.angpix, listener)
     structure = without_hydrogens(model.structure)
     xyz = atoms_of(structure).xyz
     check_model_inside(options.model, xyz, maps[0], listener)

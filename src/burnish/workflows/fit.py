@@ -21,7 +21,7 @@ from burnish.io.models import read_model, with_atoms
 from burnish.jobs.folder import Job
 from burnish.models.placement import Placement, PlacementSettings, place_globally, place_locally
 from burnish.options.fit import FitOptions
-from burnish.workflows.model_maps import check_model_inside, read_maps, refuse_beyond_nyquist
+from burnish.workflows.model_maps import check_model_inside, read_density, refuse_beyond_nyquist
 
 POOR = 0.3  # correlation about the model below which a place is hardly the right one
 LEAST_EDGE = 2.0  # resolutions that the narrowest side of a map must hold
@@ -34,7 +34,7 @@ def run(options: FitOptions, job: Job) -> dict[str, Any]:
     model = read_model(options.model)
     for message in model.messages:
         job.notify(message)
-    density = read_maps([options.map], options.angpix)[0]
+    density = read_density(options.map, options.angpix)
     refuse_beyond_nyquist(options.resolution, density, options.map)
     _refuse_too_coarse(options.resolution, density, options.map)
     _refuse_oblong_voxels(density, options.map)

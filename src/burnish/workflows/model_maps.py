@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import gemmi
 from torch import Tensor
 
 from burnish.core.errors import DataError, InputError
-from burnish.core.events import Listener, Message
+from burnish.core.events import Listener, Message, ignore
 from burnish.data.density import DensityMap
 from burnish.io.mrc import read_header, read_map
 from burnish.models.boxed_maps import OPEN
@@ -17,20 +18,40 @@ from burnish.models.boxed_maps import OPEN
 LEAST_INSIDE = 0.5  # share of the atoms that must lie in the map
 MOST_INSIDE = 0.99  # share from which those outside are not worth a word
 BAD_AGREEMENT = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1
+BAD_HALVES = 0.3  # FSC at half the resolution and coarser; half maps whose resolution it is have above .8 there
+BACKGROUND = 1.5  # standard deviations; the median of maps of particles, also of cut-out ones, is below half of one
+MOST_VALUES = 1_000_000
+OTHER_SCALE = 1.5  # between the standard deviations of half maps, which differ by some per cent
 SAME_PLACE = 0.1  # voxels by which two grids may lie apart
 SAME_DENSITY = 1e-6  # of 1 - correlation: what rounding in a file leaves, and independent noise never
 
 
-def read_maps(paths: Sequence[Path], pixel_size: float | None) -> list[DensityMap]:
-    """One map, or two half maps on one grid, with a calibrated pixel size when there is one."""
-    maps = [read_map(path, voxel_size=pixel_size) for path in paths]
-    for path, density in zip(paths, maps, strict=True):
-        if float(density.values.std()) == 0.0:
-            raise DataError(f"{path}: every value is {float(density.values.flatten()[0]):g}; expected density")
+def read_maps(paths: Sequence[Path], pixel_size: float | None, listener: Listener = ignore) -> list[DensityMap]:
+    """One map, or two half maps on one grid, with a calibrated pixel size when there is one.
+
+    A background that is higher or lower than density varies, as of maps stored as whole numbers, is taken off: a mask
+    would make a signal of it that both half maps share.
+    """
+    maps = [read_density(path, pixel_size) for path in paths]
     if len(maps) == 2:
         refuse_other_grid(paths[1], maps[1], paths[0], maps[0])
         _refuse_same_density(paths, maps)
+        _refuse_other_scale(paths, maps)
+    for k, density in enumerate(maps):
+        values = _some_values(density)
+        level = float(values.median())
+        if abs(level) > BACKGROUND * float(values.std()):
+            maps[k] = replace(density, values=density.values - level)
+            listener(Message(f"{paths[k].name}: its background of {level:.4g} is taken off", "warning"))
     return maps
+
+
+def read_density(path: Path, pixel_size: float | None) -> DensityMap:
+    """A map as it is, refused where it shows nothing."""
+    density = read_map(path, voxel_size=pixel_size)
+    if float(density.values.std()) == 0.0:
+        raise DataError(f"{path}: every value is {float(density.values.flatten()[0]):g}; expected density")
+    return density
 
 
 def refuse_other_grid(path: Path, density: DensityMap, like_path: Path, like: DensityMap) -> None:
@@ -60,11 +81,22 @@ def refuse_other_origin(path: Path, density: DensityMap, like_path: Path, like: 
 def _refuse_same_density(paths: Sequence[Path], maps: Sequence[DensityMap]) -> None:
     if paths[0].resolve() == paths[1].resolve():
         raise DataError(f"{paths[1]}: given as both half maps; give the other one, or a single map with --map")
-    one, two = ((m.values - m.values.mean()).double().flatten() for m in maps)
-    if 1.0 - float(one @ two) / float(one.norm() * two.norm()) < SAME_DENSITY:
+    one, two = (v - v.mean() for v in (_some_values(m).double() for m in maps))
+    size = float(one.norm() * two.norm())
+    if size > 0.0 and 1.0 - float(one @ two) / size < SAME_DENSITY:
         raise DataError(
             f"{paths[1]}: the same density as {paths[0]}, so that no noise is seen; expected maps of two independent "
             "halves of the particles; give a single map with --map"
+        )
+
+
+def _refuse_other_scale(paths: Sequence[Path], maps: Sequence[DensityMap]) -> None:
+    """Maps of two halves of the particles vary alike: where one is stronger, the mean would be that one."""
+    one, two = (float(_some_values(m).std()) for m in maps)
+    if max(one, two) > OTHER_SCALE * min(one, two):
+        raise DataError(
+            f"{paths[1]}: its standard deviation is {two:.4g}, that of {paths[0]} {one:.4g}; half maps of one "
+            "reconstruction have the same scale: give both as they came, neither filtered nor masked"
         )
 
 
@@ -152,6 +184,33 @@ def tell_of_bad_agreement(fsc: float, listener: Listener) -> None:
     else:
         why = "it lies elsewhere (place it with `burnish fit`), is of another hand, or the map is another one"
     listener(Message(f"the model hardly agrees with the map (FSC average {fsc:.2f}): {why}", "warning"))
+
+
+def tell_of_bad_halves(s: Tensor, fsc: Tensor | None, resolution: float, listener: Listener) -> None:
+    """A warning where half maps do not agree with each other even at low resolution.
+
+    Parameters
+    ----------
+    s : of the shells of the density near the model, Å⁻¹. (shells,)
+    fsc : of the half maps in them; None from one map. (shells,)
+    resolution : to which the model is refined, Å.
+    """
+    if fsc is None or not bool((low := s <= 0.5 / resolution).any()):
+        return
+    if (agreement := float(fsc[low].mean())) < BAD_HALVES:
+        listener(
+            Message(
+                f"the half maps hardly agree with each other near the model (FSC {agreement:.2f} to "
+                f"{2.0 * resolution:.1f} Å): is one of another reconstruction, hand or sign?",
+                "warning",
+            )
+        )
+
+
+def _some_values(density: DensityMap) -> Tensor:
+    """Densities all over a map, a million at most: enough for what is the same of all of them."""
+    flat = density.values.flatten()
+    return flat[:: len(flat) // MOST_VALUES + 1]
 
 
 def _apart(one: DensityMap, two: DensityMap) -> float:

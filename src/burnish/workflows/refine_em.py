@@ -36,6 +36,7 @@ from burnish.workflows.model_maps import (
     read_mask,
     refuse_beyond_nyquist,
     tell_of_bad_agreement,
+    tell_of_bad_halves,
     without_crystal,
 )
 from burnish.workflows.refine_checkpoint import (
@@ -146,7 +147,7 @@ def read_em_inputs(options: RefineOptions, listener: Listener) -> EmInputs:
     for message in model.messages:
         listener(message)
     paths = _map_paths(options)
-    maps = read_maps(paths, options.angpix)
+    maps = read_maps(paths, options.angpix, listener)
     library, topology, refinable = restrained_model(options, without_crystal(model.structure), None, listener)
     check_model_inside(options.model, refinable.atoms.xyz, maps[0], listener)
     refuse_beyond_nyquist(options.resolution, maps[0], paths[0])
@@ -227,6 +228,7 @@ def refine_against(
         state = read_checkpoint(rests.earlier, system)
         resume_data(rests.earlier, term, system.model.atoms, state.atoms)
     _tell(state, term, settings.cycles, listener)
+    tell_of_bad_halves(boxed.shell_mean(boxed.s2.sqrt()), term.half_fsc(), options.resolution, listener)
     tell_of_bad_agreement(state.history[0].data["cc_work"], listener)
     try:
         for later in iterate(state, system, term):

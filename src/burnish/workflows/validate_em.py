@@ -32,10 +32,12 @@ from burnish.validate.model_validation import JudgedMaps
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
 from burnish.workflows.model_maps import (
     check_model_inside,
+    read_density,
     read_maps,
     refuse_beyond_nyquist,
     refuse_other_origin,
     tell_of_bad_agreement,
+    tell_of_bad_halves,
     without_crystal,
 )
 from burnish.workflows.refine_em import compared_with_halves, refine_against
@@ -75,8 +77,8 @@ def judge_in_maps(
     """
     resolution = options.resolution or 0.0
     refine_options = _as_refinement(options)
-    halves = read_maps([p for p in (options.half1, options.half2) if p is not None], options.angpix)
-    primary = None if options.map is None else read_maps([options.map], options.angpix)[0]
+    halves = read_maps([p for p in (options.half1, options.half2) if p is not None], options.angpix, listener)
+    primary = None if options.map is None else read_density(options.map, options.angpix)
     if options.map is not None and primary is not None and options.half1 is not None:
         _refuse_shifted(options.map, primary, options.half1, halves[0])
     like = halves[0] if primary is None else primary
@@ -86,6 +88,7 @@ def judge_in_maps(
     symmetry = map_symmetry(refine_options, like, model.atoms.xyz[heavy])
     maps = halves if halves else [like]
     term = _term(maps, scattering, protons, resolution, symmetry, resolution)
+    tell_of_bad_halves(term.maps.shell_mean(term.maps.s2.sqrt()), term.half_fsc(), resolution, listener)
     tell_of_bad_agreement(term.fsc_average, listener)
     whole = _term(maps, scattering, protons, NYQUIST_SHARE * 2.0 * max(like.voxel_size), symmetry, resolution)
     _refuse_contour(options, like)
