@@ -1,9 +1,12 @@
 """`burnish rebuild` and `burnish cycle` against half maps: a turned peptide comes back, waters are found, bad input."""
 
+import itertools
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gemmi
 import numpy as np
@@ -20,6 +23,7 @@ from burnish.data.density import DensityMap
 from burnish.io.models import atoms_of, read_model
 from burnish.io.mrc import write_map
 from burnish.models.parameters import moved_atoms
+from burnish.models.refinement import RefinementState, iterate
 from burnish.options.rebuild import CycleOptions
 from burnish.rebuild.conformations import with_peptide_turned
 from burnish.workflows.cycle_checkpoint import read_model_checkpoint, round_folder
@@ -152,6 +156,26 @@ def test_a_cycle_that_was_stopped_goes_on_as_if_never_stopped(
     assert not (tmp_path / "job/refined.cif").exists()
     assert _cycle(case, tmp_path / "job") == 0
     assert "going on after round 0" in (tmp_path / "job/run.log").read_text()
+    for name in ("moves.jsonl", "rounds.json", "refined.cif", "validation.json"):
+        assert (tmp_path / "job" / name).read_bytes() == (cycled / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("stopped", [1, 2, 4])
+def test_a_refinement_of_a_round_that_was_stopped_is_done_again(
+    case: Path, cycled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: int
+) -> None:
+    """Against both half maps in the first round, against one alone, and in the next round."""
+    started = itertools.count(1)
+
+    def iterate_until(*given: Any) -> Iterator[RefinementState]:
+        if next(started) == stopped:
+            raise KeyboardInterrupt
+        yield from iterate(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("burnish.workflows.refine_em.iterate", iterate_until)
+        assert _cycle(case, tmp_path / "job") == 130
+    assert _cycle(case, tmp_path / "job") == 0
     for name in ("moves.jsonl", "rounds.json", "refined.cif", "validation.json"):
         assert (tmp_path / "job" / name).read_bytes() == (cycled / name).read_bytes(), name
 

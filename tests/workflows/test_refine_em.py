@@ -1,8 +1,11 @@
 """`burnish refine` against half maps: a disturbed helix comes back, outputs agree, bad input is refused."""
 
+import itertools
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gemmi
 import mrcfile
@@ -16,6 +19,7 @@ from tests.workflows.small_map import VOXEL, in_the_middle, moved, potential_of,
 
 from burnish.data.density import DensityMap
 from burnish.io.mrc import read_map, write_map
+from burnish.models.refinement import RefinementState, iterate
 
 NOISE = 0.02
 SHIFT = (-12.0, 30.4, 5.6)  # of the whole frame, in whole voxels, so that nothing works by chance at the origin
@@ -108,6 +112,40 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     assert burnish("refine", case / "model.cif", *halves, *further) == 2
     assert "model.cif: is no checkpoint; name the checkpoint.npz" in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
+
+
+def _stopping(at: int) -> Callable[..., Iterator[RefinementState]]:
+    """`iterate` that the user stops in the first cycle of the refinement of this number."""
+    started = itertools.count(1)
+
+    def iterate_until(*given: Any) -> Iterator[RefinementState]:
+        if next(started) == at:
+            raise KeyboardInterrupt
+        yield from iterate(*given)
+
+    return iterate_until
+
+
+def test_a_stopped_cross_validation_leaves_the_refined_model(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = ("--half1", case / "half1.mrc", "--half2", case / "half2.mrc", "--resolution", "2.2", "--cross-validation")
+    given = ("--cycles", "2", "--out", tmp_path / "job")
+    with monkeypatch.context() as patch:
+        patch.setattr("burnish.workflows.refine_em.iterate", _stopping(2))
+        assert burnish("refine", case / "model.cif", *halves, *given) == 130
+    record = json.loads((tmp_path / "job/refined.json").read_text())
+    assert record["interrupted"]
+    assert record["final"]["cycles"] == 2
+    assert "fsc_free" not in record["final"]
+    with monkeypatch.context() as patch:
+        patch.setattr("burnish.workflows.refine_em.iterate", _stopping(1))
+        assert burnish("validate", case / "model.cif", *halves, "--out", tmp_path / "judged") == 130
+        patch.setattr("burnish.workflows.refine_em.iterate", _stopping(1))
+        flexible = ("--flexible", "6", "--cycles", "1", "--out", tmp_path / "flexible")
+        assert burnish("refine", case / "model.cif", *halves, *flexible) == 130
+    assert not (tmp_path / "judged/validation.json").exists()
+    assert not (tmp_path / "flexible/refined.cif").exists()
 
 
 def test_a_closer_fit_is_paid_for_by_the_other_half_map(case: Path, tmp_path: Path) -> None:

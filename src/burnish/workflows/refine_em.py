@@ -116,10 +116,14 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     if rests.earlier is None:
         rests.write.unlink(missing_ok=True)  # of an earlier refinement in this folder
     main = refine_against(maps, refinable, settings, options, symmetry, listener, rests=rests)
-    validation = None
-    if options.cross_validation and not main.interrupted:
+    validation, interrupted = None, main.interrupted
+    if options.cross_validation and not interrupted:
         listener(Message("cross-validation: the same refinement against half map 1 alone"))
-        validation = cross_validate(maps, refinable, settings, options, symmetry, main)
+        try:
+            validation = cross_validate(maps, refinable, settings, options, symmetry, main)
+        except KeyboardInterrupt:
+            listener(Message("interrupted: what was refined is written without cross-validation", "warning"))
+            interrupted = True
     done = EmFinished(
         model=inputs.model,
         library=inputs.library,
@@ -129,12 +133,12 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
         state=main.state,
         validation=validation,
         symmetry=symmetry,
-        interrupted=main.interrupted,
+        interrupted=interrupted,
         warnings=warnings,
         maps=[str(p) for p in _map_paths(options)],
     )
     summary = write_em_outputs(options, job, done)
-    if main.interrupted:
+    if interrupted:
         raise KeyboardInterrupt
     return summary
 
@@ -237,6 +241,8 @@ def refine_against(
                 write_checkpoint(rests.write, state, term.fitted(), refinable.atoms.xyz)
             _tell(state, term, settings.cycles, listener)
     except KeyboardInterrupt:
+        if rests is None:
+            raise  # nobody keeps a part of it: a round or a cross-validation of fewer cycles would say something else
         listener(Message(f"interrupted: cycle {state.cycle}, the last complete one, is written", "warning"))
         term.update_scaling(state.atoms)
         return EmRun(term=term, state=state, interrupted=True)
