@@ -37,7 +37,11 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     turned[0].transform_pos_and_adp(
         gemmi.Transform(gemmi.Mat33([[0, -1, 0], [1, 0, 0], [0, 0, 1]]), gemmi.Vec3(90, 5, 7))
     )
-    turned.make_mmcif_document().write_file(str(folder / "turned.cif"))
+    turned.cell, turned.spacegroup_hm = gemmi.UnitCell(60, 70, 80, 90, 90, 90), "P 21 21 21"
+    document = turned.make_mmcif_document()
+    document.sole_block().set_pair("_citation.title", "'of the model that is placed'")
+    document.sole_block().set_pair("_atom_sites.fract_transf_matrix[1][1]", "0.01666")
+    document.write_file(str(folder / "turned.cif"))
     return folder
 
 
@@ -45,6 +49,11 @@ def test_a_turned_model_is_found_again(case: Path, tmp_path: Path) -> None:
     given = ("--resolution", "2.5", "--candidates", "10", "--out", tmp_path / "job")
     assert burnish("fit", case / "turned.cif", case / "map.mrc", *given) == 0
     assert rms_distance(tmp_path / "job/fitted.cif", case / "truth.cif") < 0.3
+    block = gemmi.cif.read(str(tmp_path / "job/fitted.cif")).sole_block()
+    assert block.find_value("_citation.title") == "'of the model that is placed'"
+    assert block.find_value("_atom_sites.fract_transf_matrix[1][1]") is None
+    placed = gemmi.read_structure(str(tmp_path / "job/fitted.cif"))
+    assert (placed.spacegroup_hm, placed.cell.a) == ("P 1", 1.0)
 
 
 def test_alternate_conformers_share_their_electrons(case: Path, tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ from burnish.io.tls_groups import tls_remarks
 FloatArray = NDArray[np.float64]
 SOFTWARE = "Burnish"
 MICROSCOPY = "ELECTRON MICROSCOPY"  # method of `_exptl` and EXPDTA
+_OF_THE_PLACE = (  # categories that a model which is moved as a whole leaves behind
+    "_atom_sites.", "_atom_sites_fract_transf.", "_struct_ncs_oper.", "_pdbx_struct_oper_list.",
+    "_pdbx_struct_assembly.", "_pdbx_struct_assembly_gen.", "_pdbx_struct_assembly_prop.",
+)  # fmt: skip
 PDB_COLUMN_LIMIT = 9999.999  # Å, what a coordinate column of PDB holds on the negative side is less
 
 
@@ -104,6 +108,33 @@ def write_model_cif(
             block.set_pair("_exptl.method", f"'{MICROSCOPY}'")
     if uncertainties is not None:
         _add_uncertainties(block, structure, uncertainties)
+    with write_aside(path) as aside:
+        document.write_file(str(aside), gemmi.cif.WriteOptions(gemmi.cif.Style.Aligned))
+
+
+def write_placed_cif(path: Path, model: ModelFile, placed: gemmi.Structure) -> None:
+    """Write a model that was moved as a whole as mmCIF: every category of the input file is kept.
+
+    Parameters
+    ----------
+    path : where to.
+    model : as read.
+    placed : the same atoms elsewhere; its cell, operators and assemblies replace those of the file.
+    """
+    document = model.document
+    if document is None:
+        document = placed.make_mmcif_document()
+    else:
+        block = next(b for b in document if b.find_loop("_atom_site.id").get_loop() is not None)
+        groups = gemmi.MmcifOutputGroups(False)
+        groups.cell = groups.symmetry = groups.ncs = groups.assembly = True
+        for name in _OF_THE_PLACE:
+            block.find_mmcif_category(name).erase()
+        if _update_atoms(block, placed):
+            _write_anisotropic(block, placed)
+        else:
+            groups.atoms = groups.atom_type = groups.group_pdb = True
+        placed.update_mmcif_block(block, groups)
     with write_aside(path) as aside:
         document.write_file(str(aside), gemmi.cif.WriteOptions(gemmi.cif.Style.Aligned))
 

@@ -239,7 +239,7 @@ def _parse(path: Path, head: bytes | memoryview, length: int) -> MrcHeader:
     fields, order = _in_native_order(path, head)
     mode = int(fields["mode"])
     if mode not in _MODES:
-        raise DataError(f"{path}: MRC mode {mode}; modes 0, 1, 2, 6 and 12 can be read")
+        raise DataError(f"{path}: MRC mode {mode}, expected 0, 1, 2, 6 or 12; write the map as real numbers (mode 2)")
     dtype = _MODES[mode]
     if mode == 0 and int(fields["imod_stamp"]) == _IMOD_STAMP and not int(fields["imod_bits"]) & 1:
         dtype = np.dtype("u1")
@@ -253,7 +253,8 @@ def _parse(path: Path, head: bytes | memoryview, length: int) -> MrcHeader:
         )
     angles = fields["angles"]
     if np.any((angles != 0) & (abs(angles - 90) > 1e-2)):
-        raise DataError(f"{path}: cell angles {angles.tolist()}; only maps on orthogonal axes can be used")
+        shown = " ".join(f"{a:g}" for a in angles)
+        raise DataError(f"{path}: cell angles {shown}°, expected right ones; resample the map onto a box first")
     axes = tuple(int(a) - 1 for a in fields["axes"])
     if sorted(axes) != [0, 1, 2]:
         axes = (0, 1, 2)  # zeros in old headers
