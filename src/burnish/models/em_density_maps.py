@@ -20,7 +20,7 @@ from torch import Tensor
 from burnish.data.density import DensityMap
 from burnish.models.boxed_maps import BoxedMaps
 from burnish.models.map_term import MapTerm
-from burnish.models.structure_factors import adjoint_map, miller_grid
+from burnish.models.structure_factors import MillerGrid, adjoint_map, miller_grid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +69,14 @@ def em_map_coefficients(term: MapTerm) -> EmMapCoefficients:
     )
 
 
-def box_density(coefficient: Tensor, maps: BoxedMaps) -> DensityMap:
-    """Density of coefficients on the box's grid, in the frame of the maps it was cut from."""
-    lookup = miller_grid(maps.crystal, maps.hkl, maps.shape)
+def box_density(coefficient: Tensor, maps: BoxedMaps, lookup: MillerGrid | None = None) -> DensityMap:
+    """Density of coefficients on the box's grid, in the frame of the maps it was cut from.
+
+    Parameters
+    ----------
+    lookup : of all coefficients on the box's grid, from `miller_grid`; None to have it made.
+    """
+    lookup = lookup or miller_grid(maps.crystal, maps.hkl, maps.shape)
     values = 2.0 * adjoint_map(coefficient.to(torch.complex64), lookup) / math.prod(maps.crystal.cell[:3])
     a, b, c = (length / n for length, n in zip(maps.crystal.cell[:3], maps.shape, strict=True))
     return DensityMap(values=values.permute(2, 1, 0).contiguous(), voxel_size=(a, b, c), origin=maps.origin)

@@ -17,6 +17,7 @@ from torch import Tensor
 from burnish.data.density import DensityMap
 from burnish.models.boxed_maps import BoxedMaps
 from burnish.models.em_density_maps import box_density
+from burnish.models.structure_factors import miller_grid
 
 BANDS = 8
 WINDOW = 1.5  # σ of the window in units of the band's resolution
@@ -32,8 +33,9 @@ def locally_filtered(maps: BoxedMaps) -> DensityMap | None:
     flat = maps.halves / scale[maps.shell].to(maps.halves.real.dtype)
     total: Tensor | None = None
     like: DensityMap | None = None
+    lookup = miller_grid(maps.crystal, maps.hkl, maps.shape)
     for band in _bands(maps):
-        one, two = (box_density(torch.where(band, half, 0.0), maps) for half in flat)
+        one, two = (box_density(torch.where(band, half, 0.0), maps, lookup) for half in flat)
         resolution = 1.0 / float(maps.s2[band].sqrt().mean())
         cc = local_correlation(one.values, two.values, one.voxel_size, max(WINDOW * resolution, SMALLEST_WINDOW))
         weight = torch.where(cc > UNKNOWN, (2.0 * cc / (1.0 + cc)).clamp(0.0, 1.0).sqrt(), 0.0)

@@ -33,12 +33,23 @@ def _exp2(t):
     return p * np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
+@numba.njit(inline="always")
+def _wrapped(place, size):
+    """place modulo size; nearly every place lies inside, and a division takes long."""
+    return place if 0 <= place < size else place % size
+
+
 @numba.njit(cache=True, fastmath=True)
 def _list_points(shape, centre, radius, frac, step, points, rows):
     """List the grid points within the radius of an atom.
 
     points : displacement x, y, z from the atom and its square, as rows of an array. (4, capacity)
-    rows : u, v and first w of each row of the grid, wrapped into it, and its number of points. (capacity, 4)
+    rows : u, v and first w of each row of the grid, wrapped into it, and its number of points. (capacity, 4) uint64
+
+    Notes
+    -----
+    Places are unsigned wherever points are counted: numba tests every index that may be negative, and such loops are
+    not vectorised.
     """
     nu, nv, nw = shape
     width_u = math.sqrt(frac[0, 0] ** 2 + frac[0, 1] ** 2 + frac[0, 2] ** 2) * nu
@@ -67,14 +78,16 @@ def _list_points(shape, centre, radius, frac, step, points, rows):
             dw = first - fw
             x0, y0, z0 = np.float32(x + dw * cx), np.float32(y + dw * cy), np.float32(z + dw * cz)
             sx, sy, sz = np.float32(cx), np.float32(cy), np.float32(cz)
-            for k in range(count):
-                t = np.float32(k)
+            start = np.uint64(n_points)
+            for k in range(np.uint64(count)):
+                t = np.float32(np.int32(k))
                 px, py, pz = x0 + t * sx, y0 + t * sy, z0 + t * sz
-                points[0, n_points + k] = px
-                points[1, n_points + k] = py
-                points[2, n_points + k] = pz
-                points[3, n_points + k] = px * px + py * py + pz * pz
-            rows[n_rows, 0], rows[n_rows, 1], rows[n_rows, 2], rows[n_rows, 3] = u % nu, v % nv, first % nw, count
+                points[0, start + k] = px
+                points[1, start + k] = py
+                points[2, start + k] = pz
+                points[3, start + k] = px * px + py * py + pz * pz
+            rows[n_rows, 0], rows[n_rows, 1] = _wrapped(u, nu), _wrapped(v, nv)
+            rows[n_rows, 2], rows[n_rows, 3] = _wrapped(first, nw), count
             n_points += count
             n_rows += 1
     return n_points, n_rows
@@ -96,8 +109,8 @@ def _packed_exponent(precision, q):
 
 @numba.njit(cache=True, fastmath=True)
 def _spread(grid, xyz, precision, height, isotropic, occ, radius, frac, step, capacity):
-    nw = grid.shape[2]
-    points, rows = np.empty((4, capacity), np.float32), np.empty((capacity, 4), np.int64)
+    nw = np.uint64(grid.shape[2])
+    points, rows = np.empty((4, capacity), np.float32), np.empty((capacity, 4), np.uint64)
     density, q = np.empty(capacity, np.float32), np.empty(6, np.float32)
     for n in range(len(xyz)):
         if occ[n] == 0.0:
@@ -116,7 +129,7 @@ def _spread(grid, xyz, precision, height, isotropic, occ, radius, frac, step, ca
                 _packed_exponent(precision[n, g], q)
                 for p in range(n_points):
                     density[p] += scale * _exp2(_exponent(q, points, p))
-        start = 0
+        start = np.uint64(0)
         for r in range(n_rows):
             row = grid[rows[r, 0], rows[r, 1]]
             place, left = rows[r, 2], rows[r, 3]
@@ -126,14 +139,14 @@ def _spread(grid, xyz, precision, height, isotropic, occ, radius, frac, step, ca
                     row[place + k] += density[start + k]
                 start += part
                 left -= part
-                place = 0
+                place = np.uint64(0)
 
 
 @numba.njit(inline="always")
 def _copy_rows(grid, rows, n_rows, values):
     """Values of the grid at the listed points."""
-    nw = grid.shape[2]
-    start = 0
+    nw = np.uint64(grid.shape[2])
+    start = np.uint64(0)
     for r in range(n_rows):
         row = grid[rows[r, 0], rows[r, 1]]
         place, left = rows[r, 2], rows[r, 3]
@@ -143,12 +156,12 @@ def _copy_rows(grid, rows, n_rows, values):
                 values[start + k] = row[place + k]
             start += part
             left -= part
-            place = 0
+            place = np.uint64(0)
 
 
 @numba.njit(cache=True, fastmath=True)
 def _gather(grid, xyz, precision, height, isotropic, occ, radius, frac, step, capacity, wrt_xyz, wrt_u, wrt_occ):
-    points, rows = np.empty((4, capacity), np.float32), np.empty((capacity, 4), np.int64)
+    points, rows = np.empty((4, capacity), np.float32), np.empty((capacity, 4), np.uint64)
     values, q = np.empty(capacity, np.float32), np.empty(6, np.float32)
     sums = np.empty((3, capacity), np.float32)
     moment = np.zeros((height.shape[1], 10))
