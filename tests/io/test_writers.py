@@ -13,6 +13,7 @@ from burnish.io.model_writer import (
     RestraintLine,
     Uncertainties,
     why_not_pdb,
+    write_changed_cif,
     write_model_cif,
     write_model_pdb,
 )
@@ -73,6 +74,24 @@ def test_statistics_of_an_earlier_refinement_are_replaced(tmp_path):
     block = gemmi.cif.read(str(tmp_path / "two.cif")).sole_block()
     assert [float(v) for v in block.find_values("_refine.ls_R_factor_R_free")] == [0.21]
     assert list(block.find_values("_software.name")).count("Burnish") == 1
+
+
+def test_a_model_that_was_changed_keeps_what_its_file_said(tmp_path):
+    path = cif_with_extras(tmp_path / "a.cif")
+    path.write_text(path.read_text() + "_struct_mon_prot_cis.pdbx_id 1\n_struct_mon_prot_cis.label_comp_id GLY\n")
+    model = read_model(path)
+    changed = with_atoms(model.structure, shifted(model))
+    del changed[0][0][0][3]
+    before = changed.make_pdb_string()
+    write_changed_cif(tmp_path / "out.cif", model, changed)
+    again = read_model(tmp_path / "out.cif")
+    assert len(again.atoms) == 5
+    assert torch.allclose(again.atoms.xyz[0], model.atoms.xyz[0] + 0.5, atol=1e-3)
+    block = gemmi.cif.read(str(tmp_path / "out.cif")).sole_block()
+    assert block.find_value("_pdbx_my_notes.text") == "'kept as it is'"
+    assert not block.find_mmcif_category("_struct_mon_prot_cis.")
+    assert not block.find_mmcif_category("_refine.")
+    assert changed.make_pdb_string() == before
 
 
 def test_a_crystals_model_refined_against_maps_is_one_of_microscopy(tmp_path):

@@ -112,29 +112,31 @@ def write_model_cif(
         document.write_file(str(aside), gemmi.cif.WriteOptions(gemmi.cif.Style.Aligned))
 
 
-def write_placed_cif(path: Path, model: ModelFile, placed: gemmi.Structure) -> None:
-    """Write a model that was moved as a whole as mmCIF: every category of the input file is kept.
+def write_changed_cif(path: Path, model: ModelFile, changed: gemmi.Structure, *, placed: bool = False) -> None:
+    """Write a model whose atoms were changed, but not refined, as mmCIF: every category of the input file is kept.
 
     Parameters
     ----------
     path : where to.
     model : as read.
-    placed : the same atoms elsewhere; its cell, operators and assemblies replace those of the file.
+    changed : the structure, possibly with other atoms.
+    placed : whether it was moved as a whole: its operators and assemblies then replace those of the file.
     """
+    structure = changed.clone()
+    list_cis_peptides(structure)
     document = model.document
     if document is None:
-        document = placed.make_mmcif_document()
+        document = structure.make_mmcif_document()
     else:
         block = next(b for b in document if b.find_loop("_atom_site.id").get_loop() is not None)
+        block.find_mmcif_category("_struct_mon_prot_cis.").erase()
         groups = gemmi.MmcifOutputGroups(False)
-        groups.cell = groups.symmetry = groups.ncs = groups.assembly = True
-        for name in _OF_THE_PLACE:
-            block.find_mmcif_category(name).erase()
-        if _update_atoms(block, placed):
-            _write_anisotropic(block, placed)
-        else:
-            groups.atoms = groups.atom_type = groups.group_pdb = True
-        placed.update_mmcif_block(block, groups)
+        groups.cell = groups.symmetry = groups.cis = True
+        if placed:
+            groups.ncs = groups.assembly = True
+            for name in _OF_THE_PLACE:
+                block.find_mmcif_category(name).erase()
+        _update_tables(block, structure, groups)
     with write_aside(path) as aside:
         document.write_file(str(aside), gemmi.cif.WriteOptions(gemmi.cif.Style.Aligned))
 
@@ -257,6 +259,14 @@ def _update_block(block: gemmi.cif.Block, structure: gemmi.Structure) -> None:
     groups.cell = groups.symmetry = groups.refine = groups.software = groups.tls = groups.cis = True
     block.find_mmcif_category("_struct_mon_prot_cis.").erase()
     groups.ncs = len(structure.ncs) > 0
+    _update_tables(block, structure, groups)
+    if not structure.meta.refinement[0].tls_groups:
+        for name in ("_pdbx_refine_tls.", "_pdbx_refine_tls_group."):  # of an earlier refinement
+            block.find_mmcif_category(name).erase()
+
+
+def _update_tables(block: gemmi.cif.Block, structure: gemmi.Structure, groups: gemmi.MmcifOutputGroups) -> None:
+    """Update these groups of categories and the atoms, with the tables that other atoms than before need."""
     kept_in_place = _update_atoms(block, structure)
     if not kept_in_place:
         groups.atoms = groups.atom_type = groups.group_pdb = True
@@ -264,9 +274,6 @@ def _update_block(block: gemmi.cif.Block, structure: gemmi.Structure) -> None:
         groups.entity = groups.entity_poly = groups.entity_poly_seq = groups.struct_asym = groups.chem_comp = True
         groups.conn = True
     structure.update_mmcif_block(block, groups)
-    if not structure.meta.refinement[0].tls_groups:
-        for name in ("_pdbx_refine_tls.", "_pdbx_refine_tls_group."):  # of an earlier refinement
-            block.find_mmcif_category(name).erase()
     if kept_in_place:
         _write_anisotropic(block, structure)
 

@@ -18,6 +18,7 @@ from burnish.core.events import Event, Listener, Message, Metrics
 from burnish.data.density import DensityMap
 from burnish.data.particle_symmetry import Symmetry
 from burnish.io.atomic import write_aside, write_text
+from burnish.io.model_writer import write_changed_cif
 from burnish.io.models import ModelFile, atoms_of, read_model, with_atoms
 from burnish.io.sequences import read_sequences
 from burnish.jobs.folder import Job
@@ -203,8 +204,7 @@ def rebuild_in_maps(options: RebuildOptions, job: Job) -> dict[str, Any]:
     if options.pictures:
         draw_moves(job.folder, lines, structure, rebuilt, term)
     term.prepare(atoms_of(rebuilt))
-    with write_aside(job.path("rebuilt.cif")) as aside:
-        rebuilt.make_mmcif_document().write_file(str(aside))
+    write_changed_cif(job.path("rebuilt.cif"), start.model, rebuilt)
     write_moves(job.path("moves.jsonl"), lines)
     page = moves_page(lines, [], options.model.name, read_pictures(job.folder, lines), str(job.folder))
     write_text(job.path("moves.html"), render(page))

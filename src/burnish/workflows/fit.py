@@ -16,7 +16,7 @@ from burnish.core.units import RAD_PER_DEG
 from burnish.data.atoms import Atoms
 from burnish.data.density import DensityMap
 from burnish.io.atomic import write_aside, write_text
-from burnish.io.model_writer import why_not_pdb, write_placed_cif
+from burnish.io.model_writer import why_not_pdb, write_changed_cif
 from burnish.io.models import read_model, with_atoms
 from burnish.jobs.folder import Job
 from burnish.models.placement import Placement, PlacementSettings, place_globally, place_locally
@@ -64,7 +64,7 @@ def run(options: FitOptions, job: Job) -> dict[str, Any]:
     structure.ncs.clear()  # operators of where the model stood before
     if not all(op.transform.is_identity() for a in structure.assemblies for g in a.generators for op in g.operators):
         structure.assemblies.clear()
-    write_placed_cif(job.path("fitted.cif"), model, structure)
+    write_changed_cif(job.path("fitted.cif"), model, structure, placed=True)
     job.path("fitted.pdb").unlink(missing_ok=True)  # of an earlier job in this folder
     if why_not_pdb(structure) is None:
         with write_aside(job.path("fitted.pdb")) as aside:

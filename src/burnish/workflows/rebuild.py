@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from burnish.core.events import ignore
-from burnish.io.atomic import write_aside, write_text
+from burnish.io.atomic import write_text
+from burnish.io.model_writer import write_changed_cif
 from burnish.jobs.folder import Job
 from burnish.options.rebuild import RebuildOptions
 from burnish.reports.moves import moves_page
@@ -31,8 +32,7 @@ def run(options: RebuildOptions, job: Job) -> dict[str, Any]:
     lines = move_lines(records, 1)
     if options.pictures:
         draw_moves(job.folder, lines, start.inputs.topology.structure, structure, make_term(start, ignore))
-    with write_aside(job.path("rebuilt.cif")) as aside:
-        structure.make_mmcif_document().write_file(str(aside))
+    write_changed_cif(job.path("rebuilt.cif"), start.inputs.model, structure)
     write_moves(job.path("moves.jsonl"), lines)
     page = moves_page(lines, [], options.model.name, read_pictures(job.folder, lines), str(job.folder))
     write_text(job.path("moves.html"), render(page))

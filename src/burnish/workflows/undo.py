@@ -8,7 +8,8 @@ from typing import Any
 
 from burnish.core.errors import DataError, InputError
 from burnish.core.events import Message
-from burnish.io.atomic import write_aside, write_text
+from burnish.io.atomic import write_text
+from burnish.io.model_writer import write_changed_cif
 from burnish.io.models import read_model
 from burnish.jobs.folder import Job
 from burnish.options.undo import UndoOptions
@@ -35,8 +36,7 @@ def run(options: UndoOptions, job: Job) -> dict[str, Any]:
     for text in warnings:
         job.notify(Message(text, "warning"))
     out = options.out or options.job / "undone.cif"
-    with write_aside(out) as aside:
-        structure.make_mmcif_document().write_file(str(aside))
+    write_changed_cif(out, model, structure)
     if options.model is None:
         write_text(listed, json.dumps({"moves": order}) + "\n")
     return {"model": str(out), "from": str(source), "taken_back": order, "warnings": warnings}
