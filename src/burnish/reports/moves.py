@@ -86,6 +86,7 @@ def _round_figure(rounds: Sequence[dict[str, Any]], fit: dict[str, str]) -> byte
         x = [r["round"] for r in rounds]
         for (name, label), colour in zip(fit.items(), (BLUE, ORANGE), strict=False):
             left.plot(x, [r[name] for r in rounds], marker="o", color=colour, label=label)
+        left.margins(y=0.5)  # room above the curves for their names
         left.legend(loc="upper right")
         left.set_title("Agreement")
         right.plot(x, [r["molprobity_score"] for r in rounds], marker="o", color=BLUE)
