@@ -308,6 +308,14 @@ def test_maps_lie_on_the_model(case: Path, refined: Path) -> None:
     assert np.corrcoef(from_mtz, at_atoms)[0, 1] > 0.98
 
 
+def test_hands_work_in_either_map(refined: Path, tmp_path: Path) -> None:
+    (tmp_path / "commands").write_text('{"tool": "refine", "chain": "A", "number": "5", "extent": "residue"}\n')
+    for name in ("refined.mtz", "refined_fo.mrc"):
+        given = (refined / "refined.cif", refined / name, "--commands", tmp_path / "commands")
+        assert burnish("edit", *given, "--out", tmp_path / name) == 0
+        assert (tmp_path / name / "rebuilt.cif").exists()
+
+
 def test_the_report_says_what_was_found(refined: Path) -> None:
     text = (refined / "report.html").read_text()
     assert "Average model–map correlation" in text

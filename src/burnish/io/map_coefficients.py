@@ -18,6 +18,12 @@ COLUMNS = {
 }
 
 
+def is_of_a_box(path: Path) -> bool:
+    """Whether the coefficients are in P 1: of a box cut out of a map of particles, or of a crystal without symmetry."""
+    group = gemmi.read_mtz_file(str(path), with_data=False).spacegroup
+    return group is not None and group.number == 1
+
+
 def read_coefficient_map(path: Path, kind: str, rate: float = 3.0) -> tuple[NDArray[np.float32], gemmi.UnitCell]:
     """Density over one cell, indexed along a, b, c, and the cell.
 

@@ -20,7 +20,7 @@ from burnish.core.events import Listener, Message
 from burnish.data.reflections import Crystal
 from burnish.data.sampled_map import SampledMap, box_map, cell_map
 from burnish.io.atomic import write_aside, write_text
-from burnish.io.map_coefficients import read_coefficient_map
+from burnish.io.map_coefficients import is_of_a_box, read_coefficient_map
 from burnish.io.models import atoms_of, read_model
 from burnish.io.mrc import read_map
 from burnish.jobs.folder import Job
@@ -74,7 +74,7 @@ def open_inputs(options: EditOptions, listener: Listener) -> Opened:
     for text in library.messages:
         listener(Message(text, "warning"))
     density = read_density(options.map_file)
-    if model.crystal is None and density.periodic:
+    if model.crystal is None and density.periodic and not is_of_a_box(options.map_file):
         raise InputError(f"{options.model}: has no cell, but {options.map_file.name} is of a crystal; add the cell")
     crystal = model.crystal if density.periodic else None
     return Opened(structure=structure, density=density, crystal=crystal, library=library)
