@@ -155,12 +155,15 @@ def test_previews_change_nothing(inputs: tuple[Path, Path], opened: Opened, tmp_
 def test_the_job_writes_model_moves_and_journal(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     script = tmp_path / "commands.jsonl"
     script.write_text("\n".join(json.dumps(c) for c in COMMANDS[2:5]) + "\n\n")
-    given = options(inputs, tmp_path / "job", script)
+    model = tmp_path / "with_title.cif"
+    model.write_text(inputs[0].read_text() + "\n_citation.title 'kept as it is'\n")
+    given = options((model, inputs[1]), tmp_path / "job", script)
     job = Job("edit", given.out, {})
     summary = edit.run(given, job)
     job.finish(summary)
     written = gemmi.read_structure(str(tmp_path / "job/rebuilt.cif"))
     assert [r.name for r in written[0]["A"]] == ["ALA", "SER", "TRP", "VAL", "PHE", "THR", "GLY"]
+    assert gemmi.cif.read(str(tmp_path / "job/rebuilt.cif")).sole_block().find_value("_citation.title") is not None
     assert summary["edits"] == 3
     lines = [json.loads(line) for line in (tmp_path / "job/moves.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["by hand: mutate", "by hand: delete", "by hand: add terminal residue"]

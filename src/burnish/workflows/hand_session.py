@@ -19,9 +19,10 @@ from burnish.core.errors import InputError
 from burnish.core.events import Listener, Message
 from burnish.data.reflections import Crystal
 from burnish.data.sampled_map import SampledMap, box_map, cell_map
-from burnish.io.atomic import write_aside, write_text
+from burnish.io.atomic import write_text
 from burnish.io.map_coefficients import is_of_a_box, read_coefficient_map
-from burnish.io.models import atoms_of, read_model
+from burnish.io.model_writer import write_changed_cif
+from burnish.io.models import ModelFile, atoms_of, read_model
 from burnish.io.mrc import read_map
 from burnish.jobs.folder import Job
 from burnish.maps.sampling import sample
@@ -53,8 +54,9 @@ NEW_STEPS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """What a session starts from."""
+    """What a session starts from: the file as read, and its structure without hydrogens."""
 
+    file: ModelFile
     structure: gemmi.Structure
     density: SampledMap
     crystal: Crystal | None
@@ -77,7 +79,7 @@ def open_inputs(options: EditOptions, listener: Listener) -> Opened:
     if model.crystal is None and density.periodic and not is_of_a_box(options.map_file):
         raise InputError(f"{options.model}: has no cell, but {options.map_file.name} is of a crystal; add the cell")
     crystal = model.crystal if density.periodic else None
-    return Opened(structure=structure, density=density, crystal=crystal, library=library)
+    return Opened(file=model, structure=structure, density=density, crystal=crystal, library=library)
 
 
 def read_density(path: Path) -> SampledMap:
@@ -95,7 +97,7 @@ class HandSession:
         self._options = options
         self._crystal = opened.crystal
         self._library = opened.library
-        self._start = opened.structure
+        self._file, self._start = opened.file, opened.structure
         self._density = opened.density
         self._target = make_target(opened.density)
         self._journal = journal
@@ -384,8 +386,7 @@ class HandSession:
 
     def write(self, job: Job) -> dict[str, Any]:
         """Write the model and the moves as they stand."""
-        with write_aside(job.path("rebuilt.cif")) as aside:
-            self.model.structure.make_mmcif_document().write_file(str(aside))
+        write_changed_cif(job.path("rebuilt.cif"), self._file, self.model.structure)
         lines = move_lines(self.records(), 1)
         write_moves(job.path("moves.jsonl"), lines)
         write_text(job.path("moves.html"), render(moves_page(lines, [], self._options.model.name)))
