@@ -328,6 +328,7 @@ def test_the_report_says_what_was_found(refined: Path) -> None:
         (("--half1", "half1.mrc", "--resolution", "2.2"), "--half1 and --half2 go together"),
         (("--half1", "half1.mrc", "--half2", "half2.mrc"), "--resolution"),
         (("--map", "half1.mrc", "--resolution", "1.0"), "1.6"),
+        (("--map", "half1.mrc", "--resolution", "32"), "38 Å wide where it is narrowest; expected at most 19 Å"),
         (("--map", "half1.mrc", "--resolution", "2.2", "--cross-validation"), "two half maps"),
         (("--map", "half1.mrc", "--resolution", "2.2", "--closeness", "0.3"), "two half maps"),
         (("--half1", "half1.mrc", "--half2", "small.mrc", "--resolution", "2.2"), "grid"),

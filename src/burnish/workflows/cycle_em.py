@@ -50,8 +50,8 @@ from burnish.workflows.ligand_requests import ligand_requests
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
 from burnish.workflows.model_maps import (
     check_model_inside,
+    check_resolution,
     read_maps,
-    refuse_beyond_nyquist,
     tell_of_bad_agreement,
     without_crystal,
 )
@@ -156,7 +156,7 @@ def read_em_start(options: RebuildOptions | CycleOptions, listener: Listener, cy
     structure = without_hydrogens(model.structure)
     xyz = atoms_of(structure).xyz
     check_model_inside(options.model, xyz, maps[0], listener)
-    refuse_beyond_nyquist(options.resolution or 0.0, maps[0], paths[0])
+    check_resolution(options.resolution or 0.0, maps[0], paths[0])
     sequences = read_sequences(options.sequence) if options.sequence is not None else ()
     components = sorted({*needed_components(options, structure), *(n for s in sequences for n in s)})
     library = read_library(components, ligands=asked.files, monomers=options.monomers, smiles=asked.smiles)

@@ -10,7 +10,7 @@ from typing import Any
 import gemmi
 import torch
 
-from burnish.core.errors import DataError, InputError
+from burnish.core.errors import DataError
 from burnish.core.events import Message
 from burnish.core.units import RAD_PER_DEG
 from burnish.data.atoms import Atoms
@@ -21,10 +21,9 @@ from burnish.io.models import read_model, with_atoms
 from burnish.jobs.folder import Job
 from burnish.models.placement import Placement, PlacementSettings, place_globally, place_locally
 from burnish.options.fit import FitOptions
-from burnish.workflows.model_maps import check_model_inside, read_density, refuse_beyond_nyquist
+from burnish.workflows.model_maps import check_model_inside, check_resolution, read_density
 
 POOR = 0.3  # correlation about the model below which a place is hardly the right one
-LEAST_EDGE = 2.0  # resolutions that the narrowest side of a map must hold
 CUBIC = 1.01  # longest over shortest edge of a voxel that counts as a cube
 CLOSE = 0.9  # share of the best correlation from which a second place is worth a word
 
@@ -35,8 +34,7 @@ def run(options: FitOptions, job: Job) -> dict[str, Any]:
     for message in model.messages:
         job.notify(message)
     density = read_density(options.map, options.angpix)
-    refuse_beyond_nyquist(options.resolution, density, options.map)
-    _refuse_too_coarse(options.resolution, density, options.map)
+    check_resolution(options.resolution, density, options.map)
     _refuse_oblong_voxels(density, options.map)
     heavy = torch.tensor([element not in ("H", "D") for element in model.atoms.elements])
     if not bool(heavy.any()):
@@ -79,16 +77,6 @@ def run(options: FitOptions, job: Job) -> dict[str, Any]:
         "moved_rms": moved_by,
         "places": len(places),
     }
-
-
-def _refuse_too_coarse(resolution: float, density: DensityMap, path: Path) -> None:
-    """A box must hold some shells of the resolution, or nothing tells one place from another."""
-    edge = min(n * v for n, v in zip(reversed(density.values.shape), density.voxel_size, strict=True))
-    if resolution > edge / LEAST_EDGE:
-        raise InputError(
-            f"--resolution {resolution:g}: {path} is {edge:.0f} Å wide where it is narrowest; expected at most "
-            f"{edge / LEAST_EDGE:.0f} Å"
-        )
 
 
 def _refuse_oblong_voxels(density: DensityMap, path: Path) -> None:

@@ -20,6 +20,7 @@ MOST_INSIDE = 0.99  # share from which those outside are not worth a word
 BAD_AGREEMENT = 0.15  # FSC average: a model in its place with errors of half an ångström has .5, one elsewhere below .1
 BAD_HALVES = 0.3  # FSC at half the resolution and coarser; half maps whose resolution it is have above .8 there
 BACKGROUND = 1.5  # standard deviations; the median of maps of particles, also of cut-out ones, is below half of one
+LEAST_EDGE = 2.0  # resolutions that the narrowest side of a map must hold
 MOST_VALUES = 1_000_000
 OTHER_SCALE = 1.5  # between the standard deviations of half maps, which differ by some per cent
 SAME_PLACE = 0.1  # voxels by which two grids may lie apart
@@ -165,13 +166,19 @@ def check_model_inside(path: Path, xyz: Tensor, density: DensityMap, listener: L
         listener(Message(text, "warning"))
 
 
-def refuse_beyond_nyquist(resolution: float, density: DensityMap, path: Path) -> None:
-    """The resolution must not be finer than the pixels of the map show."""
+def check_resolution(resolution: float, density: DensityMap, path: Path) -> None:
+    """The resolution must not be finer than the pixels of the map show, nor so coarse that its box holds no shells."""
     nyquist = 2.0 * max(density.voxel_size)
     if resolution < nyquist - 1e-3:
         raise InputError(
             f"--resolution {resolution:g}: {path} with its pixels of {nyquist / 2:g} Å ends at {nyquist:g} Å; "
             "expected no finer than that"
+        )
+    edge = min(n * v for n, v in zip(reversed(density.values.shape), density.voxel_size, strict=True))
+    if resolution > edge / LEAST_EDGE:
+        raise InputError(
+            f"--resolution {resolution:g}: {path} is {edge:.0f} Å wide where it is narrowest; expected at most "
+            f"{edge / LEAST_EDGE:.0f} Å"
         )
 
 

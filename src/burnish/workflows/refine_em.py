@@ -32,9 +32,9 @@ from burnish.workflows.map_balance import balance_against_maps
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
 from burnish.workflows.model_maps import (
     check_model_inside,
+    check_resolution,
     read_maps,
     read_mask,
-    refuse_beyond_nyquist,
     tell_of_bad_agreement,
     tell_of_bad_halves,
     without_crystal,
@@ -154,7 +154,7 @@ def read_em_inputs(options: RefineOptions, listener: Listener) -> EmInputs:
     maps = read_maps(paths, options.angpix, listener)
     library, topology, refinable = restrained_model(options, without_crystal(model.structure), None, listener)
     check_model_inside(options.model, refinable.atoms.xyz, maps[0], listener)
-    refuse_beyond_nyquist(options.resolution, maps[0], paths[0])
+    check_resolution(options.resolution, maps[0], paths[0])
     symmetry = map_symmetry(options, maps[0], heavy_positions(refinable))
     if symmetry is not None:
         refinable = replace(refinable, crystal=symmetry.contacts)

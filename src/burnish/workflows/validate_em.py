@@ -32,9 +32,9 @@ from burnish.validate.model_validation import JudgedMaps
 from burnish.workflows.map_symmetry import MapSymmetry, map_symmetry
 from burnish.workflows.model_maps import (
     check_model_inside,
+    check_resolution,
     read_density,
     read_maps,
-    refuse_beyond_nyquist,
     refuse_other_origin,
     tell_of_bad_agreement,
     tell_of_bad_halves,
@@ -84,7 +84,7 @@ def judge_in_maps(
     like = halves[0] if primary is None else primary
     heavy = torch.tensor([e not in ("H", "D") for e in model.atoms.elements])
     check_model_inside(options.model, model.atoms.xyz, like, listener)
-    refuse_beyond_nyquist(resolution, like, options.map or options.half1 or options.model)
+    check_resolution(resolution, like, options.map or options.half1 or options.model)
     symmetry = map_symmetry(refine_options, like, model.atoms.xyz[heavy])
     maps = halves if halves else [like]
     term = _term(maps, scattering, protons, resolution, symmetry, resolution)
