@@ -353,9 +353,9 @@ def normal_equations(
     ----------
     terms : restraints of that kind; best made one by one, as their matrices are the largest things in a refinement.
     columns : from parameters to the full vector.
-    ridge : Marquardt's damping: how much the diagonal of the curvature of the data is raised, relative. Pairs beyond
-        the reach of `fisher_pairs` are missing in it, and where B is high that can leave next to no curvature along
-        the differences of neighbours; a factor on the whole of it would not mend that.
+    ridge : Marquardt's damping: how much the curvature of the data is raised, relative. Pairs beyond the reach of
+        `fisher_pairs` are missing in it, which where B is high can leave next to none along the differences between
+        the B of neighbours, and a factor would not mend that: of displacements the diagonal is raised by as much again.
     """
     slope, curvature = _of_data(kind, evaluation)
     slope, energy = weight * slope, 0.0
@@ -363,9 +363,10 @@ def normal_equations(
     curvature = curvature @ narrow
     blocks = sp.csr_matrix(narrow.T @ curvature)
     del curvature
-    blocks.data *= weight
-    if ridge > 0.0:
-        blocks = sp.csr_matrix(blocks + sp.diags_array(np.float32(ridge) * blocks.diagonal()))
+    alone = weight * ridge * blocks.diagonal()
+    blocks.data *= weight * (1.0 + ridge)
+    if ridge > 0.0 and kind is Kind.ADP:
+        blocks = sp.csr_matrix(blocks + sp.diags_array(alone.astype(np.float32)))
     factors = []
     for term in terms:
         slope += term.gradient

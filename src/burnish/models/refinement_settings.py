@@ -35,7 +35,7 @@ class RefinementSettings:
     hydrogens : ride on their atoms ("ride") or are refined as the others ("free").
     adp_weight : factor on the restraints of B.
     geometry : factors on the kinds of geometrical restraints.
-    ridge : first damping: how much the diagonal of the curvature of the data is raised, relative.
+    ridge : first damping, relative: how much the curvature of the data is raised.
     largest_move : of one atom in one cycle, Å; None for 1 Å.
     seed : of everything random.
     """
