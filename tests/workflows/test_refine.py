@@ -131,6 +131,8 @@ def test_checkpoints_of_other_things_are_refused(refined, tmp_path):
     np.savez(bad, **{name: array for name, array in whole.items() if not name.startswith("data_")})
     with pytest.raises(DataError, match="is no checkpoint"):
         refine(RefineOptions(**inputs, continue_from=bad))
+    with pytest.raises(DataError, match="against other data, or to another resolution"):
+        refine(RefineOptions(**inputs, d_min=3.0, continue_from=folder / "out" / "checkpoint.npz"))
     inputs["model"] = folder / "out" / "refined.cif"
     with pytest.raises(DataError, match="started from atoms up to"):
         refine(RefineOptions(**inputs, continue_from=folder / "out" / "checkpoint.npz"))

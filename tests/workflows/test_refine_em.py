@@ -108,6 +108,9 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     assert "of another model" in capsys.readouterr().err
     assert burnish("refine", refined / "refined.cif", *halves, *further[:-1], tmp_path / "c") == 2
     assert "started from atoms up to" in capsys.readouterr().err
+    swapped = ("--half1", case / "half2.mrc", "--half2", case / "half1.mrc", "--resolution", "2.2")
+    assert burnish("refine", case / "model.cif", *swapped, *further[:-1], tmp_path / "c") == 2
+    assert "against other data, or to another resolution" in capsys.readouterr().err
     further = ("--cycles", "12", "--continue-from", case / "model.cif", "--out", tmp_path / "c")
     assert burnish("refine", case / "model.cif", *halves, *further) == 2
     assert "model.cif: is no checkpoint; name the checkpoint.npz" in capsys.readouterr().err

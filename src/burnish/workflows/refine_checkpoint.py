@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +19,30 @@ from burnish.models.refinement_system import RefinementSystem
 
 CHECKPOINT = "checkpoint.npz"
 SAME_START = 1e-3  # Å
-_START = "start_xyz"
+SAME_DATA = 1e-6  # relative
+_START, _OBSERVED = "start_xyz", "observed"
 _DATA = "data_"
 
 
-def write_checkpoint(path: Path, state: RefinementState, fitted: Mapping[str, np.ndarray], start_xyz: Tensor) -> None:
+def write_checkpoint(
+    path: Path,
+    state: RefinementState,
+    fitted: Mapping[str, np.ndarray],
+    start_xyz: Tensor,
+    observed: Sequence[float],
+) -> None:
     """Write a state.
 
     Parameters
     ----------
     fitted : scales and error model of the data that the next cycle starts from.
     start_xyz : where the atoms stood before the first cycle, Å. (n, 3)
+    observed : numbers by which the data are told from others, resolution and strength.
     """
-    data = {_DATA + name: array for name, array in fitted.items()}
+    further = {_DATA + name: array for name, array in fitted.items()}
+    further |= {_START: start_xyz.numpy(), _OBSERVED: np.array(observed)}
     with write_aside(path) as aside, aside.open("wb") as file:
-        np.savez(file, **state_arrays(state), **data, **{_START: start_xyz.numpy()})  # type: ignore[arg-type]
+        np.savez(file, **state_arrays(state), **further)  # type: ignore[arg-type]
 
 
 def read_checkpoint(path: Path, system: RefinementSystem) -> RefinementState:
@@ -58,6 +67,17 @@ def refuse_other_start(path: Path, start: Tensor, xyz: Tensor) -> None:
             f"{path}: its refinement started from atoms up to {away:.2f} Å from those of this model; "
             "name the model that it was started with, or start anew"
         )
+
+
+def refuse_other_data(path: Path, observed: Sequence[float]) -> None:
+    """A checkpoint that was written with other data, or to another resolution, is not gone on from."""
+    known = _read(path).get(_OBSERVED)
+    if known is None or (known.shape == (len(observed),) and np.allclose(known, observed, rtol=SAME_DATA, atol=0.0)):
+        return
+    raise DataError(
+        f"{path}: was left by a refinement against other data, or to another resolution; "
+        "name what it was started with, or start anew"
+    )
 
 
 def resume_data(path: Path, data: DataTerm, first: Atoms, now: Atoms) -> None:

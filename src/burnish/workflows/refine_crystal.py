@@ -8,6 +8,7 @@ from typing import Any
 
 from burnish.core.events import Event, Listener, Message, Metrics, Progress, Shells
 from burnish.core.memory import return_freed_memory, return_small_blocks
+from burnish.data.reflections import Reflections
 from burnish.jobs.folder import Job
 from burnish.models.crystal_term import CrystalTerm
 from burnish.models.data_term import DataStatistics
@@ -22,7 +23,13 @@ from burnish.models.refinement import (
 from burnish.models.refinement_system import RefinementSystem, make_system
 from burnish.options.refine import RefineOptions
 from burnish.workflows.device import chosen_device
-from burnish.workflows.refine_checkpoint import CHECKPOINT, read_checkpoint, resume_data, write_checkpoint
+from burnish.workflows.refine_checkpoint import (
+    CHECKPOINT,
+    read_checkpoint,
+    refuse_other_data,
+    resume_data,
+    write_checkpoint,
+)
 from burnish.workflows.refine_inputs import data_term, read_inputs, refuse_no_working_data
 from burnish.workflows.refine_model import refinement_settings
 from burnish.workflows.refine_outputs import Finished, write_outputs
@@ -51,6 +58,7 @@ def run(options: RefineOptions, job: Job) -> dict[str, Any]:
     earlier = None
     if options.continue_from is not None:
         earlier = read_checkpoint(options.continue_from, system)
+        refuse_other_data(options.continue_from, _observed(term.reflections))
         resume_data(options.continue_from, term, system.model.atoms, earlier.atoms)
     job.begin(inputs.files, seed=options.seed, device=device)
     return_small_blocks()
@@ -80,6 +88,7 @@ def _refine(
     `earlier` is the state to go on from, which the term has been brought to.
     """
     state = initial_state(system, term) if earlier is None else earlier
+    observed = _observed(term.reflections)
     _tell(state, system, listener)
     listener(shells_of(term.statistics(), state.cycle))
     if state.history[0].data["r_work"] > BAD_START:
@@ -87,7 +96,7 @@ def _refine(
     try:
         for later in iterate(state, system, term):
             state = later
-            write_checkpoint(checkpoint, state, term.fitted(), system.model.atoms.xyz)
+            write_checkpoint(checkpoint, state, term.fitted(), system.model.atoms.xyz, observed)
             _tell(state, system, listener)
             listener(shells_of(term.statistics(), state.cycle))
     except KeyboardInterrupt:
@@ -97,6 +106,11 @@ def _refine(
     if isinstance(reason, Stop) and reason is Stop.CONVERGED:
         listener(Message(f"refinement ended after cycle {state.cycle}: {reason.value}"))
     return state, False
+
+
+def _observed(reflections: Reflections) -> list[float]:
+    """What tells these data from others."""
+    return [reflections.d_min, float(len(reflections)), float(reflections.f_obs.nanmean())]
 
 
 def _tell(state: RefinementState, system: RefinementSystem, listener: Listener) -> None:

@@ -43,6 +43,7 @@ from burnish.workflows.refine_checkpoint import (
     CHECKPOINT,
     read_checkpoint,
     read_start,
+    refuse_other_data,
     refuse_other_start,
     resume_data,
     write_checkpoint,
@@ -164,6 +165,7 @@ def read_em_inputs(options: RefineOptions, listener: Listener) -> EmInputs:
     if options.mask is not None:
         read_mask(options.mask, maps[0], options.angpix)
     if options.continue_from is not None:
+        refuse_other_data(options.continue_from, _observed(maps, options.resolution))
         refinable = at_earlier_start(refinable, options.continue_from, moved=options.flexible is not None)
     extra = [path for path in (options.reference, options.mask) if path is not None]
     return EmInputs(
@@ -179,6 +181,11 @@ def read_em_inputs(options: RefineOptions, listener: Listener) -> EmInputs:
 
 def _map_paths(options: RefineOptions) -> list[Path]:
     return [p for p in (options.half1, options.half2, options.map) if p is not None]
+
+
+def _observed(maps: Sequence[DensityMap], resolution: float) -> list[float]:
+    """What tells these data from others."""
+    return [resolution, *(float(density.values.double().std()) for density in maps)]
 
 
 def at_earlier_start(refinable: RefinableModel, checkpoint: Path, *, moved: bool) -> RefinableModel:
@@ -234,11 +241,12 @@ def refine_against(
     _tell(state, term, settings.cycles, listener)
     tell_of_bad_halves(boxed.shell_mean(boxed.s2.sqrt()), term.half_fsc(), options.resolution, listener)
     tell_of_bad_agreement(state.history[0].data["cc_work"], listener)
+    observed = _observed(maps, options.resolution)
     try:
         for later in iterate(state, system, term):
             state = later
             if rests is not None:
-                write_checkpoint(rests.write, state, term.fitted(), refinable.atoms.xyz)
+                write_checkpoint(rests.write, state, term.fitted(), refinable.atoms.xyz, observed)
             _tell(state, term, settings.cycles, listener)
     except KeyboardInterrupt:
         if rests is None:
