@@ -73,8 +73,13 @@ def test_the_weight_grows_while_less_is_fitted_than_could_be():
 def test_bonds_that_widen_under_a_growing_weight_are_met():
     limits = replace(LIMITS, slack_angle_z=0.9)
     widening = [_q(0.6, 0.8), _q(0.6, 0.8), _q(0.85, 0.8)]
-    assert plan_balance(widening, limits).bond > 1.1
+    soon = 0.85**2 / 0.6  # as much wider again
+    assert plan_balance(widening, replace(limits, largest_step=9.0)).bond == pytest.approx((soon / 0.95) ** 3)
+    assert plan_balance(widening, limits).bond == LIMITS.largest_step
     assert plan_balance(widening, LIMITS).bond == 1.0
+    level = [_q(0.6, 0.6), _q(0.6, 0.6), _q(0.6, 0.6)]
+    most = 1.25 * level[-1].balance.data  # however much room there is
+    assert plan_balance(level, limits).data == pytest.approx(most)
 
 
 def test_tight_bonds_are_let_go():

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_MORE_DATA = 1.3  # by which the data gain weight in a cycle while geometry has slack
+_MORE_DATA = 1.3  # by which the data gain weight in a cycle that fits them less well than it might
+_MORE_BY_SLACK = 1.25  # the same while geometry has slack
+_WIDENING = 3  # power of the excess by which bonds are tightened that have begun to widen: they are late already
 _BACK = 1.25  # by which the weight falls in a cycle that fits the free reflections worse
 _SLACK = 0.95  # of a limit: a factor that was raised beyond need comes down again
 _LARGEST_FITTED = 5.5  # Å; weights against maps do not grow beyond it
@@ -150,14 +152,16 @@ def plan_balance(history: Sequence[CycleQuality], limits: BalanceLimits, *, posi
         step = min(limits.largest_step, (now.bond_z / limits.bond_z[1]) ** 2 * 1.1)
         data, bond = _tighten(data, bond, limits.bond[1], step)
     elif limits.slack_angle_z > 0.0 and soon > limits.bond_z[1]:  # their weight grows: it must not run ahead of bonds
-        data, bond = _tighten(data, bond, limits.bond[1], min(limits.largest_step, (soon / limits.bond_z[1]) ** 2))
+        data, bond = _tighten(
+            data, bond, limits.bond[1], min(limits.largest_step, (soon / limits.bond_z[1]) ** _WIDENING)
+        )
     elif now.bond_z < limits.bond_z[0]:
         bond = max(limits.bond[0], bond / min(2.5, (limits.bond_z[0] / max(now.bond_z, 0.1)) ** 2 * 1.1))
     elif now.bond_z < _SLACK * limits.bond_z[1] and bond > 1.0:
         bond = max(1.0, bond * max(limits.release, (now.bond_z / limits.bond_z[1]) ** 2))
     room = min(limits.slack_angle_z / max(now.angle_z, 0.1), limits.bond_z[1] / max(soon, 0.1))
     if room > 1.05 and bond <= now.balance.bond and angle <= now.balance.angle:
-        data *= min(_MORE_DATA, room)
+        data *= min(_MORE_BY_SLACK, room)
     on_its_way = before.missing_fit - now.missing_fit > _NEAR * now.missing_fit
     if now.missing_fit > 0.0 and data == now.balance.data and not on_its_way:
         data *= max(1.0, min(_MORE_DATA, limits.raised * history[0].balance.data / data))
