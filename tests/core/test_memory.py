@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from burnish.core import memory
 from burnish.core.memory import return_freed_memory, return_small_blocks
 
 
@@ -70,3 +71,18 @@ def test_small_blocks_are_given_back_when_there_are_many() -> None:
     assert return_small_blocks()
     assert resident_mib() < before - 40
     assert last[0] == 1.0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the heap of glibc")
+def test_a_c_library_that_cannot_count_its_free_pages_gives_them_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Older:  # than glibc 2.33
+        @staticmethod
+        def malloc_trim(pad: int) -> int:
+            asked.append(pad)
+            return 1
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: Older())
+    assert return_small_blocks(least=1 << 40)
+    assert asked == [0]

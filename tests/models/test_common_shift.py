@@ -10,21 +10,15 @@ from burnish.data.reflections import Crystal
 from burnish.models.common_shift import common_shift, shifted_factors
 from burnish.models.structure_factors import plan_structure_factors, structure_factors
 from burnish.scattering.form_factors import Radiation, form_factors
+from tests.models.light_atoms import light_atoms
 
 
 @pytest.fixture
 def atoms() -> Atoms:
     n, generator = 40, torch.Generator().manual_seed(1)
-    return Atoms(
+    return light_atoms(
         xyz=10.0 + 4.0 * torch.rand(n, 3, generator=generator, dtype=torch.float64),
         b_iso=30.0 + 40.0 * torch.rand(n, generator=generator, dtype=torch.float64),
-        u_aniso=torch.zeros(n, 6, dtype=torch.float64),
-        is_aniso=torch.zeros(n, dtype=torch.bool),
-        occ=torch.ones(n, dtype=torch.float64),
-        elements=tuple("CNO"[i % 3] for i in range(n)),
-        charges=torch.zeros(n, dtype=torch.int64),
-        altloc=("",) * n,
-        residue=torch.arange(n),
     )
 
 

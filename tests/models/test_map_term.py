@@ -15,6 +15,7 @@ from burnish.models.data_curvature import position_curvature
 from burnish.models.map_term import MapTerm
 from burnish.models.structure_factors import adjoint_map, miller_grid, plan_structure_factors, structure_factors
 from burnish.scattering.form_factors import Radiation, form_factors
+from tests.models.light_atoms import light_atoms
 
 VOXEL, SHAPE, ORIGIN = 1.0, (40, 44, 48), (-7.0, 11.0, 3.5)
 
@@ -24,17 +25,7 @@ def _atoms(seed: int = 3, n: int = 60, b: float = 40.0) -> Atoms:
     generator = torch.Generator().manual_seed(seed)
     middle = torch.tensor([o + 0.5 * s * VOXEL for o, s in zip(ORIGIN, SHAPE, strict=True)], dtype=torch.float64)
     xyz = middle + 4.0 * torch.randn(n, 3, generator=generator, dtype=torch.float64).clamp(-1.8, 1.8)
-    return Atoms(
-        xyz=xyz,
-        b_iso=torch.full((n,), b, dtype=torch.float64),
-        u_aniso=torch.zeros(n, 6, dtype=torch.float64),
-        is_aniso=torch.zeros(n, dtype=torch.bool),
-        occ=torch.ones(n, dtype=torch.float64),
-        elements=tuple("CNO"[i % 3] for i in range(n)),
-        charges=torch.zeros(n, dtype=torch.int64),
-        altloc=("",) * n,
-        residue=torch.arange(n),
-    )
+    return light_atoms(xyz, torch.full((n,), b, dtype=torch.float64))
 
 
 def _one_of_each_pair(hkl: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ def leave(status: int) -> NoReturn:
 
     Of torch, numba and what stands on them that is a million objects, and a quarter of a second: a fifteenth of the
     refinement of a small model. Where other threads still run, or nobody reads the output any more, Python ends in its
-    own way.
+    own way, as it does where `main` is called with its arguments: a profiler must do that to have its say at the end.
     """
     if threading.active_count() > 1:
         sys.exit(status)

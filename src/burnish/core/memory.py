@@ -52,11 +52,15 @@ def return_small_blocks(*, least: int = WORTH_RETURNING) -> bool:
         return False
     try:
         library = ctypes.CDLL(None)
-        trim, state = library.malloc_trim, library.mallinfo2
+        trim = library.malloc_trim
     except (OSError, AttributeError):
         return False
-    state.restype = _HeapState
-    return state().fordblks < least or bool(trim(0))
+    state = getattr(library, "mallinfo2", None)  # from glibc 2.33 on; clusters run older ones
+    if state is not None:
+        state.restype = _HeapState
+        if state().fordblks < least:
+            return True
+    return bool(trim(0))
 
 
 class _HeapState(ctypes.Structure):

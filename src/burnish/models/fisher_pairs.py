@@ -38,7 +38,12 @@ def pair_reach(d_min: float) -> float:
 
 @numba.njit(inline="always", fastmath=True)
 def _sin_cos(t):
-    """sin t and cos t for t up to hundreds, to 1e-12, written so that the compiler can vectorise it."""
+    """sin t and cos t for t up to hundreds, to 1e-12, written so that the compiler can vectorise it.
+
+    Reduced to |y| ≤ π/4 by a π/2 in two parts (Cody & Waite 1980, Software Manual for the Elementary Functions); the
+    coefficients of both polynomials are those of Cephes (Moshier 1989, Methods and Programs for
+    Mathematical Functions).
+    """
     quadrant = np.floor(t * (2.0 / math.pi) + 0.5)
     y = (t - quadrant * HALF_PI_HIGH) - quadrant * HALF_PI_LOW
     z = y * y

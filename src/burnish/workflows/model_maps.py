@@ -39,7 +39,7 @@ def read_maps(paths: Sequence[Path], pixel_size: float | None, listener: Listene
         _refuse_same_density(paths, maps)
         _refuse_other_scale(paths, maps)
     for k, density in enumerate(maps):
-        values = _some_values(density)
+        values = some_values(density)
         level = float(values.median())
         if abs(level) > BACKGROUND * float(values.std()):
             maps[k] = replace(density, values=density.values - level)
@@ -82,7 +82,7 @@ def refuse_other_origin(path: Path, density: DensityMap, like_path: Path, like: 
 def _refuse_same_density(paths: Sequence[Path], maps: Sequence[DensityMap]) -> None:
     if paths[0].resolve() == paths[1].resolve():
         raise DataError(f"{paths[1]}: given as both half maps; give the other one, or a single map with --map")
-    one, two = (v - v.mean() for v in (_some_values(m).double() for m in maps))
+    one, two = (v - v.mean() for v in (some_values(m).double() for m in maps))
     size = float(one.norm() * two.norm())
     if size > 0.0 and 1.0 - float(one @ two) / size < SAME_DENSITY:
         raise DataError(
@@ -93,7 +93,7 @@ def _refuse_same_density(paths: Sequence[Path], maps: Sequence[DensityMap]) -> N
 
 def _refuse_other_scale(paths: Sequence[Path], maps: Sequence[DensityMap]) -> None:
     """Maps of two halves of the particles vary alike: where one is stronger, the mean would be that one."""
-    one, two = (float(_some_values(m).std()) for m in maps)
+    one, two = (float(some_values(m).std()) for m in maps)
     if max(one, two) > OTHER_SCALE * min(one, two):
         raise DataError(
             f"{paths[1]}: its standard deviation is {two:.4g}, that of {paths[0]} {one:.4g}; half maps of one "
@@ -214,7 +214,7 @@ def tell_of_bad_halves(s: Tensor, fsc: Tensor | None, resolution: float, listene
         )
 
 
-def _some_values(density: DensityMap) -> Tensor:
+def some_values(density: DensityMap) -> Tensor:
     """Densities all over a map, a million at most: enough for what is the same of all of them."""
     flat = density.values.flatten()
     return flat[:: len(flat) // MOST_VALUES + 1]

@@ -71,13 +71,13 @@ def refuse_other_start(path: Path, start: Tensor, xyz: Tensor) -> None:
 
 def refuse_other_data(path: Path, observed: Sequence[float]) -> None:
     """A checkpoint that was written with other data, or to another resolution, is not gone on from."""
-    known = _read(path).get(_OBSERVED)
-    if known is None or (known.shape == (len(observed),) and np.allclose(known, observed, rtol=SAME_DATA, atol=0.0)):
-        return
-    raise DataError(
-        f"{path}: was left by a refinement against other data, or to another resolution; "
-        "name what it was started with, or start anew"
-    )
+    known = _read(path).get(_OBSERVED, np.array(observed))
+    same = known.shape == (len(observed),) and np.allclose(known, observed, rtol=SAME_DATA, atol=0.0, equal_nan=True)
+    if not same:
+        raise DataError(
+            f"{path}: was left by a refinement against other data, or to another resolution; "
+            "name what it was started with, or start anew"
+        )
 
 
 def resume_data(path: Path, data: DataTerm, first: Atoms, now: Atoms) -> None:

@@ -35,6 +35,7 @@ from burnish.workflows.model_maps import (
     check_resolution,
     read_maps,
     read_mask,
+    some_values,
     tell_of_bad_agreement,
     tell_of_bad_halves,
     without_crystal,
@@ -185,7 +186,7 @@ def _map_paths(options: RefineOptions) -> list[Path]:
 
 def _observed(maps: Sequence[DensityMap], resolution: float) -> list[float]:
     """What tells these data from others."""
-    return [resolution, *(float(density.values.double().std()) for density in maps)]
+    return [resolution, *(float(some_values(density).double().std()) for density in maps)]
 
 
 def at_earlier_start(refinable: RefinableModel, checkpoint: Path, *, moved: bool) -> RefinableModel:
@@ -241,7 +242,7 @@ def refine_against(
     _tell(state, term, settings.cycles, listener)
     tell_of_bad_halves(boxed.shell_mean(boxed.s2.sqrt()), term.half_fsc(), options.resolution, listener)
     tell_of_bad_agreement(state.history[0].data["cc_work"], listener)
-    observed = _observed(maps, options.resolution)
+    observed = [] if rests is None else _observed(maps, options.resolution)
     try:
         for later in iterate(state, system, term):
             state = later
